@@ -1,0 +1,1 @@
+//! Sells HLS video on nginx.

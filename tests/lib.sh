@@ -1,0 +1,36 @@
+# Shell functions that every script of the project shares: what to install, how to speak. Source it; it runs nothing.
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# need_debian PACKAGE…: installs the Debian packages that are missing, without starting any service they bring.
+need_debian() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ "${#missing[@]}" -eq 0 ] && return 0
+  [ "$(id -u)" -eq 0 ] || fail "these Debian packages are missing: ${missing[*]}; install them, or run this as root"
+  say "installing ${missing[*]}"
+  local policy=/usr/sbin/policy-rc.d own_policy=
+  if [ ! -e "$policy" ]; then
+    # 101 is "action forbidden by policy": a freshly installed nginx must not take port 80 of this machine.
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod 755 "$policy"
+    own_policy=1
+  fi
+  local status=0
+  {
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" ||
+      { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"; }
+  } >/tmp/hlsgate-apt.$$ 2>&1 || status=$?
+  [ -z "$own_policy" ] || rm -f "$policy"
+  [ "$status" -eq 0 ] || { cat /tmp/hlsgate-apt.$$ >&2; rm -f /tmp/hlsgate-apt.$$; fail "apt-get could not install: ${missing[*]}"; }
+  rm -f /tmp/hlsgate-apt.$$
+}
+
+# need_compiler: what cargo needs beside Rust itself (a linker, and a C compiler for the TLS library).
+need_compiler() {
+  command -v cargo >/dev/null || fail "cargo was not found; install Rust first (https://rustup.rs)"
+  command -v cc >/dev/null || need_debian gcc libc6-dev
+}
