@@ -1,1 +1,7 @@
-//! Sells HLS video on nginx.
+//! Sells HLS video on nginx for Bitcoin and Lightning, without accounts: the payment is the authentication.
+//!
+//! The house, bottom up; arrows point down only:
+//!
+//! - [`gate`]: may this viewer have this file? Tokens, keys, revocations, the decision. Pure.
+
+pub mod gate;

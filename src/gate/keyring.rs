@@ -1,0 +1,136 @@
+//! The keys as the gate uses them: found by `kid`, one signs, all verify. `Debug` shows no bytes.
+
+use std::fmt;
+
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::jwk::{Jwk, JwkError, JwkSet};
+use super::jws::{self, JwsError, UntrustedJws};
+
+/// Every key of a [`JwkSet`], made ready: checking a tag neither allocates nor derives.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    keys: Vec<Key>,
+}
+
+/// One key, with a keyed MAC for each kind of artefact.
+#[derive(Clone)]
+pub struct Key {
+    kid: Box<str>,
+    encoded_header: Box<[u8]>,
+    retired: bool,
+    token: Hmac<Sha256>,
+    order: Hmac<Sha256>,
+    claim: Hmac<Sha256>,
+}
+
+/// What a MAC is for. Each kind has a key of its own, so that none can pass for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A viewer's token: the key of the set itself, so that any JWT library can take part.
+    Token,
+    /// The order in an invoice's metadata.
+    Order,
+    /// The claim on an invoice.
+    Claim,
+}
+
+impl Purpose {
+    /// HKDF's `info`. Part of the format: a change makes every open order and claim worthless.
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Purpose::Token => b"",
+            Purpose::Order => b"hlsgate order v1",
+            Purpose::Claim => b"hlsgate claim v1",
+        }
+    }
+}
+
+impl Keyring {
+    /// Makes the keys of a set ready. The set was checked when it was read: it is not empty, and its first key signs.
+    pub fn new(set: &JwkSet) -> Keyring {
+        Keyring { keys: set.keys.iter().map(Key::new).collect() }
+    }
+
+    /// Reads a key file (RFC 7517); all that is wrong with it comes at once.
+    pub fn parse(json: &[u8]) -> Result<Keyring, Vec<JwkError>> {
+        JwkSet::parse(json).map(|set| Keyring::new(&set))
+    }
+
+    /// The key that signs: the first of the set.
+    pub fn signing(&self) -> &Key {
+        &self.keys[0]
+    }
+
+    /// The key of this name, retired or not.
+    pub fn find(&self, kid: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| &*key.kid == kid)
+    }
+
+    /// Every key, the signing one first; for artefacts that name no key.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
+    }
+
+    /// The key that a JWS names: `Ok(None)` when its name is not in the set.
+    pub(super) fn named_by(&self, jws: &UntrustedJws<'_>) -> Result<Option<&Key>, JwsError> {
+        // A header that we wrote ourselves is known by its bytes; others are taken apart.
+        let own = self.keys.iter().find(|key| *key.encoded_header == *jws.encoded_header());
+        match own {
+            Some(key) => Ok(Some(key)),
+            None => Ok(self.find(&jws.kid()?)),
+        }
+    }
+}
+
+impl Key {
+    fn new(jwk: &Jwk) -> Key {
+        let secret = jwk.secret.expose();
+        let derived = |purpose: Purpose| {
+            let mut bytes = zeroize::Zeroizing::new([0; 32]);
+            Hkdf::<Sha256>::new(None, secret)
+                .expand(purpose.label(), bytes.as_mut())
+                .expect("32 bytes are a length that HKDF gives");
+            keyed(bytes.as_ref())
+        };
+        Key {
+            kid: jwk.kid.as_str().into(),
+            encoded_header: jws::encoded_header(&jwk.kid).into_bytes().into(),
+            retired: jwk.retired,
+            token: keyed(secret),
+            order: derived(Purpose::Order),
+            claim: derived(Purpose::Claim),
+        }
+    }
+
+    /// The key's name.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Whether the key verifies orders and claims only.
+    pub fn retired(&self) -> bool {
+        self.retired
+    }
+
+    /// The keyed, empty MAC for this kind of artefact.
+    pub fn mac(&self, purpose: Purpose) -> &Hmac<Sha256> {
+        match purpose {
+            Purpose::Token => &self.token,
+            Purpose::Order => &self.order,
+            Purpose::Claim => &self.claim,
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("kid", &self.kid).field("retired", &self.retired).finish_non_exhaustive()
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}

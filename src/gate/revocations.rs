@@ -1,0 +1,88 @@
+//! Tokens that no longer open anything, by `jti`.
+
+use std::collections::HashSet;
+
+use thiserror::Error;
+
+use super::token::MAX_JTI_LEN;
+
+/// The revoked token ids. Asking costs the same for none and for a million.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revocations(HashSet<Box<str>>);
+
+/// A line of the file that is no token id.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "line {line} is no token id: expected 1 to {MAX_JTI_LEN} printable ASCII characters without spaces, or a # comment"
+)]
+pub struct RevocationsError {
+    /// The line's number, from 1.
+    pub line: usize,
+}
+
+impl Revocations {
+    /// Reads the file's text: one `jti` a line; empty lines and what follows a `#` at the start of a word are comments.
+    ///
+    /// A last line without its newline counts too: a crash in mid-write must not bring a token back to life.
+    pub fn parse(text: &str) -> Result<Revocations, RevocationsError> {
+        let mut jtis = HashSet::new();
+        for (index, line) in text.lines().enumerate() {
+            if let Some(jti) = jti_of_line(line) {
+                if !is_jti(jti) {
+                    return Err(RevocationsError { line: index + 1 });
+                }
+                jtis.insert(jti.into());
+            }
+        }
+        Ok(Revocations(jtis))
+    }
+
+    /// Whether the token of this id is revoked.
+    pub fn contains(&self, jti: &str) -> bool {
+        self.0.contains(jti)
+    }
+
+    /// How many ids are revoked.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is revoked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The id on a line of the file, without its comment; `None` for a line that holds none.
+pub fn jti_of_line(line: &str) -> Option<&str> {
+    let text = match line.find(" #").or_else(|| line.find("\t#")) {
+        Some(at) => &line[..at],
+        None if line.trim_start().starts_with('#') => "",
+        None => line,
+    };
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+/// Whether `text` can be a token's id: 1 to [`MAX_JTI_LEN`] printable ASCII characters, no space, not starting with `#`.
+pub fn is_jti(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_JTI_LEN
+        && !text.starts_with('#')
+        && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_id_a_comment_or_nothing() {
+        let file = "# leaked in March\nHMprBnL9BTXWuPvpoKBS6e\n\n  gift-7  # press\r\nx#y\nlast";
+        let revoked = Revocations::parse(file).unwrap();
+        assert_eq!(revoked.len(), 4);
+        for jti in ["HMprBnL9BTXWuPvpoKBS6e", "gift-7", "x#y", "last"] {
+            assert!(revoked.contains(jti), "{jti}");
+        }
+        assert_eq!(Revocations::parse("ok\ntwo words\n"), Err(RevocationsError { line: 2 }));
+    }
+}
