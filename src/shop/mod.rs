@@ -1,0 +1,12 @@
+//! What is sold, and when it counts as bought. Pure like the gate: values in, values out.
+//!
+//! Read in this order: [`money`] (prices), [`offers`] (what is on sale at which price), [`order`] (what one invoice
+//! was made for, signed), [`claim`] (the buyer's secret), [`settlement`] (a fetched invoice turned into a token).
+//! Asking BTCPay, clocks and randomness belong to the callers; clippy refuses them here.
+#![deny(clippy::disallowed_methods)]
+
+pub mod claim;
+pub mod money;
+pub mod offers;
+pub mod order;
+pub mod settlement;

@@ -1,0 +1,259 @@
+//! Prices: exact decimals with a currency, from text to text. No floating point anywhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use arrayvec::ArrayString;
+use rust_decimal::Decimal;
+use thiserror::Error;
+
+/// Shortest currency code.
+const MIN_CODE_LEN: usize = 3;
+/// Longest currency code: BTCPay knows some beyond ISO 4217.
+const MAX_CODE_LEN: usize = 10;
+/// Most digits before the decimal point: every sum and product of prices then fits into a [`Decimal`].
+const MAX_WHOLE_DIGITS: usize = 15;
+/// Decimals of bitcoin: one satoshi is its smallest unit.
+const BTC_DECIMALS: u32 = 8;
+const BTC: &str = "BTC";
+/// Satoshis, BTCPay's name for them.
+const SATS: &str = "SATS";
+/// ISO 4217's minor units, where they are not two.
+const OTHER_DECIMALS: &[(u32, &[&str])] = &[
+    (
+        0,
+        &[
+            SATS, "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV",
+            "XAF", "XOF", "XPF",
+        ],
+    ),
+    (3, &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]),
+    (4, &["CLF", "UYW"]),
+    (BTC_DECIMALS, &[BTC]),
+];
+const USUAL_DECIMALS: u32 = 2;
+
+/// A currency's code as BTCPay takes it: `BTC`, `SATS`, or one of ISO 4217, in capitals.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Currency(ArrayString<MAX_CODE_LEN>);
+
+/// An amount of money that somebody asks for: more than zero, no finer than its currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    value: Decimal,
+    currency: Currency,
+}
+
+/// Why a text is no [`Currency`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0:?} is no currency code; write it in capitals, like \"SATS\", \"BTC\" or \"USD\"")]
+pub struct CurrencyError(pub String);
+
+/// Why a text is no [`Price`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PriceError {
+    /// Not digits with at most one decimal point.
+    #[error("{0:?} is no price; write digits and at most one decimal point, like \"100\" or \"5.00\"")]
+    NotDecimal(String),
+    /// Zero, or less.
+    #[error("a price of {0} would give the video away; it has to be more than zero")]
+    NotPositive(String),
+    /// Finer than the currency.
+    #[error("{price} has {decimals} decimals, and {currency} has at most {allowed}")]
+    TooFine {
+        /// The price as it was written.
+        price: String,
+        /// How many decimals it has.
+        decimals: u32,
+        /// Its currency.
+        currency: Currency,
+        /// How many decimals that has.
+        allowed: u32,
+    },
+    /// More digits than any price needs.
+    #[error("{0} is beyond {MAX_WHOLE_DIGITS} digits before the decimal point")]
+    TooLarge(String),
+}
+
+impl Price {
+    /// Reads a price as it stands in the configuration.
+    pub fn parse(text: &str, currency: Currency) -> Result<Price, PriceError> {
+        if let Some(positive) = text.strip_prefix('-')
+            && is_decimal(positive)
+        {
+            return Err(PriceError::NotPositive(text.into()));
+        }
+        if !is_decimal(text) {
+            return Err(PriceError::NotDecimal(text.into()));
+        }
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if whole.trim_start_matches('0').len() > MAX_WHOLE_DIGITS {
+            return Err(PriceError::TooLarge(text.into()));
+        }
+        let allowed = currency.decimals();
+        if fraction.len() > allowed as usize {
+            let decimals = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
+            return Err(PriceError::TooFine { price: text.into(), decimals, currency, allowed });
+        }
+        let value = Decimal::from_str_exact(text).map_err(|_| PriceError::NotDecimal(text.into()))?;
+        if value.is_zero() {
+            return Err(PriceError::NotPositive(text.into()));
+        }
+        Ok(Price { value, currency })
+    }
+
+    /// The amount.
+    pub fn value(&self) -> Decimal {
+        self.value
+    }
+
+    /// The amount's currency.
+    pub fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    /// The same price as BTCPay is asked for it: satoshis as bitcoin with 8 decimals, which no store spread changes.
+    pub fn as_invoiced(&self) -> Price {
+        let mut value = self.value;
+        match self.currency.as_str() {
+            // A whole number of satoshis: moving its decimal point is the conversion.
+            SATS => {
+                let moved = value.set_scale(BTC_DECIMALS);
+                debug_assert!(moved.is_ok(), "8 decimals are within what a Decimal can have");
+                Price { value, currency: Currency::btc() }
+            }
+            BTC => {
+                value.rescale(BTC_DECIMALS);
+                Price { value, currency: self.currency }
+            }
+            _ => *self,
+        }
+    }
+}
+
+/// Digits, and behind a point more digits.
+fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    match text.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(text),
+    }
+}
+
+/// Reads an amount that BTCPay tells: a decimal in text, negative and long ones included.
+pub fn decimal(text: &str) -> Option<Decimal> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if is_decimal(digits) { text.parse().ok() } else { None }
+}
+
+impl Currency {
+    fn btc() -> Currency {
+        Currency(ArrayString::from(BTC).unwrap_or_default())
+    }
+
+    /// How many decimals an amount of it can have (ISO 4217; bitcoin 8, satoshis none).
+    pub fn decimals(&self) -> u32 {
+        let listed = OTHER_DECIMALS.iter().find(|(_, codes)| codes.contains(&self.as_str()));
+        listed.map_or(USUAL_DECIMALS, |(decimals, _)| *decimals)
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Currency {
+    type Err = CurrencyError;
+    fn from_str(text: &str) -> Result<Self, CurrencyError> {
+        let fits = text.len() >= MIN_CODE_LEN && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let code = if fits { ArrayString::from(text).ok() } else { None };
+        code.map(Currency).ok_or_else(|| CurrencyError(text.into()))
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn price(text: &str, currency: &str) -> Result<Price, PriceError> {
+        Price::parse(text, currency.parse().unwrap())
+    }
+
+    #[test]
+    fn a_price_keeps_its_digits() {
+        for (text, currency) in
+            [("100", "SATS"), ("5.00", "USD"), ("0.00000001", "BTC"), ("500", "JPY"), ("1.5", "EUR")]
+        {
+            assert_eq!(price(text, currency).unwrap().value().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn satoshis_are_invoiced_as_bitcoin_with_8_decimals() {
+        for (text, currency, invoiced) in [
+            ("100", "SATS", "0.00000100 BTC"),
+            ("1", "SATS", "0.00000001 BTC"),
+            ("2100000000000000", "SATS", "too large"),
+            ("210000000000000", "SATS", "2100000.00000000 BTC"),
+            ("0.0001", "BTC", "0.00010000 BTC"),
+            ("5.00", "USD", "5.00 USD"),
+        ] {
+            let got = price(text, currency).map(|price| price.as_invoiced());
+            let got = got.map(|price| format!("{} {}", price.value(), price.currency()));
+            assert_eq!(got.unwrap_or("too large".into()), invoiced);
+        }
+    }
+
+    #[test]
+    fn what_is_no_price_is_refused_by_its_reason() {
+        for (text, currency, reason) in [
+            ("0", "SATS", "a price of 0 would give the video away; it has to be more than zero"),
+            ("0.00", "USD", "a price of 0.00 would give the video away; it has to be more than zero"),
+            ("-5", "USD", "a price of -5 would give the video away; it has to be more than zero"),
+            ("100.5", "SATS", "100.5 has 1 decimals, and SATS has at most 0"),
+            ("5.000", "USD", "5.000 has 3 decimals, and USD has at most 2"),
+            ("1.0", "JPY", "1.0 has 1 decimals, and JPY has at most 0"),
+            ("0.000000001", "BTC", "0.000000001 has 9 decimals, and BTC has at most 8"),
+            ("1000000000000000", "USD", "1000000000000000 is beyond 15 digits before the decimal point"),
+        ] {
+            assert_eq!(price(text, currency).unwrap_err().to_string(), reason);
+        }
+        for text in ["", ".", "1.", ".5", "1e3", "+5", "1_000", "1,000", " 5", "5 ", "0x10", "NaN", "٣", "--5", "1.2.3"]
+        {
+            assert_eq!(price(text, "USD"), Err(PriceError::NotDecimal(text.into())), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_currency_is_a_code_in_capitals() {
+        for code in ["BTC", "SATS", "USD", "USDT", "LCAD"] {
+            assert_eq!(code.parse::<Currency>().unwrap().as_str(), code);
+        }
+        for code in ["", "US", "usd", "U$D", "EURO EURO", "€", "TOOLONGCODE"] {
+            assert_eq!(code.parse::<Currency>(), Err(CurrencyError(code.into())));
+        }
+    }
+
+    #[test]
+    fn what_btcpay_tells_is_read_as_decimals_only() {
+        for text in ["1000", "1000.0", "0.00001000", "-0.5"] {
+            assert_eq!(decimal(text).unwrap().to_string(), text);
+        }
+        for text in ["", "1e3", "NaN", "0x1", "1,0", "-", "1_0"] {
+            assert_eq!(decimal(text), None, "{text:?}");
+        }
+    }
+}

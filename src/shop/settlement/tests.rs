@@ -1,0 +1,262 @@
+//! One test for each clause of the definition of *settled* and of the token's bytes.
+
+use super::*;
+use crate::gate::jwk::{Jwk, JwkSet, Secret};
+use crate::gate::keyring::Keyring;
+use crate::gate::token::Token;
+use crate::shop::offers::{Offer, OfferFor};
+
+const ID: &str = "HMprBnL9BTXWuPvpoKBS6e";
+const CREATED: UnixTime = UnixTime(1785000000);
+const PAID: UnixTime = UnixTime(1785000122);
+
+fn keyring(keys: &[(&str, u8)]) -> Keyring {
+    let secret = |first: u8| Secret::new((first..first + 32).collect());
+    Keyring::new(&JwkSet::new(keys.iter().map(|(kid, first)| Jwk::new((*kid).into(), secret(*first), 0)).collect()))
+}
+
+fn keys() -> Keyring {
+    keyring(&[("k1", 0)])
+}
+
+fn terms() -> Terms {
+    Terms { store: "store".into(), accept_marked: true }
+}
+
+fn order(price: &str, currency: &str) -> String {
+    let offer = Offer::parse("24h", price, currency, Some(86400)).unwrap();
+    let video = "c05f2318".parse().unwrap();
+    Order::new(video, &OfferFor { covers: Scope::Video(video), offer: &offer }, "nonce").sign(keys().signing())
+}
+use crate::gate::scope::Scope;
+
+fn payment(id: &str, received: UnixTime, value: &str, status: PaymentStatus) -> Payment {
+    let (method, value) = ("BTC-LN".into(), value.parse().unwrap());
+    Payment { method, id: id.into(), received, value, fee: Decimal::ZERO, rate: Decimal::ONE, status }
+}
+
+fn paid() -> Payment {
+    payment("6b3f", PAID, "0.00000100", PaymentStatus::Settled)
+}
+
+/// An invoice over 100 sats, fully paid by Lightning.
+fn settled() -> Invoice {
+    Invoice {
+        id: ID.into(),
+        store: "store".into(),
+        kind: "Standard".into(),
+        status: Status::Settled,
+        additional: Additional::None,
+        amount: "0.000001".parse().unwrap(),
+        currency: "BTC".into(),
+        created: CREATED,
+        order: Some(order("100", "SATS")),
+        payments: Some(vec![paid()]),
+    }
+}
+
+fn judge(invoice: &Invoice) -> Result<UnixTime, NotSettled> {
+    invoice.settle(&terms(), &keys()).map(|settlement| settlement.token.iat)
+}
+
+fn bytes(invoice: &Invoice, keyring: &Keyring) -> Token {
+    invoice.settle(&terms(), keyring).unwrap().token.sign(keyring.signing())
+}
+
+#[test]
+fn the_token_is_the_vector_of_the_design() {
+    let settlement = settled().settle(&terms(), &keys()).unwrap();
+    assert_eq!(settlement.order.video().as_str(), "c05f2318");
+    let token = settlement.token.sign(keys().signing());
+    assert!(token.expose().ends_with(".mdqvaHHrjBVrkGxEjd29DMzakbJr3Rf3BIIQf6g1lrk"));
+}
+
+#[test]
+fn the_first_key_signs_whichever_key_the_order_has() {
+    let rotated = keyring(&[("k2", 7), ("k1", 0)]);
+    assert_ne!(bytes(&settled(), &keys()), bytes(&settled(), &rotated));
+    assert_eq!(bytes(&settled(), &rotated), bytes(&settled(), &rotated));
+}
+
+#[test]
+fn an_offer_without_duration_never_expires() {
+    let offer = Offer::parse("forever", "100", "SATS", None).unwrap();
+    let found = OfferFor { covers: "pass:summer".parse().unwrap(), offer: &offer };
+    let order = Order::new("c05f2318".parse().unwrap(), &found, "nonce").sign(keys().signing());
+    let token = Invoice { order: Some(order), ..settled() }.settle(&terms(), &keys()).unwrap().token;
+    assert_eq!((token.sub.to_string().as_str(), token.exp, token.iat), ("pass:summer", None, PAID));
+}
+
+#[test]
+fn only_our_store_counts() {
+    let invoice = Invoice { store: "other".into(), ..settled() };
+    assert_eq!(judge(&invoice), Err(NotSettled::OtherStore("other".into())));
+}
+
+#[test]
+fn only_an_invoice_with_a_price_counts() {
+    let invoice = Invoice { kind: "TopUp".into(), ..settled() };
+    assert_eq!(judge(&invoice), Err(NotSettled::NotStandard("TopUp".into())));
+}
+
+#[test]
+fn the_order_has_to_be_ours() {
+    assert_eq!(judge(&Invoice { order: None, ..settled() }), Err(NotSettled::NoOrder));
+    for forged in ["", "a.b.c", "VIDEO 24h"] {
+        let invoice = Invoice { order: Some(forged.into()), ..settled() };
+        assert!(matches!(judge(&invoice), Err(NotSettled::BadOrder(_))), "{forged:?}");
+    }
+    let foreign = keyring(&[("k1", 9)]);
+    assert!(matches!(settled().settle(&terms(), &foreign), Err(NotSettled::BadOrder(_))));
+}
+
+#[test]
+fn the_price_is_the_orders_compared_as_a_number() {
+    for same in ["0.000001", "0.00000100", "0.0000010000"] {
+        assert_eq!(judge(&Invoice { amount: same.parse().unwrap(), ..settled() }), Ok(PAID), "{same}");
+    }
+    for other in ["0.00000099", "0.00000101", "0", "100"] {
+        let invoice = Invoice { amount: other.parse().unwrap(), ..settled() };
+        assert!(matches!(judge(&invoice), Err(NotSettled::OtherPrice { .. })), "{other}");
+    }
+    for currency in ["SATS", "USD", "btc", ""] {
+        let invoice = Invoice { currency: currency.into(), ..settled() };
+        assert!(matches!(judge(&invoice), Err(NotSettled::OtherPrice { .. })), "{currency}");
+    }
+    // An order of one price in an invoice of another.
+    let swapped = Invoice { order: Some(order("3000", "SATS")), ..settled() };
+    assert!(matches!(judge(&swapped), Err(NotSettled::OtherPrice { .. })));
+}
+
+#[test]
+fn overpaid_is_settled() {
+    let payments = Some(vec![payment("a", PAID, "0.5", PaymentStatus::Settled)]);
+    assert_eq!(judge(&Invoice { additional: Additional::PaidOver, payments, ..settled() }), Ok(PAID));
+}
+
+#[test]
+fn what_is_not_paid_is_not_settled() {
+    for status in [Status::New, Status::Processing, Status::Expired, Status::Invalid] {
+        for additional in [Additional::None, Additional::PaidPartial, Additional::PaidOver, Additional::Marked] {
+            let invoice = Invoice { status, additional, ..settled() };
+            assert_eq!(judge(&invoice), Err(NotSettled::NotPaid(status, additional)));
+        }
+    }
+    // Late counts for an expired invoice only.
+    for status in [Status::New, Status::Processing, Status::Invalid] {
+        let invoice = Invoice { status, additional: Additional::PaidLate, ..settled() };
+        assert_eq!(judge(&invoice), Err(NotSettled::NotPaid(status, Additional::PaidLate)));
+    }
+}
+
+#[test]
+fn settled_without_a_settled_payment_is_not_settled() {
+    let unconfirmed = payment("a", PAID, "0.000001", PaymentStatus::Processing);
+    let replaced = payment("b", PAID, "0.000001", PaymentStatus::Invalid);
+    for payments in [vec![], vec![unconfirmed], vec![replaced]] {
+        assert_eq!(judge(&Invoice { payments: Some(payments), ..settled() }), Err(NotSettled::NoPayment));
+    }
+    assert_eq!(judge(&Invoice { payments: None, ..settled() }), Err(NotSettled::PaymentsUnknown));
+}
+
+#[test]
+fn paid_late_counts_once_confirmed_payments_reach_the_price() {
+    let late = |payments: Vec<Payment>| {
+        let (status, additional) = (Status::Expired, Additional::PaidLate);
+        judge(&Invoice { status, additional, payments: Some(payments), ..settled() })
+    };
+    use PaymentStatus::{Invalid, Processing, Settled};
+    let part = |id, value, status| payment(id, PAID, value, status);
+    assert_eq!(late(vec![part("a", "0.00000100", Settled)]), Ok(PAID));
+    assert_eq!(late(vec![part("a", "0.00000040", Settled), part("b", "0.00000060", Settled)]), Ok(PAID));
+    for not_enough in [
+        vec![],
+        vec![part("a", "0.00000100", Processing)],
+        vec![part("a", "0.00000100", Invalid)],
+        vec![part("a", "0.00000099", Settled)],
+        vec![part("a", "0.00000040", Settled), part("b", "0.00000060", Processing)],
+        vec![Payment { fee: "0.00000001".parse().unwrap(), ..part("a", "0.00000100", Settled) }],
+    ] {
+        assert!(matches!(late(not_enough.clone()), Err(NotSettled::PaidLateUnconfirmed { .. })), "{not_enough:?}");
+    }
+}
+
+#[test]
+fn a_payment_counts_less_its_fee_at_its_rate() {
+    let usd = |value: &str, fee: &str| {
+        let (rate, fee) = ("50000".parse().unwrap(), fee.parse().unwrap());
+        let payments = Some(vec![Payment { rate, fee, ..payment("a", PAID, value, PaymentStatus::Settled) }]);
+        let (amount, currency, order) = ("5".parse().unwrap(), "USD".into(), Some(order("5.00", "USD")));
+        let (status, additional) = (Status::Expired, Additional::PaidLate);
+        judge(&Invoice { amount, currency, order, payments, status, additional, ..settled() })
+    };
+    assert_eq!(usd("0.0001", "0"), Ok(PAID));
+    assert_eq!(usd("0.00011", "0.00001"), Ok(PAID));
+    assert!(matches!(usd("0.0001", "0.00001"), Err(NotSettled::PaidLateUnconfirmed { .. })));
+}
+
+#[test]
+fn iat_is_when_the_price_was_completed_and_dust_changes_nothing() {
+    use PaymentStatus::{Processing, Settled};
+    let at = |seconds: u64| CREATED.plus(seconds);
+    let first = payment("b", at(10), "0.00000050", Settled);
+    let unconfirmed = payment("c", at(15), "0.00000050", Processing);
+    let second = payment("a", at(20), "0.00000050", Settled);
+    let dust = payment("0", at(30), "0.00000001", Settled);
+    for payments in [vec![first.clone(), second.clone()], vec![dust, second, unconfirmed, first]] {
+        assert_eq!(judge(&Invoice { payments: Some(payments), ..settled() }), Ok(at(20)));
+    }
+}
+
+#[test]
+fn payments_of_the_same_second_count_by_id() {
+    let early_dust = payment("a", PAID, "0.00000001", PaymentStatus::Settled);
+    let whole = payment("b", PAID, "0.00000100", PaymentStatus::Settled);
+    let later = payment("c", PAID.plus(1), "0.00000001", PaymentStatus::Settled);
+    let token = |payments| bytes(&Invoice { payments: Some(payments), ..settled() }, &keys());
+    assert_eq!(token(vec![whole.clone(), early_dust.clone(), later.clone()]), token(vec![later, early_dust, whole]));
+}
+
+#[test]
+fn marked_by_a_person_counts_by_policy() {
+    let marked = Invoice { additional: Additional::Marked, payments: Some(vec![]), ..settled() };
+    assert_eq!(judge(&marked), Ok(CREATED));
+    let part = payment("a", PAID, "0.00000001", PaymentStatus::Settled);
+    assert_eq!(judge(&Invoice { payments: Some(vec![part]), ..marked.clone() }), Ok(CREATED));
+    assert_eq!(judge(&Invoice { payments: Some(vec![paid()]), ..marked.clone() }), Ok(PAID));
+    let strict = Terms { accept_marked: false, ..terms() };
+    assert_eq!(marked.settle(&strict, &keys()), Err(NotSettled::Marked));
+}
+
+#[test]
+fn an_invoice_whose_tolerance_was_changed_keeps_its_first_payments_date() {
+    let part = payment("a", PAID, "0.00000099", PaymentStatus::Settled);
+    let dust = payment("b", PAID.plus(60), "0.0000000001", PaymentStatus::Settled);
+    assert_eq!(judge(&Invoice { payments: Some(vec![dust, part]), ..settled() }), Ok(PAID));
+}
+
+#[test]
+fn amounts_beyond_reason_neither_panic_nor_pay() {
+    let huge = Payment { value: Decimal::MAX, rate: Decimal::MAX, ..paid() };
+    let negative = Payment { value: Decimal::MIN, fee: Decimal::MAX, ..paid() };
+    let (status, additional) = (Status::Expired, Additional::PaidLate);
+    let invoice = Invoice { status, additional, payments: Some(vec![huge, negative]), ..settled() };
+    assert!(matches!(judge(&invoice), Err(NotSettled::PaidLateUnconfirmed { .. })));
+}
+
+#[test]
+fn an_id_that_no_token_can_carry_buys_nothing() {
+    let longest = "i".repeat(128);
+    assert_eq!(judge(&Invoice { id: longest.clone(), ..settled() }), Ok(PAID));
+    for id in ["".into(), "two words".into(), longest + "i", "ä".into()] {
+        assert_eq!(judge(&Invoice { id, ..settled() }), Err(NotSettled::BadId));
+    }
+}
+
+#[test]
+fn only_a_payment_makes_it_final() {
+    assert!(settled().is_final());
+    assert!(!Invoice { additional: Additional::Marked, ..settled() }.is_final());
+    assert!(!Invoice { payments: Some(vec![]), ..settled() }.is_final());
+    assert!(!Invoice { status: Status::Expired, additional: Additional::PaidLate, ..settled() }.is_final());
+}
