@@ -1,0 +1,309 @@
+//! The Greenfield API's client: one method a question, each one request unless it says otherwise.
+//!
+//! Errors of all of them: [`Error`]. Nothing is asked twice: what a failure means, the caller knows.
+//! Source: BTCPay Server 2.4.1, `Controllers/GreenField`.
+
+use std::time::Duration;
+
+use http::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::error::{Error, printable};
+use super::invoice::{Invoice, InvoiceStatus, NewInvoice, PaymentMethod};
+use super::permissions;
+use super::secret::ApiKey;
+use super::setup::{ApiKeyInfo, DeliveryRecord, Health, NewWebhook, ServerInfo, Store, StorePaymentMethod, Webhook};
+use super::transport::{Answer, Request, Transport, base_url, below};
+use crate::gate::time::UnixTime;
+
+/// Longest id that is asked for; BTCPay's own have up to 44 characters.
+pub const MAX_ID_LEN: usize = 64;
+/// One thing, with whatever metadata strangers may have put in.
+const MAX_BODY: usize = 4 << 20;
+/// A page of invoices.
+const MAX_LIST_BODY: usize = 16 << 20;
+
+/// Asks one store of one BTCPay Server. Cheap to clone: clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    transport: Transport,
+    public: Url,
+    store: Box<str>,
+    timeouts: Timeouts,
+}
+
+/// What a [`Client`] has to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the API is called: `https://btcpay.example`, with the root path if BTCPay has one.
+    pub url: Url,
+    /// Where viewers reach BTCPay; `None` means at `url`.
+    pub public_url: Option<Url>,
+    /// The store's id.
+    pub store: String,
+    /// A key with [`permissions::TO_SELL`] for that store.
+    pub api_key: ApiKey,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+}
+
+/// How long a [`Client`] waits for a whole answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// When it reads.
+    pub read: Duration,
+    /// When it makes or changes something: BTCPay waits up to 5 s for a Lightning node before it answers, and for rates.
+    pub write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { read: Duration::from_secs(10), write: Duration::from_secs(30) }
+    }
+}
+
+/// Which invoices [`Client::invoices`] lists, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct InvoiceQuery {
+    /// Created at this second or later.
+    pub start_date: Option<UnixTime>,
+    /// Created at this second or earlier.
+    pub end_date: Option<UnixTime>,
+    /// With one of these; all when empty.
+    pub statuses: Vec<InvoiceStatus>,
+    /// With one of these as `metadata.orderId`; all when empty.
+    pub order_ids: Vec<String>,
+    /// With payment methods and payments (since BTCPay 2.3.6; before, they come empty).
+    pub include_payment_methods: bool,
+    /// With those that a person archived.
+    pub include_archived: bool,
+    /// How many to leave out first.
+    pub skip: usize,
+    /// How many to list at most.
+    pub take: usize,
+}
+
+/// A part of the list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Newest first.
+    pub invoices: Vec<Invoice>,
+    /// How many there were besides that could not be read: not ours, for ours are small and plain.
+    pub unreadable: usize,
+}
+
+impl Page {
+    /// How many of the list the page covers: add it to [`InvoiceQuery::skip`] for the next; 0 after the last.
+    pub fn covered(&self) -> usize {
+        self.invoices.len() + self.unreadable
+    }
+}
+
+impl Client {
+    /// Makes a client; nothing is asked yet.
+    pub fn new(settings: &Settings) -> Result<Client, Error> {
+        let base = base_url(&settings.url)?;
+        let public = settings.public_url.as_ref().map(base_url).transpose()?.unwrap_or_else(|| base.clone());
+        let elsewhere = if public == base { None } else { Some(&public) };
+        let transport = Transport::new(base.clone(), elsewhere, &settings.api_key)?;
+        let store = id(&settings.store)?.into();
+        Ok(Client { transport, public, store, timeouts: settings.timeouts })
+    }
+
+    /// BTCPay's address, for messages.
+    pub fn at(&self) -> &str {
+        self.transport.at()
+    }
+
+    /// The store's id.
+    pub fn store_id(&self) -> &str {
+        &self.store
+    }
+
+    /// Where a viewer pays the invoice. BTCPay's own `checkoutLink` names the host that the API was called by.
+    pub fn checkout_url(&self, invoice: &str) -> String {
+        below(&self.public, ["i", invoice]).into()
+    }
+
+    /// Makes an invoice. It may take 10 s. Not idempotent: after an error with [`Error::may_have_happened`] there may be one.
+    pub async fn create_invoice(&self, invoice: &NewInvoice) -> Result<Invoice, Error> {
+        if !invoice.amount.is_sign_positive() || invoice.amount.is_zero() {
+            return Err(Error::NotPositive { amount: invoice.amount });
+        }
+        let answer = self.write(Method::POST, &["stores", &self.store, "invoices"], invoice).await?;
+        answer.json("an invoice")
+    }
+
+    /// The invoice as it stands; `payment_methods` is filled by BTCPay 2.4.1 and newer only.
+    pub async fn invoice(&self, invoice: &str) -> Result<Invoice, Error> {
+        let query = [("includePaymentMethods", "true".to_owned())];
+        self.read(&["stores", &self.store, "invoices", id(invoice)?], &query, "an invoice").await
+    }
+
+    /// The invoice with its payments on every version: a second request where the first does not bring them.
+    pub async fn invoice_with_payments(&self, invoice: &str) -> Result<Invoice, Error> {
+        let mut found = self.invoice(invoice).await?;
+        if found.payment_methods.is_empty() {
+            // Asked after the invoice: payments only add up, so an invoice seen as settled has its payments here.
+            found.payment_methods = self.payment_methods(invoice).await?;
+        }
+        Ok(found)
+    }
+
+    /// How the invoice can be and was paid.
+    pub async fn payment_methods(&self, invoice: &str) -> Result<Vec<PaymentMethod>, Error> {
+        let path = ["stores", &self.store, "invoices", id(invoice)?, "payment-methods"];
+        self.read(&path, &[], "a list of payment methods").await
+    }
+
+    /// A part of the store's invoices, whoever made them.
+    ///
+    /// Strangers may have put megabytes into some: a page that gets too long is asked for in halves (more requests), and an
+    /// invoice that is too long by itself, or unreadable, is counted and left out.
+    pub async fn invoices(&self, query: &InvoiceQuery) -> Result<Page, Error> {
+        let mut page = Page::default();
+        let mut parts = vec![(query.skip, query.take)];
+        while let Some((skip, take)) = parts.pop() {
+            match self.invoices_part(query, skip, take).await {
+                Ok(list) => {
+                    for raw in list {
+                        match serde_json::from_str::<Invoice>(raw.get()) {
+                            Ok(invoice) => page.invoices.push(invoice),
+                            Err(_) => page.unreadable += 1,
+                        }
+                    }
+                }
+                Err(Error::TooLarge { .. }) if take > 1 => {
+                    let half = take / 2;
+                    parts.push((skip + half, take - half));
+                    parts.push((skip, half));
+                }
+                Err(Error::TooLarge { .. }) => page.unreadable += 1,
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(page)
+    }
+
+    async fn invoices_part(&self, query: &InvoiceQuery, skip: usize, take: usize) -> Result<Vec<Box<RawValue>>, Error> {
+        let mut pairs = vec![("skip", skip.to_string()), ("take", take.to_string())];
+        pairs.extend(query.start_date.map(|date| ("startDate", date.to_string())));
+        pairs.extend(query.end_date.map(|date| ("endDate", date.to_string())));
+        pairs.extend(query.statuses.iter().map(|status| ("status", status.as_str().to_owned())));
+        pairs.extend(query.order_ids.iter().map(|order| ("orderId", order.clone())));
+        for (name, wanted) in
+            [("includePaymentMethods", query.include_payment_methods), ("includeArchived", query.include_archived)]
+        {
+            if wanted {
+                pairs.push((name, "true".to_owned()));
+            }
+        }
+        let path = ["stores", &self.store, "invoices"];
+        let request = Request { limit: MAX_LIST_BODY, ..self.get(&path, &pairs) };
+        self.transport.send(request).await?.json("a list of invoices")
+    }
+
+    /// Whether BTCPay is up; needs no right.
+    pub async fn health(&self) -> Result<Health, Error> {
+        #[derive(Deserialize)]
+        struct Body {
+            synchronized: bool,
+        }
+        let answer = self.transport.send(self.get(&["health"], &[])).await?;
+        let body: Body = answer.json("a health report")?;
+        Ok(Health { synchronized: body.synchronized, date: answer.date() })
+    }
+
+    /// BTCPay's version and what it supports; any key may ask.
+    pub async fn server_info(&self) -> Result<ServerInfo, Error> {
+        self.read(&["server", "info"], &[], "the server's description").await
+    }
+
+    /// What our own key may; any key may ask.
+    pub async fn api_key(&self) -> Result<ApiKeyInfo, Error> {
+        self.read(&["api-keys", "current"], &[], "the API key's description").await
+    }
+
+    /// The store; needs [`permissions::VIEW_STORE`].
+    pub async fn store(&self) -> Result<Store, Error> {
+        self.read(&["stores", &self.store], &[], "a store").await
+    }
+
+    /// The store's payment methods, also those turned off; needs [`permissions::VIEW_STORE`].
+    pub async fn store_payment_methods(&self) -> Result<Vec<StorePaymentMethod>, Error> {
+        self.read(&["stores", &self.store, "payment-methods"], &[], "a list of payment methods").await
+    }
+
+    /// The store's webhooks; this and all below need [`permissions::MODIFY_WEBHOOKS`].
+    pub async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
+        self.read(&["stores", &self.store, "webhooks"], &[], "a list of webhooks").await
+    }
+
+    /// One webhook.
+    pub async fn webhook(&self, webhook: &str) -> Result<Webhook, Error> {
+        self.read(&["stores", &self.store, "webhooks", id(webhook)?], &[], "a webhook").await
+    }
+
+    /// Makes a webhook. BTCPay does not mind a second one with the same address: list them first.
+    pub async fn create_webhook(&self, webhook: &NewWebhook<'_>) -> Result<Webhook, Error> {
+        self.write(Method::POST, &["stores", &self.store, "webhooks"], webhook).await?.json("a webhook")
+    }
+
+    /// Replaces everything about a webhook but, where there is none given, its secret.
+    pub async fn update_webhook(&self, id_of: &str, webhook: &NewWebhook<'_>) -> Result<Webhook, Error> {
+        self.write(Method::PUT, &["stores", &self.store, "webhooks", id(id_of)?], webhook).await?.json("a webhook")
+    }
+
+    /// The latest attempts to deliver, newest first.
+    pub async fn deliveries(&self, webhook: &str, count: usize) -> Result<Vec<DeliveryRecord>, Error> {
+        let path = ["stores", &self.store, "webhooks", id(webhook)?, "deliveries"];
+        self.read(&path, &[("count", count.to_string())], "a list of deliveries").await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        expected: &'static str,
+    ) -> Result<T, Error> {
+        self.transport.send(self.get(path, query)).await?.json(expected)
+    }
+
+    async fn write(&self, method: Method, path: &[&str], body: &impl serde::Serialize) -> Result<Answer, Error> {
+        let body = serde_json::to_vec(body)
+            .map_err(|source| Error::Unreadable { expected: "representable as JSON", source })?;
+        let request = Request { method, body: Some(body), timeout: self.timeouts.write, ..self.get(path, &[]) };
+        self.transport.send(request).await
+    }
+
+    fn get<'a>(&self, path: &'a [&'a str], query: &'a [(&'a str, String)]) -> Request<'a> {
+        Request { method: Method::GET, path, query, body: None, timeout: self.timeouts.read, limit: MAX_BODY }
+    }
+}
+
+/// Where a person makes an API key with just the rights that hlsgate needs, for a store of his choice.
+///
+/// - `url`: where the person's browser reaches BTCPay.
+pub fn authorize_link(url: &Url) -> Result<Url, Error> {
+    let mut link = below(&base_url(url)?, ["api-keys", "authorize"]);
+    let wanted = permissions::TO_SELL.into_iter().chain(permissions::TO_SET_UP);
+    link.query_pairs_mut()
+        .extend_pairs(wanted.map(|permission| ("permissions", permission)))
+        .append_pair("applicationName", "hlsgate")
+        .append_pair("selectiveStores", "true")
+        .append_pair("strict", "true");
+    Ok(link)
+}
+
+/// Ids come from strangers too, and go into a path.
+fn id(text: &str) -> Result<&str, Error> {
+    let fits = (1..=MAX_ID_LEN).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if fits { Ok(text) } else { Err(Error::BadId { id: printable(text) }) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! Invoices, their payment methods and payments: as BTCPay answers them, and as they are asked for.
+//!
+//! Unknown fields are ignored and unknown words become `Other`, so a newer BTCPay is read like today's; `Other` is never a
+//! reason to grant anything.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::money;
+use crate::gate::time::UnixTime;
+
+/// An invoice as BTCPay holds it now.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invoice {
+    /// BTCPay's id, 21 or 22 characters in base58. Public: it stands in the checkout's address.
+    pub id: String,
+    /// The store that it belongs to.
+    pub store_id: String,
+    /// `TopUp` means that any payment settles it.
+    #[serde(rename = "type")]
+    pub kind: InvoiceType,
+    /// What is asked, in `currency`.
+    #[serde(with = "money")]
+    pub amount: Decimal,
+    /// What was paid in `currency`, unconfirmed payments included (since BTCPay 2.1.2): not for deciding anything.
+    #[serde(default, deserialize_with = "money::optional")]
+    pub paid_amount: Option<Decimal>,
+    /// Upper-case code, for instance `BTC` or `USD`.
+    pub currency: String,
+    /// Where it stands.
+    pub status: InvoiceStatus,
+    /// Why it stands there.
+    #[serde(default)]
+    pub additional_status: AdditionalStatus,
+    /// When it was made, by BTCPay's clock.
+    pub created_time: UnixTime,
+    /// Until when it can be paid in time, by BTCPay's clock.
+    pub expiration_time: UnixTime,
+    /// Until when BTCPay watches for late payments and confirmations.
+    pub monitoring_expiration: UnixTime,
+    /// What its maker said about it. Strangers can make invoices with any metadata in the same store.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// How it is to be paid.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub checkout: Checkout,
+    /// How it can be and was paid. Empty unless asked for, and in BTCPay before 2.4.1 always: see
+    /// [`Client::payment_methods`](super::Client::payment_methods).
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub payment_methods: Vec<PaymentMethod>,
+}
+
+/// Where an invoice stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub enum InvoiceStatus {
+    /// Waiting for payment.
+    New,
+    /// Paid in full, not yet confirmed. It can fall back to `New`.
+    Processing,
+    /// Paid in full and confirmed, or marked so by a person.
+    Settled,
+    /// Not paid in time; with [`AdditionalStatus::PaidLate`] it was paid afterwards.
+    Expired,
+    /// Not confirmed in time, or marked so by a person.
+    Invalid,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// Why an invoice stands where it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+pub enum AdditionalStatus {
+    /// Nothing to add.
+    #[default]
+    None,
+    /// Less than the amount came in before the expiration.
+    PaidPartial,
+    /// More than the amount came in.
+    PaidOver,
+    /// The amount was reached after the expiration, perhaps by payments that are not confirmed.
+    PaidLate,
+    /// A person said so.
+    Marked,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What kind of invoice it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub enum InvoiceType {
+    /// A fixed amount.
+    Standard,
+    /// Any payment, however small, settles it.
+    TopUp,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// How BTCPay was told to have an invoice paid, as far as it is looked at.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Checkout {
+    /// The ids that can really be used. BTCPay leaves out one that fails, without a word.
+    #[serde(deserialize_with = "null_as_default")]
+    pub payment_methods: Vec<String>,
+}
+
+/// One way to pay an invoice, and what came in by it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentMethod {
+    /// For instance `BTC-LN`, `BTC-CHAIN`, `BTC-LNURL`.
+    pub payment_method_id: String,
+    /// The currency that payments are counted in, for instance `BTC`.
+    pub currency: String,
+    /// False for a lazy method that nobody opened yet.
+    #[serde(default)]
+    pub activated: bool,
+    /// A BOLT11 invoice, or an address.
+    #[serde(default)]
+    pub destination: Option<String>,
+    /// `lightning:` or `bitcoin:` URI.
+    #[serde(default)]
+    pub payment_link: Option<String>,
+    /// Invoice currency per unit of `currency`.
+    #[serde(with = "money")]
+    pub rate: Decimal,
+    /// The whole price, in `currency`.
+    #[serde(with = "money")]
+    pub amount: Decimal,
+    /// What is left to pay, in `currency`; negative when overpaid.
+    #[serde(with = "money")]
+    pub due: Decimal,
+    /// Payments by this method, in the order of BTCPay.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub payments: Vec<Payment>,
+}
+
+/// One payment of an invoice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    /// Payment hash, or transaction id and output number.
+    pub id: String,
+    /// When BTCPay saw it first.
+    pub received_date: UnixTime,
+    /// What came in, in the payment method's currency.
+    #[serde(with = "money")]
+    pub value: Decimal,
+    /// What the merchant added for the network's fee: it pays for no part of the price.
+    #[serde(with = "money")]
+    pub fee: Decimal,
+    /// Whether it counts.
+    pub status: PaymentStatus,
+}
+
+/// Whether a payment counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub enum PaymentStatus {
+    /// Seen, not confirmed.
+    Processing,
+    /// Confirmed as the speed policy asks; Lightning at once.
+    Settled,
+    /// Replaced or double-spent.
+    Invalid,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// An invoice's metadata. `Debug` shows the names of its members only, for buyers' data may be among the values.
+#[derive(Clone, Default, PartialEq)]
+pub struct Metadata(pub Map<String, Value>);
+
+/// An invoice to be made. What decides money has no default: left out, the store's settings would decide.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewInvoice {
+    /// More than zero: BTCPay takes an invoice over 0 for settled at once.
+    #[serde(with = "money")]
+    pub amount: Decimal,
+    /// Upper-case code. `BTC` with 8 decimals for exact satoshis: `SATS` would be subject to the store's spread.
+    pub currency: String,
+    /// Kept and given back by BTCPay.
+    pub metadata: Metadata,
+    /// How it is to be paid.
+    pub checkout: NewCheckout,
+    /// BTCPay's public receipt.
+    pub receipt: NewReceipt,
+}
+
+/// How a new invoice is to be paid.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewCheckout {
+    /// Confirmations asked of an on-chain payment: `HighSpeed` 0, `MediumSpeed` 1, `LowMediumSpeed` 2, `LowSpeed` 6.
+    pub speed_policy: String,
+    /// The ids offered, and no others.
+    pub payment_methods: Vec<String>,
+    /// The one shown first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_payment_method: Option<String>,
+    /// False: the BOLT11 and the address are there at once.
+    pub lazy_payment_methods: bool,
+    /// Minutes to pay in, at least 1.
+    pub expiration_minutes: u32,
+    /// Minutes after that in which BTCPay still watches.
+    pub monitoring_minutes: u32,
+    /// Percent that may be missing. Zero, or less than the price would settle.
+    pub payment_tolerance: u8,
+    /// Where the checkout sends the viewer back to.
+    #[serde(rename = "redirectURL", skip_serializing_if = "Option::is_none")]
+    pub redirect_url: Option<String>,
+    /// Whether it does so by itself once the invoice is settled.
+    pub redirect_automatically: bool,
+}
+
+/// BTCPay's public receipt of a new invoice.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct NewReceipt {
+    /// Whether there is one. It would tell whoever has the link what was bought.
+    pub enabled: bool,
+}
+
+impl InvoiceStatus {
+    /// BTCPay's word; `Other` for one that is not known.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            InvoiceStatus::New => "New",
+            InvoiceStatus::Processing => "Processing",
+            InvoiceStatus::Settled => "Settled",
+            InvoiceStatus::Expired => "Expired",
+            InvoiceStatus::Invalid => "Invalid",
+            InvoiceStatus::Other => "Other",
+        }
+    }
+}
+
+impl Metadata {
+    /// The member of this name, if it is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    /// Anything but an object counts as empty: what strangers write must not keep an invoice from being read.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Object(members) => Metadata(members),
+            _ => Metadata::default(),
+        })
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btcpay::money::decimal;
+
+    const ANSWER: &str = r#"{ "id": "HMprBnL9BTXWuPvpoKBS6e", "storeId": "9Ci", "amount": "0.00010000", "paidAmount": "0",
+        "currency": "BTC", "type": "Standard", "checkoutLink": "https://btcpay.example/i/HMprBnL9BTXWuPvpoKBS6e",
+        "status": "New", "additionalStatus": "None", "createdTime": 1785000000, "expirationTime": 1785000900,
+        "monitoringExpiration": 1785087300, "availableStatusesForManualMarking": ["Settled", "Invalid"], "archived": false,
+        "metadata": { "hlsgate": "a.b.c", "buyerEmail": "alice@example.com" },
+        "checkout": { "paymentMethods": ["BTC-LN"], "paymentTolerance": 0.0, "lazyPaymentMethods": null } }"#;
+
+    #[test]
+    fn an_answer_is_read_and_buyers_data_not_shown() {
+        let invoice: Invoice = serde_json::from_str(ANSWER).unwrap();
+        assert_eq!((invoice.kind, invoice.amount), (InvoiceType::Standard, decimal("0.0001")));
+        assert_eq!((invoice.status, invoice.additional_status), (InvoiceStatus::New, AdditionalStatus::None));
+        assert_eq!(invoice.metadata.text("hlsgate"), Some("a.b.c"));
+        assert_eq!(invoice.checkout.payment_methods, ["BTC-LN"]);
+        assert!(!format!("{invoice:?}").contains("alice"));
+    }
+
+    #[test]
+    fn unknown_words_are_other_and_never_a_grant() {
+        let changed = ANSWER
+            .replace("\"status\": \"New\"", "\"status\": \"SettledTwice\"")
+            .replace("\"None\"", "\"PaidInGold\"")
+            .replace("\"Standard\"", "\"Auction\"")
+            .replace("{ \"hlsgate\": \"a.b.c\", \"buyerEmail\": \"alice@example.com\" }", "null");
+        let invoice: Invoice = serde_json::from_str(&changed).unwrap();
+        assert_eq!(invoice.status, InvoiceStatus::Other);
+        assert_eq!(invoice.additional_status, AdditionalStatus::Other);
+        assert_eq!(invoice.kind, InvoiceType::Other);
+        assert_eq!(invoice.metadata, Metadata::default());
+    }
+
+    #[test]
+    fn payments_are_read() {
+        let methods: Vec<PaymentMethod> = serde_json::from_str(
+            r#"[{ "paymentMethodId": "BTC-LN", "currency": "BTC", "activated": true, "destination": "lnbc100u1p",
+                "paymentLink": "lightning:lnbc100u1p", "rate": "1.0", "amount": "0.0001", "due": "-0.0001", "totalPaid": "0",
+                "paymentMethodPaid": "0", "paymentMethodFee": "0", "additionalData": { "preimage": "00" },
+                "payments": [{ "id": "6b3f", "receivedDate": 1785000122, "value": "0.0001", "fee": "0", "status": "Settled",
+                "destination": "lnbc100u1p" }] },
+              { "paymentMethodId": "BTC-LNURL", "currency": "BTC", "activated": false, "destination": null, "paymentLink": null,
+                "rate": 64000.5, "amount": 1, "due": 0, "payments": null }]"#,
+        )
+        .unwrap();
+        let payment = &methods[0].payments[0];
+        assert_eq!((payment.status, payment.received_date), (PaymentStatus::Settled, UnixTime(1785000122)));
+        assert_eq!(methods[1].rate, decimal("64000.5"));
+        assert!(methods[1].payments.is_empty());
+    }
+
+    #[test]
+    fn a_new_invoice_says_all_that_decides_money() {
+        let invoice = NewInvoice {
+            amount: decimal("0.00010000"),
+            currency: "BTC".into(),
+            metadata: Metadata(Map::from_iter([("hlsgate".to_owned(), Value::from("a.b.c"))])),
+            checkout: NewCheckout {
+                speed_policy: "MediumSpeed".into(),
+                payment_methods: vec!["BTC-LN".into()],
+                default_payment_method: None,
+                lazy_payment_methods: false,
+                expiration_minutes: 30,
+                monitoring_minutes: 1440,
+                payment_tolerance: 0,
+                redirect_url: Some("https://video.example/watch.html?v=a".into()),
+                redirect_automatically: true,
+            },
+            receipt: NewReceipt { enabled: false },
+        };
+        let expected = serde_json::json!({
+            "amount": "0.00010000", "currency": "BTC", "metadata": { "hlsgate": "a.b.c" },
+            "checkout": { "speedPolicy": "MediumSpeed", "paymentMethods": ["BTC-LN"], "lazyPaymentMethods": false,
+                "expirationMinutes": 30, "monitoringMinutes": 1440, "paymentTolerance": 0,
+                "redirectURL": "https://video.example/watch.html?v=a", "redirectAutomatically": true },
+            "receipt": { "enabled": false }
+        });
+        assert_eq!(serde_json::to_value(&invoice).unwrap(), expected);
+    }
+}

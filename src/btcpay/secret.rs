@@ -1,0 +1,129 @@
+//! What must not leak: the API key and the webhook's secrets. `Debug` shows nothing, memory is overwritten when dropped.
+
+use std::fmt;
+
+use http::HeaderValue;
+use thiserror::Error;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A Greenfield API key. It can make invoices and, with too many rights, move money.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct ApiKey(String);
+
+/// One webhook's shared secret: never empty, for an empty key would let anybody sign.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct WebhookSecret(String);
+
+/// The secret that deliveries are signed with, and the one before while BTCPay still retries old ones (about an hour).
+#[derive(Clone, Debug)]
+pub struct WebhookSecrets {
+    /// Today's.
+    pub current: WebhookSecret,
+    /// The one that was replaced last.
+    pub previous: Option<WebhookSecret>,
+}
+
+/// Why a file's text is no secret. Nothing of the text is shown.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum SecretError {
+    /// Nothing, or white space only.
+    #[error("the file is empty; expected the secret on its first line")]
+    Empty,
+    /// Not one word of printable ASCII.
+    #[error("expected one line of printable ASCII without spaces, as BTCPay shows the key (40 hexadecimal digits)")]
+    NotAKey,
+    /// More lines than a current and a previous secret.
+    #[error("expected one line, or two while the secret is changed (the current one first)")]
+    TooManyLines,
+}
+
+impl ApiKey {
+    /// The key in a file's text; white space around it is not part of it.
+    pub fn parse(text: &str) -> Result<ApiKey, SecretError> {
+        let key = text.trim();
+        match key {
+            "" => Err(SecretError::Empty),
+            _ if key.bytes().all(|b| b.is_ascii_graphic()) => Ok(ApiKey(key.into())),
+            _ => Err(SecretError::NotAKey),
+        }
+    }
+
+    /// `Authorization: token KEY`, marked so that no HTTP library prints it.
+    pub(super) fn header(&self) -> HeaderValue {
+        let mut value =
+            HeaderValue::try_from(format!("token {}", self.0)).expect("printable ASCII is a header's value");
+        value.set_sensitive(true);
+        value
+    }
+}
+
+impl WebhookSecret {
+    /// A secret as typed into BTCPay: its UTF-8 bytes are the key, whatever they look like.
+    pub fn new(text: &str) -> Result<WebhookSecret, SecretError> {
+        if text.is_empty() { Err(SecretError::Empty) } else { Ok(WebhookSecret(text.into())) }
+    }
+
+    /// The secret's text, for registering it with BTCPay and for its file.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl WebhookSecrets {
+    /// Reads a secret's file: the current one on the first line, on the second, if any, the previous one.
+    pub fn parse(text: &str) -> Result<WebhookSecrets, SecretError> {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(WebhookSecret::new);
+        let current = lines.next().ok_or(SecretError::Empty)??;
+        let previous = lines.next().transpose()?;
+        match lines.next() {
+            None => Ok(WebhookSecrets { current, previous }),
+            Some(_) => Err(SecretError::TooManyLines),
+        }
+    }
+
+    /// The current one, then the previous one.
+    pub fn iter(&self) -> impl Iterator<Item = &WebhookSecret> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_word_and_never_shown() {
+        let key = ApiKey::parse("  0123456789abcdef0123456789abcdef01234567\n").unwrap();
+        assert_eq!(format!("{key:?} {:?}", key.header()), "ApiKey(…) Sensitive");
+        assert_eq!(key.header(), "token 0123456789abcdef0123456789abcdef01234567");
+        assert_eq!(ApiKey::parse(" \n"), Err(SecretError::Empty));
+        for text in ["two words", "line\nbreak", "schlüssel", "nul\0"] {
+            assert_eq!(ApiKey::parse(text), Err(SecretError::NotAKey), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_holds_one_secret_or_two() {
+        let texts = |text| {
+            let secrets = WebhookSecrets::parse(text)?;
+            Ok(secrets.iter().map(|secret| secret.expose().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(texts("new\n"), Ok(vec!["new".to_owned()]));
+        assert_eq!(texts("new\r\nold"), Ok(vec!["new".to_owned(), "old".to_owned()]));
+        assert_eq!(texts("\n \n"), Err(SecretError::Empty));
+        assert_eq!(texts("a\nb\nc\n"), Err(SecretError::TooManyLines));
+        assert_eq!(format!("{:?}", WebhookSecrets::parse("new").unwrap().current), "WebhookSecret(…)");
+    }
+}

@@ -1,0 +1,160 @@
+//! What surrounds the invoices: the server, the API key, the store, the webhooks and their deliveries.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::permissions::Permissions;
+use super::secret::WebhookSecret;
+use crate::gate::time::UnixTime;
+
+/// `GET /health`: needs no key.
+#[derive(Clone, Copy, Debug)]
+pub struct Health {
+    /// False while BTCPay's nodes catch up with the chain.
+    pub synchronized: bool,
+    /// BTCPay's clock, from the answer's `Date`.
+    pub date: Option<SystemTime>,
+}
+
+/// `GET /server/info`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerInfo {
+    /// For instance `2.4.1`; a `+commit` may follow.
+    pub version: String,
+    /// Ids of the payment methods that the server knows.
+    #[serde(default)]
+    pub supported_payment_methods: Vec<String>,
+    /// False while BTCPay's nodes catch up with the chain.
+    #[serde(default)]
+    pub fully_synched: bool,
+}
+
+/// `GET /api-keys/current`, without the key itself, which the answer repeats.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ApiKeyInfo {
+    /// The name that its owner gave it.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// What it may.
+    pub permissions: Permissions,
+}
+
+/// `GET /stores/{storeId}`: needs a right that selling does not need.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Store {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// One payment method of the store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorePaymentMethod {
+    /// For instance `BTC-LN`.
+    pub payment_method_id: String,
+    /// Whether the merchant turned it on.
+    #[serde(default)]
+    pub enabled: bool,
+}
+
+/// A webhook of the store. BTCPay never tells its secret again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// BTCPay's id.
+    pub id: String,
+    /// Where deliveries go.
+    pub url: String,
+    /// Whether they do.
+    pub enabled: bool,
+    /// Whether a failed delivery is tried again.
+    pub automatic_redelivery: bool,
+    /// Which events are delivered.
+    pub authorized_events: AuthorizedEvents,
+}
+
+/// A webhook to be made, or what a webhook shall be: BTCPay replaces all of it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewWebhook<'a> {
+    /// Where deliveries go: the final address, for a redirect would lose body and signature.
+    pub url: &'a str,
+    /// Whether they do.
+    pub enabled: bool,
+    /// Whether a failed delivery is tried again.
+    pub automatic_redelivery: bool,
+    /// Which events are delivered.
+    pub authorized_events: AuthorizedEvents,
+    /// The key of the signatures; `None` leaves a webhook's secret as it is.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    pub secret: Option<&'a WebhookSecret>,
+}
+
+/// Which events a webhook delivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizedEvents {
+    /// All of them; BTCPay's default.
+    #[serde(default)]
+    pub everything: bool,
+    /// These, if not all.
+    #[serde(default)]
+    pub specific_events: Vec<String>,
+}
+
+/// One attempt to deliver an event.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryRecord {
+    /// The attempt's id.
+    pub id: String,
+    /// When the event happened.
+    pub timestamp: UnixTime,
+    /// When the attempt was made (since BTCPay 2.3.4): later than `timestamp` when others were in the way.
+    #[serde(default)]
+    pub delivery_time: Option<UnixTime>,
+    /// The answer's status, if there was an answer.
+    #[serde(default)]
+    pub http_code: Option<u16>,
+    /// BTCPay's words for a failure.
+    #[serde(default)]
+    pub error_message: Option<String>,
+    /// How it went.
+    pub status: DeliveryStatus,
+}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum DeliveryStatus {
+    /// 2xx.
+    HttpSuccess,
+    /// Another status.
+    HttpError,
+    /// No answer.
+    Failed,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl AuthorizedEvents {
+    /// These events and no others.
+    pub fn only(events: &[&str]) -> Self {
+        AuthorizedEvents { everything: false, specific_events: events.iter().map(|&event| event.into()).collect() }
+    }
+
+    /// Whether the event is delivered.
+    pub fn contains(&self, event: &str) -> bool {
+        self.everything || self.specific_events.iter().any(|known| known == event)
+    }
+}
+
+fn exposed<S: serde::Serializer>(secret: &Option<&WebhookSecret>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.map(WebhookSecret::expose).serialize(serializer)
+}

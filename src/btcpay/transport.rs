@@ -1,0 +1,234 @@
+//! One request to the Greenfield API and its answer, whatever shape that has.
+//!
+//! The API key goes to the configured address only, answers are read up to a limit, and every one that is not the API's own
+//! success becomes an [`Error`].
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::error::{Answered, Error, FieldProblem, printable};
+use super::secret::ApiKey;
+
+/// For the connection and TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of an error's body, more is not read.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// The HTTP side of the client.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    http: reqwest::Client,
+    base: Url,
+    at: Box<str>,
+    headers: HeaderMap,
+}
+
+/// A question.
+pub(super) struct Request<'a> {
+    pub method: Method,
+    /// After `/api/v1`; each is one segment and gets encoded.
+    pub path: &'a [&'a str],
+    pub query: &'a [(&'a str, String)],
+    /// JSON.
+    pub body: Option<Vec<u8>>,
+    /// For the whole exchange.
+    pub timeout: Duration,
+    /// Bytes of the answer that are read at most.
+    pub limit: usize,
+}
+
+/// A successful answer.
+pub(super) struct Answer {
+    at: Box<str>,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// An address of BTCPay, made ready for appending to: `https://HOST[/ROOT]`, without a slash at the end.
+pub(super) fn base_url(url: &Url) -> Result<Url, Error> {
+    let bad = |problem| Err(Error::BadUrl { url: without_credentials(url), problem });
+    match url {
+        _ if !matches!(url.scheme(), "http" | "https") => return bad("neither http nor https"),
+        _ if url.host().is_none() => return bad("it has no host"),
+        _ if !url.username().is_empty() || url.password().is_some() => return bad("it has a user or password"),
+        _ if url.query().is_some() || url.fragment().is_some() => return bad("it has a query or a fragment"),
+        _ => {}
+    }
+    let mut base = url.clone();
+    if let Ok(mut segments) = base.path_segments_mut() {
+        segments.pop_if_empty();
+    }
+    Ok(base)
+}
+
+/// `base` and these segments, each encoded.
+pub(super) fn below<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+impl Transport {
+    /// - `public`: when given, BTCPay is told to build its links from there instead of from the address it is called by.
+    pub fn new(base: Url, public: Option<&Url>, api_key: &ApiKey) -> Result<Transport, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, api_key.header());
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some((public, host)) = public.and_then(|url| Some((url, url.host_str()?))) {
+            let host = public.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+            for (name, value) in [("x-forwarded-host", host.as_str()), ("x-forwarded-proto", public.scheme())] {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+            }
+        }
+        let http = reqwest::Client::builder()
+            // A redirect could take the key to another host, and turns a POST into a GET.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("hlsgate/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|source| Error::Setup { source })?;
+        Ok(Transport { http, at: base.as_str().trim_end_matches('/').into(), base, headers })
+    }
+
+    /// BTCPay's address, for messages.
+    pub fn at(&self) -> &str {
+        &self.at
+    }
+
+    pub async fn send(&self, request: Request<'_>) -> Result<Answer, Error> {
+        let mut url = below(&self.base, ["api", "v1"].into_iter().chain(request.path.iter().copied()));
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(request.query);
+        }
+        let mut outgoing =
+            self.http.request(request.method, url).headers(self.headers.clone()).timeout(request.timeout);
+        if let Some(body) = request.body {
+            outgoing = outgoing.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let failed = |err| self.failed(err, request.timeout);
+        let mut response = outgoing.send().await.map_err(failed)?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let limit = if status.is_success() { request.limit } else { MAX_ERROR_BODY };
+        let mut body = Vec::new();
+        // BTCPay's status is worth more than the rest of an error's body.
+        while let Some(chunk) = response.chunk().await.or_else(|err| if_success(status, err)).map_err(failed)? {
+            if body.len() + chunk.len() > limit {
+                if status.is_success() {
+                    return Err(Error::TooLarge { limit });
+                }
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let answer = Answer { at: self.at.clone(), status, headers, body };
+        if status.is_success() { Ok(answer) } else { Err(answer.into_error()) }
+    }
+
+    fn failed(&self, err: reqwest::Error, timeout: Duration) -> Error {
+        let (at, source) = (self.at.clone(), err.without_url());
+        if source.is_connect() {
+            Error::Unreachable { at, source }
+        } else if source.is_timeout() {
+            Error::TimedOut { at, after: timeout }
+        } else {
+            Error::Interrupted { at, source }
+        }
+    }
+}
+
+impl Answer {
+    /// The answer's JSON. `expected` names it in the error.
+    pub fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, Error> {
+        if !self.is_json() {
+            return Err(self.not_greenfield());
+        }
+        serde_json::from_slice(&self.body).map_err(|source| Error::Unreadable { expected, source })
+    }
+
+    /// BTCPay's clock.
+    pub fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.header(DATE)?).ok()
+    }
+
+    fn into_error(self) -> Error {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Body {
+            code: Option<String>,
+            message: Option<String>,
+            missing_permission: Option<String>,
+        }
+        let (at, status) = (self.at.clone(), self.status.as_u16());
+        let retry_after = self.header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let body: Option<Body> = if self.is_json() { serde_json::from_slice(&self.body).ok() } else { None };
+        let answer = body.as_ref().map_or_else(Answered::default, |body| Answered {
+            code: body.code.clone().unwrap_or_default(),
+            message: body.message.clone().unwrap_or_default(),
+        });
+        match self.status {
+            StatusCode::UNAUTHORIZED => Error::Unauthenticated { at },
+            StatusCode::FORBIDDEN => match body.and_then(|body| body.missing_permission) {
+                Some(permission) => Error::MissingPermission { permission: printable(&permission) },
+                None => Error::Forbidden { at },
+            },
+            StatusCode::UNPROCESSABLE_ENTITY if self.is_json() => {
+                Error::Invalid { problems: serde_json::from_slice::<Vec<FieldProblem>>(&self.body).unwrap_or_default() }
+            }
+            StatusCode::TOO_MANY_REQUESTS => Error::Busy { at, retry_after },
+            status if status.is_server_error() => {
+                Error::Unavailable { at, status: status.as_u16(), answer, retry_after }
+            }
+            redirect if redirect.is_redirection() => Error::Redirected { at, status, to: self.redirect_target() },
+            StatusCode::NOT_FOUND if body.is_some() => Error::NotFound { answer },
+            _ if body.is_some() => Error::Refused { status, answer },
+            _ => self.not_greenfield(),
+        }
+    }
+
+    fn not_greenfield(&self) -> Error {
+        let content_type = self.header(CONTENT_TYPE).map_or_else(|| "no media type".to_owned(), printable);
+        Error::NotGreenfield { at: self.at.clone(), status: self.status.as_u16(), content_type }
+    }
+
+    /// Scheme, host and path of the `Location`: its query could hold anything.
+    fn redirect_target(&self) -> String {
+        let location = self.header(LOCATION).unwrap_or("nowhere");
+        let resolved = Url::parse(&self.at).and_then(|base| base.join(location));
+        resolved.map_or_else(|_| printable(location), |url| printable(&without_credentials(&url)))
+    }
+
+    fn is_json(&self) -> bool {
+        self.header(CONTENT_TYPE).is_some_and(|value| {
+            let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            media_type == "application/json" || media_type.ends_with("+json")
+        })
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+fn if_success<T>(status: StatusCode, err: reqwest::Error) -> Result<Option<T>, reqwest::Error> {
+    if status.is_success() { Err(err) } else { Ok(None) }
+}
+
+fn without_credentials(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Neither fails for an address with a host, and others have no credentials.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_query(None);
+    shown.set_fragment(None);
+    shown.into()
+}
