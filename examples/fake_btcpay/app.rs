@@ -1,0 +1,102 @@
+//! The shared state of listeners, workers and timers.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    delivery::{self, Sender},
+    settings::Down,
+    webhook::Webhook,
+    world::World,
+};
+
+pub struct App {
+    world: Mutex<World>,
+    changes: watch::Sender<()>,
+    /// `true`: the main listener is closed.
+    pub refusing: watch::Sender<bool>,
+    pub sender: Sender,
+    /// Where BTCPay lives under its host: empty, or `/` and a name.
+    pub root: String,
+    /// There is a second listener for `/fake`, so the first may be closed.
+    pub has_control: bool,
+}
+
+impl App {
+    pub fn new(world: World, root: String, has_control: bool) -> Result<Arc<Self>, reqwest::Error> {
+        Ok(Arc::new(App {
+            world: Mutex::new(world),
+            changes: watch::Sender::new(()),
+            refusing: watch::Sender::new(false),
+            sender: Sender::new()?,
+            root,
+            has_control,
+        }))
+    }
+
+    /// Looks at the world or changes it, and wakes whoever waits for a change.
+    pub fn with<T>(&self, action: impl FnOnce(&mut World) -> T) -> T {
+        let result = action(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changes.send_replace(());
+        result
+    }
+
+    /// Waits until `condition` gives something, at most for `patience`.
+    pub async fn wait<T>(&self, patience: Duration, mut condition: impl FnMut(&mut World) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + patience;
+        let mut changes = self.changes.subscribe();
+        loop {
+            if let Some(found) = condition(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner)) {
+                return Some(found);
+            }
+            timeout_at(deadline, changes.changed()).await.ok()?.ok()?;
+        }
+    }
+
+    pub fn add_webhook(self: &Arc<Self>, webhook: Webhook) {
+        let id = webhook.id.clone();
+        let jobs = self.with(|world| world.add_webhook(webhook));
+        self.employ(&id, jobs);
+    }
+
+    pub fn restart(self: &Arc<Self>) {
+        for (id, jobs) in self.with(World::restart) {
+            self.employ(&id, jobs);
+        }
+    }
+
+    fn employ(self: &Arc<Self>, webhook: &str, jobs: tokio::sync::mpsc::UnboundedReceiver<crate::world::Job>) {
+        let worker = tokio::spawn(delivery::work(Arc::clone(self), jobs)).abort_handle();
+        self.with(|world| world.employ(webhook, worker));
+    }
+
+    /// Brings the listener in line with the switches.
+    pub fn follow_switches(&self) {
+        let refuse = self.with(|world| world.switches.down == Some(Down::Refuse));
+        self.refusing.send_replace(refuse);
+    }
+
+    /// Lets invoices expire in time, until the process ends.
+    pub async fn run_timers(self: Arc<Self>) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let next = self.world.lock().unwrap_or_else(PoisonError::into_inner).next_deadline();
+            match next {
+                Some(millis) if millis <= 0 => self.with(World::tick),
+                Some(millis) => {
+                    let due = sleep(Duration::from_millis(millis.unsigned_abs()));
+                    tokio::select! { () = due => {}, _ = changes.changed() => {} }
+                }
+                None => drop(changes.changed().await),
+            }
+        }
+    }
+}

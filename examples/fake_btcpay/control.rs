@@ -1,0 +1,437 @@
+//! `/fake/…`: the hands of the tests. Documented at the top of `fake_btcpay.rs`.
+
+use std::{sync::Arc, time::Duration};
+
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    checkout,
+    greenfield,
+    http::{Call, Reply, error, html_error, json_reply, ok},
+    ids,
+    invoice::{Event, Invoice, Kind, MethodId, Status},
+    invoice_api,
+    jsonb::Jsonb,
+    keys::ApiKey,
+    money,
+    settings::{Down, Switches, patched},
+    version::NO_TEST_BUTTON,
+    views,
+    webhook::{self, Outcome, Webhook},
+    webhook_api,
+    world::{Attempt, PayRequest, World, no_invoice, real_now},
+};
+
+/// How long `/fake/wait` waits unless told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers a control call; `path` is what follows `/fake`.
+pub async fn answer(app: &Arc<App>, call: &Call, path: &[&str]) -> Reply {
+    let body = match call.json() {
+        Ok(body) => body,
+        Err(reply) => return reply,
+    };
+    let result = match (call.method.as_str(), path) {
+        ("GET", ["wait"]) => wait(app, call).await,
+        ("POST", ["switches"]) => set_switches(app, &body),
+        ("POST", ["switches", "reset"]) => {
+            app.with(|world| world.switches = Switches::default());
+            app.follow_switches();
+            Ok(json!({}))
+        }
+        ("POST", ["restart"]) => {
+            app.restart();
+            Ok(json!({}))
+        }
+        ("POST", ["webhooks"]) => add_webhook(app, &body),
+        ("POST", ["test-delivery"]) => test_delivery(app, &body).await,
+        ("POST", ["raw-delivery"]) => raw_delivery(app, &body).await,
+        ("GET", [what, rest @ ..]) => app.with(|world| look(world, call, what, rest)),
+        ("DELETE", ["records"]) => app.with(|world| {
+            world.calls.clear();
+            world.attempts.clear();
+            world.events.clear();
+            Ok(json!({}))
+        }),
+        ("POST", [action]) => app.with(|world| act(world, call, action, &body)),
+        _ => return html_error(404),
+    };
+    match result {
+        Ok(value) => ok(&value),
+        Err(message) => error(422, "fake", &message),
+    }
+}
+
+fn look(world: &World, call: &Call, what: &str, rest: &[&str]) -> Result<Value, String> {
+    let since: f64 = call.param("since").and_then(|since| since.parse().ok()).unwrap_or(0.0);
+    match (what, rest) {
+        ("state", []) => Ok(json!({
+            "now": world.now() as f64 / 1000.0, "realNow": real_now(), "version": world.version.to_string(), "store": world.store, "switches": world.switches,
+            "invoices": world.invoices.len(), "webhooks": world.webhooks().map(|webhook| views::webhook(webhook, true)).collect::<Vec<_>>(),
+            "pending": world.pending, "held": world.held.len(), "calls": world.calls.len(), "attempts": world.attempts.len(),
+        })),
+        ("switches", []) => Ok(json!(world.switches)),
+        ("invoices", []) => Ok(json!(world.invoices.iter().map(|invoice| summary(world, invoice)).collect::<Vec<_>>())),
+        ("invoices", [id]) => {
+            let invoice = world.invoice(id).ok_or_else(|| no_invoice(id))?;
+            let mut value = json!(views::invoice(world, invoice, &call.base, true));
+            value["payments"] = invoice.payments.iter().map(|payment| payment.json()).collect();
+            Ok(value)
+        }
+        ("calls", []) => {
+            let wanted = |value: &str, name: &str| call.param(name).is_none_or(|wanted| value.contains(wanted));
+            let calls: Vec<_> = world.calls.iter().filter(|entry| entry.at >= since && wanted(&entry.method, "method") && wanted(&entry.path, "path")).collect();
+            let times: Vec<f64> = calls.iter().map(|entry| entry.at).collect();
+            Ok(json!({"count": calls.len(), "maxPerSecond": most_in_a_second(times), "calls": calls}))
+        }
+        ("attempts", []) => {
+            let wanted = |attempt: &&Attempt| {
+                let invoice = attempt.raised.as_ref().map(|raised| raised.invoice.as_str());
+                attempt.at >= since
+                    && call.param("invoice").is_none_or(|wanted| invoice == Some(wanted))
+                    && call.param("type").is_none_or(|wanted| attempt.kind == wanted)
+            };
+            let attempts: Vec<_> = world.attempts.iter().filter(wanted).map(webhook_api::shown).collect();
+            Ok(json!({"count": attempts.len(), "attempts": attempts}))
+        }
+        ("events", []) => {
+            let wanted = world.events.iter().filter(|raised| call.param("invoice").is_none_or(|invoice| raised.invoice == invoice));
+            let events: Vec<_> = wanted
+                .map(|raised| {
+                    let extra: serde_json::Map<String, Value> = raised.event.extra.iter().cloned().collect();
+                    json!({"type": raised.event.kind, "invoice": raised.invoice, "timestamp": raised.timestamp, "extra": extra})
+                })
+                .collect();
+            Ok(json!({"count": events.len(), "events": events}))
+        }
+        _ => Err(format!("there is nothing to look at under {}", call.path)),
+    }
+}
+
+fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Value, String> {
+    match action {
+        "pay" => {
+            let id = invoice_id(body)?;
+            let request = PayRequest {
+                method: body.get("method").map(read_method).transpose()?,
+                amount: money::read(body.get("amount"))?,
+                fraction: money::read(body.get("fraction"))?,
+                rbf: body.get("rbf").and_then(Value::as_bool).unwrap_or(true),
+                confirmed: body.get("confirmed").and_then(Value::as_bool).unwrap_or(false),
+            };
+            let seen = world.pay(id, &request)?;
+            let mut value = shown(world, id)?;
+            value["seen"] = seen.into();
+            Ok(value)
+        }
+        "confirm" => {
+            let blocks = body.get("blocks").and_then(Value::as_u64).and_then(|blocks| u32::try_from(blocks).ok());
+            changed(world, body, |invoice, now| Ok(invoice.confirm(blocks, now)))
+        }
+        "replace" => changed(world, body, Invoice::replace),
+        "expire" => changed(world, body, checkout::expire),
+        "stop-monitoring" => changed(world, body, |invoice, now| {
+            invoice.expires = invoice.expires.min(now);
+            invoice.monitored = invoice.monitored.min(now);
+            Ok(invoice.evaluate(now))
+        }),
+        "mark" => {
+            let status: Status = read(body, "status")?;
+            changed(world, body, |invoice, now| invoice.mark(status, now))
+        }
+        "clock" => {
+            let seconds = body.get("advance").and_then(Value::as_f64).ok_or("\"advance\": expected seconds")?;
+            world.ahead += (seconds * 1000.0) as i64;
+            world.tick();
+            Ok(json!({"now": world.now() as f64 / 1000.0}))
+        }
+        "store" => {
+            world.store = patched(&world.store, body)?;
+            Ok(json!(world.store))
+        }
+        "version" => {
+            world.version = body.get("version").and_then(Value::as_str).ok_or("\"version\": expected a string")?.parse()?;
+            Ok(json!({"version": world.version.to_string()}))
+        }
+        "keys" => set_key(world, body),
+        "invoices" => foreign_invoice(world, call, body),
+        "tamper" => tamper(world, body),
+        "event" => {
+            let id = invoice_id(body)?;
+            let kind = body.get("type").and_then(Value::as_str).ok_or("\"type\": expected an event's name")?;
+            world.invoice(id).ok_or_else(|| no_invoice(id))?;
+            let extra: Vec<_> = body.get("extra").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
+            world.raise(id, vec![Event { kind: kind.to_owned(), extra }]);
+            Ok(json!({}))
+        }
+        "redeliver" => redeliver(world, body),
+        "release" => {
+            world.switches.webhooks_held = false;
+            let mut jobs = std::mem::take(&mut world.held);
+            if body.get("reverse").and_then(Value::as_bool) == Some(true) {
+                jobs.reverse();
+            }
+            let released = jobs.len();
+            jobs.into_iter().for_each(|job| world.enqueue(job));
+            Ok(json!({"released": released}))
+        }
+        "prune" => {
+            let id = body.get("delivery").and_then(Value::as_str).ok_or("\"delivery\": expected a delivery's id")?;
+            let found = world.attempts.iter_mut().filter(|attempt| attempt.delivery == id).map(|attempt| attempt.pruned = true).count();
+            Ok(json!({"pruned": found}))
+        }
+        _ => Err(format!("there is no action {action}")),
+    }
+}
+
+async fn wait(app: &App, call: &Call) -> Result<Value, String> {
+    let patience = call.param("timeout").and_then(|text| text.parse().ok()).map_or(PATIENCE, Duration::from_secs_f64);
+    let (idle, invoice, status) = (call.param("idle").is_some(), call.param("invoice"), call.param("status"));
+    let least = |name: &str| call.param(name).and_then(|count| count.parse::<usize>().ok());
+    let (attempts, calls, kind) = (least("attempts"), least("calls"), call.param("type"));
+    let condition = |world: &mut World| {
+        let delivered = |attempt: &&Attempt| {
+            let about = attempt.raised.as_ref().map(|raised| raised.invoice.as_str());
+            kind.is_none_or(|kind| attempt.kind == kind) && invoice.is_none_or(|invoice| about == Some(invoice))
+        };
+        let status_reached = || invoice.and_then(|id| world.invoice(id)).is_some_and(|invoice| status == Some(&format!("{:?}", invoice.status)));
+        let met = (!idle || world.pending == 0)
+            && attempts.is_none_or(|least| world.attempts.iter().filter(delivered).count() >= least)
+            && calls.is_none_or(|least| world.calls.len() >= least)
+            && (status.is_none() || status_reached());
+        met.then(|| json!({"pending": world.pending, "attempts": world.attempts.len(), "calls": world.calls.len()}))
+    };
+    app.wait(patience, condition).await.ok_or_else(|| format!("not within {patience:?}: {}", call.raw_query))
+}
+
+fn set_switches(app: &App, body: &Value) -> Result<Value, String> {
+    let refuse = app.has_control;
+    let switches = app.with(|world| {
+        let switches: Switches = patched(&world.switches, body)?;
+        if switches.down == Some(Down::Refuse) && !refuse {
+            return Err("\"down\": \"refuse\" closes this listener; start with --control to have another one for /fake".to_owned());
+        }
+        world.switches = switches;
+        Ok(json!(world.switches))
+    })?;
+    app.follow_switches();
+    Ok(switches)
+}
+
+fn add_webhook(app: &Arc<App>, body: &Value) -> Result<Value, String> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let events = match body.get("events") {
+        None | Some(Value::Null) => json!({"everything": true}),
+        Some(events) => json!({"everything": false, "specificEvents": events}),
+    };
+    let webhook = Webhook {
+        id: ids::fresh(),
+        url: text("url").ok_or("\"url\": expected a URL")?,
+        secret: text("secret").unwrap_or_else(|| ids::hex(&ids::random::<16>())),
+        enabled: true,
+        automatic_redelivery: body.get("automaticRedelivery").and_then(Value::as_bool).unwrap_or(true),
+        events: serde_json::from_value(events).map_err(|err| err.to_string())?,
+    };
+    let shown = views::webhook(&webhook, true);
+    app.add_webhook(webhook);
+    Ok(shown)
+}
+
+/// The webhook that `body` names, or the only one. Gives its id, url and secret.
+fn pick_webhook(world: &World, body: &Value) -> Result<(String, String, String), String> {
+    let wanted = body.get("webhook").and_then(Value::as_str);
+    let webhook = world.webhooks().find(|webhook| wanted.is_none_or(|wanted| webhook.id == wanted)).ok_or("there is no such webhook")?;
+    Ok((webhook.id.clone(), webhook.url.clone(), webhook.secret.clone()))
+}
+
+async fn test_delivery(app: &App, body: &Value) -> Result<Value, String> {
+    let kind = body.get("type").and_then(Value::as_str).unwrap_or("InvoiceSettled");
+    let (target, bytes) = app.with(|world| {
+        if world.version >= NO_TEST_BUTTON {
+            return Err(format!("version {} has no Test button; start with --version 2.2.0 or set it with /fake/version", world.version));
+        }
+        let target = pick_webhook(world, body)?;
+        let bytes = webhook::test_body(&target.0, &world.store.id, kind, world.now().div_euclid(1000));
+        Ok((target, bytes))
+    })?;
+    send(app, target, kind, bytes).await
+}
+
+async fn raw_delivery(app: &App, body: &Value) -> Result<Value, String> {
+    let (id, url, mut secret) = app.with(|world| pick_webhook(world, body))?;
+    if let Some(other) = body.get("secret").and_then(Value::as_str) {
+        secret = other.to_owned();
+    }
+    let bytes = body.get("body").and_then(Value::as_str).ok_or("\"body\": expected the bytes to send, as a string")?;
+    send(app, (id, url, secret), "raw", bytes.as_bytes().to_vec()).await
+}
+
+/// Sends at once, past the queue and the delivery list.
+async fn send(app: &App, (webhook, url, secret): (String, String, String), kind: &str, body: Vec<u8>) -> Result<Value, String> {
+    let (at, version) = (real_now(), app.with(|world| world.version.to_string()));
+    let outcome: Outcome = app.sender.post(&url, &secret, &version, body.clone()).await;
+    Ok(app.with(|world| {
+        let sent = world.now().div_euclid(1000);
+        let (delivery, original) = (String::new(), String::new());
+        let attempt =
+            Attempt { delivery, original, webhook, url, raised: None, kind: kind.to_owned(), body, outcome, queued: sent, sent, at, listed: false, pruned: false };
+        let shown = webhook_api::shown(&attempt);
+        world.attempts.push(attempt);
+        shown
+    }))
+}
+
+fn redeliver(world: &mut World, body: &Value) -> Result<Value, String> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let all = body.get("all").and_then(Value::as_bool) == Some(true);
+    let wanted = |attempt: &&Attempt| {
+        let about = attempt.raised.as_ref().map(|raised| raised.invoice.as_str());
+        attempt.listed
+            && text("delivery").is_none_or(|id| attempt.delivery == id)
+            && text("invoice").is_none_or(|id| about == Some(id))
+            && text("type").is_none_or(|kind| attempt.kind == kind)
+    };
+    let mut found: Vec<Attempt> = world.attempts.iter().filter(wanted).cloned().collect();
+    if !all {
+        found = found.pop().into_iter().collect();
+    }
+    if found.is_empty() {
+        return Err("no delivery like this was attempted".into());
+    }
+    Ok(json!({"deliveries": found.iter().filter_map(|attempt| webhook_api::redeliver(world, attempt)).collect::<Vec<_>>()}))
+}
+
+fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
+    let key = body.get("key").and_then(Value::as_str).ok_or("\"key\": expected the API key")?;
+    world.keys.retain(|known| known.key != key);
+    if body.get("permissions") != Some(&Value::Null) {
+        let label = body.get("label").and_then(Value::as_str).unwrap_or("test").to_owned();
+        world.keys.push(ApiKey { key: key.to_owned(), label, permissions: read(body, "permissions")? });
+    }
+    Ok(json!({"keys": world.keys.len()}))
+}
+
+/// An invoice that somebody else makes: the creation request itself, with `store` for another store's.
+fn foreign_invoice(world: &mut World, call: &Call, body: &Value) -> Result<Value, String> {
+    let store = body.get("store").and_then(Value::as_str).unwrap_or(&world.store.id).to_owned();
+    let new = invoice_api::read_request(body, &world.store, &store).map_err(|reply| format!("BTCPay would answer {} to this creation", reply.status()))?;
+    let id = world.create(new)?;
+    let invoice = world.invoice(&id).ok_or_else(|| no_invoice(&id))?;
+    Ok(json!(views::invoice(world, invoice, &call.base, false)))
+}
+
+/// Changes what is stored, without an event.
+fn tamper(world: &mut World, body: &Value) -> Result<Value, String> {
+    let id = invoice_id(body)?;
+    let invoice = world.invoice_mut(id).ok_or_else(|| no_invoice(id))?;
+    if let Some(metadata) = body.get("metadata") {
+        invoice.metadata = Jsonb::store(metadata.clone())?;
+    }
+    if let Some(amount) = money::read(body.get("amount"))? {
+        invoice.amount = amount;
+    }
+    if let Some(currency) = body.get("currency").and_then(Value::as_str) {
+        invoice.currency = currency.to_owned();
+    }
+    if let Some(store) = body.get("store").and_then(Value::as_str) {
+        invoice.store = store.to_owned();
+    }
+    if body.get("type").is_some() {
+        invoice.kind = read::<Kind>(body, "type")?;
+    }
+    if body.get("status").is_some() {
+        invoice.status = read(body, "status")?;
+    }
+    if body.get("additionalStatus").is_some() {
+        invoice.additional = read(body, "additionalStatus")?;
+    }
+    if let Some(created) = body.get("createdTime").and_then(Value::as_i64) {
+        invoice.created = created * 1000;
+    }
+    shown(world, id)
+}
+
+fn changed(world: &mut World, body: &Value, change: impl FnOnce(&mut Invoice, i64) -> Result<Vec<Event>, String>) -> Result<Value, String> {
+    let id = invoice_id(body)?;
+    world.change(id, change)?;
+    shown(world, id)
+}
+
+fn shown(world: &World, id: &str) -> Result<Value, String> {
+    world.invoice(id).map(|invoice| summary(world, invoice)).ok_or_else(|| no_invoice(id))
+}
+
+fn summary(world: &World, invoice: &Invoice) -> Value {
+    let due = invoice.methods.first().map_or(Decimal::ZERO, |method| invoice.sums(method, world.network_fee()).due);
+    json!({
+        "id": invoice.id, "status": invoice.status, "additionalStatus": invoice.additional, "amount": invoice.amount.to_string(), "currency": invoice.currency,
+        "paidAmount": money::text(invoice.paid()), "due": money::text(due), "expirationTime": invoice.expires.div_euclid(1000), "metadata": invoice.metadata,
+    })
+}
+
+fn invoice_id(body: &Value) -> Result<&str, String> {
+    body.get("invoice").and_then(Value::as_str).ok_or_else(|| "\"invoice\": expected an invoice id".into())
+}
+
+fn read_method(value: &Value) -> Result<MethodId, String> {
+    value.as_str().and_then(MethodId::parse).ok_or_else(|| format!("\"method\": expected BTC-LN, BTC-CHAIN or BTC-LNURL, not {value}"))
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: &Value, name: &str) -> Result<T, String> {
+    serde_json::from_value(body.get(name).cloned().unwrap_or_default()).map_err(|err| format!("\"{name}\": {err}"))
+}
+
+/// The most of `times`, in ascending order or not, that fall into any one second.
+fn most_in_a_second(mut times: Vec<f64>) -> usize {
+    times.sort_by(f64::total_cmp);
+    let (mut first, mut most) = (0, 0);
+    for (last, time) in times.iter().enumerate() {
+        while time - times[first] >= 1.0 {
+            first += 1;
+        }
+        most = most.max(last - first + 1);
+    }
+    most
+}
+
+/// The answer where nothing listens to `call`: an API call that a switch makes fail.
+pub async fn unkind(app: &Arc<App>, call: &Call, path: &[&str]) -> Option<Reply> {
+    let failure = app.with(|world| {
+        let failure = world.switches.fail_next.as_mut()?;
+        let wanted = failure.method.as_ref().is_none_or(|method| *method == call.method) && failure.path.as_ref().is_none_or(|part| call.path.contains(part.as_str()));
+        if !wanted || failure.count == 0 {
+            return None;
+        }
+        failure.count -= 1;
+        let now = failure.clone();
+        if failure.count == 0 {
+            world.switches.fail_next = None;
+        }
+        Some(now)
+    })?;
+    if failure.after {
+        greenfield::answer(app, call, path).await;
+    }
+    let mut reply = match &failure.body {
+        None => html_error(failure.status),
+        Some(text) => match serde_json::from_str::<Value>(text) {
+            Ok(value) => json_reply(failure.status, &value),
+            Err(_) => crate::http::raw(failure.status, "text/html; charset=utf-8", text.clone()),
+        },
+    };
+    if let Some(location) = failure.location.as_ref().and_then(|location| location.parse().ok()) {
+        reply.headers_mut().insert(hyper::header::LOCATION, location);
+    }
+    Some(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_busiest_second() {
+        assert_eq!(super::most_in_a_second(vec![0.0, 0.5, 0.99, 1.0, 1.4, 3.0]), 4);
+        assert_eq!(super::most_in_a_second(vec![]), 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! Sends webhooks: one at a time per webhook, each until it succeeds, is refused for good, or is given up.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{
+    Client,
+    header::{CONTENT_TYPE, USER_AGENT},
+};
+use tokio::{sync::mpsc, time::sleep};
+
+use crate::{
+    app::App,
+    ids,
+    webhook::{self, Ids, Outcome, RETRY_WAITS},
+    world::{Attempt, Job, real_now},
+};
+
+/// .NET's default.
+const TIMEOUT: Duration = Duration::from_secs(100);
+
+/// Two clients: loopback hosts may show any certificate.
+pub struct Sender {
+    strict: Client,
+    lax: Client,
+}
+
+impl Sender {
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let builder = || Client::builder().http1_only().no_proxy().timeout(TIMEOUT);
+        Ok(Sender { strict: builder().build()?, lax: builder().danger_accept_invalid_certs(true).build()? })
+    }
+
+    /// Posts `body`, signed. Redirects are followed; 301, 302 and 303 turn into a GET.
+    pub async fn post(&self, url: &str, secret: &str, version: &str, body: Vec<u8>) -> Outcome {
+        let loopback = reqwest::Url::parse(url).is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
+        let client = if loopback { &self.lax } else { &self.strict };
+        let request = client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, format!("BTCPayServer/{version}"))
+            .header("BTCPay-Sig", webhook::signature(secret, &body))
+            .body(body);
+        match request.send().await {
+            Ok(answer) => Outcome::Answered(answer.status().as_u16()),
+            Err(err) => Outcome::Failed(err.without_url().to_string()),
+        }
+    }
+}
+
+/// A webhook's worker: head of line first, however long it takes.
+pub async fn work(app: Arc<App>, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    while let Some(job) = jobs.recv().await {
+        deliver(&app, &job).await;
+        app.with(|world| world.finished(&job));
+    }
+}
+
+async fn deliver(app: &App, job: &Job) {
+    let delay = app.with(|world| world.switches.webhook_delay_ms);
+    if delay > 0 {
+        sleep(Duration::from_millis(delay)).await;
+    }
+    let wanted = app.with(|world| world.webhook(&job.webhook).is_some_and(|webhook| webhook.wants(&job.raised.event.kind)));
+    if !wanted {
+        return;
+    }
+    let original = job.original.clone().unwrap_or_else(|| job.delivery.clone());
+    let mut ids = Ids { delivery: job.delivery.clone(), webhook: job.webhook.clone(), original };
+    let mut outcome = attempt(app, job, &ids, &job.url, &job.secret, job.queued).await;
+    for wait in RETRY_WAITS {
+        let (again, scale) = app.with(|world| {
+            let automatic = world.webhook(&job.webhook).is_some_and(|webhook| webhook.automatic_redelivery);
+            (automatic && outcome.retried(world.version), world.time_scale)
+        });
+        if !again {
+            return;
+        }
+        sleep(wait.mul_f64(scale)).await;
+        let target = app.with(|world| {
+            let webhook = world.webhook(&job.webhook).filter(|webhook| webhook.wants(&job.raised.event.kind))?;
+            Some((webhook.url.clone(), webhook.secret.clone(), world.now().div_euclid(1000)))
+        });
+        let Some((url, secret, queued)) = target else { return };
+        ids.delivery = ids::fresh();
+        outcome = attempt(app, job, &ids, &url, &secret, queued).await;
+    }
+}
+
+async fn attempt(app: &App, job: &Job, ids: &Ids, url: &str, secret: &str, queued: i64) -> Outcome {
+    let body = webhook::body(&job.raised, ids);
+    let (version, copies) = app.with(|world| (world.version.to_string(), world.switches.webhook_copies));
+    let mut first = None;
+    for copy in 0..=copies {
+        let (at, sent) = (real_now(), app.with(|world| world.now().div_euclid(1000)));
+        let outcome = app.sender.post(url, secret, &version, body.clone()).await;
+        app.with(|world| {
+            world.attempts.push(Attempt {
+                delivery: ids.delivery.clone(),
+                original: ids.original.clone(),
+                webhook: ids.webhook.clone(),
+                url: url.to_owned(),
+                raised: Some(Arc::clone(&job.raised)),
+                kind: job.raised.event.kind.clone(),
+                body: body.clone(),
+                outcome: outcome.clone(),
+                queued,
+                sent,
+                at,
+                listed: copy == 0,
+                pruned: false,
+            });
+        });
+        first.get_or_insert(outcome);
+    }
+    first.unwrap_or_else(|| Outcome::Failed("no attempt".into()))
+}
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

@@ -1,0 +1,33 @@
+//! Identifiers: 16 random bytes in base58 as BTCPay has them, and hex.
+
+use sha2::{Digest, Sha256};
+
+/// Bytes from the operating system.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
+/// 16 random bytes in base58: 21 or 22 characters.
+pub fn fresh() -> String {
+    const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    let mut rest = u128::from_be_bytes(random());
+    let mut digits = Vec::new();
+    while rest > 0 {
+        digits.push(char::from(ALPHABET[(rest % 58) as usize]));
+        rest /= 58;
+    }
+    digits.iter().rev().collect()
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A preimage and its payment hash.
+pub fn preimage() -> ([u8; 32], [u8; 32]) {
+    let preimage = random();
+    (preimage, Sha256::digest(preimage).into())
+}

@@ -1,0 +1,466 @@
+//! Everything that this BTCPay knows: invoices, webhooks with their queues, keys, and a record of what happened.
+//!
+//! All of it sits behind one lock; no method here waits for anything.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use crate::{
+    bolt11::{self, Node, Terms},
+    ids,
+    invoice::{AdditionalStatus, Checkout, Event, Invoice, Kind, Method, MethodId, Paying, Status},
+    jsonb::Jsonb,
+    keys::ApiKey,
+    money,
+    settings::{StoreSettings, Switches},
+    version::{AMOUNTLESS_BOLT11, PAID_AMOUNT, Version},
+    webhook::{Outcome, Raised, Webhook},
+};
+
+pub struct World {
+    pub version: Version,
+    /// Factor on the waits between webhook attempts.
+    pub time_scale: f64,
+    /// How far this server's clock is ahead, in milliseconds.
+    pub ahead: i64,
+    pub store: StoreSettings,
+    pub switches: Switches,
+    pub keys: Vec<ApiKey>,
+    pub node: Node,
+    /// Oldest first.
+    pub invoices: Vec<Invoice>,
+    pub calls: Vec<ApiCall>,
+    pub attempts: Vec<Attempt>,
+    pub events: Vec<Arc<Raised>>,
+    pub held: Vec<Job>,
+    /// Deliveries queued, waiting or in retry.
+    pub pending: usize,
+    hooks: Vec<Hook>,
+    index: HashMap<String, usize>,
+    deadlines: BTreeSet<(i64, usize)>,
+    /// Counts restarts: a delivery from before one no longer counts as pending.
+    generation: u64,
+}
+
+struct Hook {
+    webhook: Webhook,
+    queue: mpsc::UnboundedSender<Job>,
+    worker: Option<AbortHandle>,
+}
+
+/// A delivery on its way to one webhook.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub webhook: String,
+    /// Url and secret as they were when the event fired; retries use the current ones.
+    pub url: String,
+    pub secret: String,
+    pub raised: Arc<Raised>,
+    pub delivery: String,
+    /// The first attempt's id, where this repeats an older delivery.
+    pub original: Option<String>,
+    /// This server's clock, UNIX seconds.
+    pub queued: i64,
+    pub generation: u64,
+}
+
+/// One attempt to deliver, as it went.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub delivery: String,
+    pub original: String,
+    pub webhook: String,
+    pub url: String,
+    pub raised: Option<Arc<Raised>>,
+    pub kind: String,
+    pub body: Vec<u8>,
+    pub outcome: Outcome,
+    /// UNIX seconds of this server's clock.
+    pub queued: i64,
+    pub sent: i64,
+    /// Real UNIX seconds with fraction.
+    pub at: f64,
+    /// In BTCPay's delivery list; copies and test deliveries are not.
+    pub listed: bool,
+    pub pruned: bool,
+}
+
+/// An API call, for tests that count. Never holds the key.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ApiCall {
+    /// Real UNIX seconds with fraction, when the call came in.
+    pub at: f64,
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    /// `0`: dropped without an answer.
+    pub status: u16,
+    pub body: Value,
+}
+
+/// A creation after every field got its value.
+pub struct NewInvoice {
+    pub store: String,
+    /// `None`: a top-up.
+    pub amount: Option<Decimal>,
+    pub currency: String,
+    pub metadata: Jsonb,
+    pub checkout: Checkout,
+    pub receipt: Value,
+    /// `None`: all that the store has.
+    pub methods: Option<Vec<MethodId>>,
+    pub lazy: bool,
+}
+
+/// How somebody asks to pay: an amount in bitcoin, or a fraction of what is due.
+pub struct PayRequest {
+    pub method: Option<MethodId>,
+    pub amount: Option<Decimal>,
+    pub fraction: Option<Decimal>,
+    pub rbf: bool,
+    pub confirmed: bool,
+}
+
+impl World {
+    pub fn new(version: Version, time_scale: f64, store: &str) -> Self {
+        World {
+            version,
+            time_scale,
+            ahead: 0,
+            store: StoreSettings::new(store),
+            switches: Switches::default(),
+            keys: vec![],
+            node: Node::new(),
+            invoices: vec![],
+            calls: vec![],
+            attempts: vec![],
+            events: vec![],
+            held: vec![],
+            pending: 0,
+            hooks: vec![],
+            index: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            generation: 0,
+        }
+    }
+
+    /// This server's clock, UNIX milliseconds.
+    pub fn now(&self) -> i64 {
+        (real_now() * 1000.0) as i64 + self.ahead
+    }
+
+    pub fn invoice(&self, id: &str) -> Option<&Invoice> {
+        self.index.get(id).map(|&index| &self.invoices[index])
+    }
+
+    pub fn invoice_mut(&mut self, id: &str) -> Option<&mut Invoice> {
+        self.index.get(id).map(|&index| &mut self.invoices[index])
+    }
+
+    /// What the store charges for one bitcoin; `None` without a rate. `BTC` knows no spread.
+    pub fn rate(&self, currency: &str) -> Option<Decimal> {
+        if currency == "BTC" {
+            return Some(Decimal::ONE);
+        }
+        let rate = match currency {
+            "SATS" => Decimal::new(100_000_000, 0),
+            other => money::read(self.switches.rates.get(other)).ok().flatten()?,
+        };
+        let spread: Decimal = self.switches.spread.parse().unwrap_or_default();
+        Some(rate * (Decimal::ONE - spread))
+    }
+
+    pub fn network_fee(&self) -> Decimal {
+        self.switches.network_fee.parse().unwrap_or_default()
+    }
+
+    /// Saves an invoice and raises its first events. Errors with what a `generic-error` says.
+    pub fn create(&mut self, new: NewInvoice) -> Result<String, String> {
+        let amount = money::round_to_currency(new.amount.unwrap_or_default(), &new.currency);
+        let created = self.now();
+        let id = ids::fresh();
+        let mut invoice = Invoice {
+            id: id.clone(),
+            store: new.store,
+            kind: if new.amount.is_some() { Kind::Standard } else { Kind::TopUp },
+            amount,
+            currency: new.currency,
+            created,
+            expires: created + new.checkout.expiration_minutes * 60_000,
+            monitored: created + (new.checkout.expiration_minutes + new.checkout.monitoring_minutes) * 60_000,
+            status: Status::New,
+            additional: AdditionalStatus::None,
+            archived: false,
+            metadata: new.metadata,
+            checkout: new.checkout,
+            receipt: new.receipt,
+            methods: vec![],
+            payments: vec![],
+            priced: false,
+        };
+        let free = invoice.kind == Kind::Standard && amount.is_zero();
+        if !free {
+            let wanted = new.methods.unwrap_or_else(|| self.switches.methods.clone());
+            self.equip(&mut invoice, &wanted, new.lazy)?;
+        }
+        let index = self.invoices.len();
+        self.deadlines.extend([(invoice.expires, index), (invoice.monitored, index)]);
+        self.index.insert(id.clone(), index);
+        let after = invoice.evaluate(created);
+        self.invoices.push(invoice);
+        self.raise(&id, vec![Event::new("InvoiceCreated", &[])]);
+        self.raise(&id, after);
+        Ok(id)
+    }
+
+    /// Gives the invoice its payment methods; what fails is left out.
+    fn equip(&self, invoice: &mut Invoice, wanted: &[MethodId], lazy: bool) -> Result<(), String> {
+        let Some(rate) = self.rate(&invoice.currency) else {
+            return Err(format!("Error while getting rates: no rate for BTC_{}", invoice.currency));
+        };
+        for &id in wanted.iter().filter(|id| self.switches.methods.contains(id) && !self.switches.left_out.contains(id)) {
+            if id == MethodId::Lightning && invoice.kind == Kind::TopUp && self.version < AMOUNTLESS_BOLT11 {
+                continue;
+            }
+            let (preimage, payment_hash) = ids::preimage();
+            let method = Method { id, activated: !lazy, destination: None, rate, preimage, payment_hash };
+            invoice.methods.push(method);
+            if !lazy {
+                self.point(invoice, id);
+            }
+        }
+        match invoice.methods.is_empty() {
+            true => Err("No wallet has been linked to your BTCPay Store, or no payment method is usable for this invoice.".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives a method its destination, over what is due now.
+    fn point(&self, invoice: &mut Invoice, id: MethodId) {
+        let Some(position) = invoice.methods.iter().position(|method| method.id == id) else { return };
+        let due = invoice.sums(&invoice.methods[position], Decimal::ZERO).due;
+        let destination = match id {
+            MethodId::Chain => Some(bolt11::address()),
+            MethodId::Lnurl => None,
+            MethodId::Lightning => {
+                let millisatoshi = (due * Decimal::new(100_000_000_000, 0)).round();
+                let order = invoice.order_id().unwrap_or_default();
+                let now = self.now();
+                Some(self.node.invoice(&Terms {
+                    millisatoshi: u64::try_from(millisatoshi).ok().filter(|&amount| amount > 0),
+                    payment_hash: invoice.methods[position].payment_hash,
+                    description: &format!("Paid to {} (Order ID: {order})", self.store.name),
+                    timestamp: now.div_euclid(1000).unsigned_abs(),
+                    expiry: (invoice.expires - now).max(1000).unsigned_abs() / 1000,
+                }))
+            }
+        };
+        let method = &mut invoice.methods[position];
+        method.activated = true;
+        method.destination = destination;
+    }
+
+    /// Activates a lazy method. A failing or unknown one stays as it is, and nobody is told.
+    pub fn activate(&mut self, invoice: &str, id: MethodId) {
+        let Some(&index) = self.index.get(invoice) else { return };
+        let mut invoice = self.invoices[index].clone();
+        if !self.switches.left_out.contains(&id) && invoice.method(id).is_some_and(|method| !method.activated) {
+            self.point(&mut invoice, id);
+            self.invoices[index] = invoice;
+        }
+    }
+
+    /// Somebody pays. `Ok(false)`: the money is gone and BTCPay did not see it.
+    pub fn pay(&mut self, id: &str, request: &PayRequest) -> Result<bool, String> {
+        let now = self.now();
+        let (fee, late_seen) = (self.network_fee(), self.switches.late_lightning_seen);
+        let invoice = self.invoice(id).ok_or_else(|| no_invoice(id))?;
+        let default = if invoice.method(MethodId::Lightning).is_some() { MethodId::Lightning } else { MethodId::Chain };
+        let method_id = request.method.unwrap_or(default);
+        let method = invoice.method(method_id).ok_or_else(|| format!("invoice {id} has no {}", method_id.name()))?;
+        let due = invoice.sums(method, fee).due;
+        let value = match (request.amount, request.fraction) {
+            (Some(amount), _) => amount,
+            (None, fraction) => money::round_up(due * fraction.unwrap_or(Decimal::ONE), method_id.places()),
+        };
+        if value <= Decimal::ZERO {
+            return Err(format!("nothing is due on invoice {id}; give an \"amount\" in bitcoin"));
+        }
+        let unwatched = now >= invoice.expires && matches!(invoice.status, Status::New | Status::Expired);
+        if method_id != MethodId::Chain && (unwatched && !late_seen || now >= invoice.monitored) {
+            self.evaluate(id);
+            return Ok(false);
+        }
+        let paying = Paying { method: method_id, value, rbf: request.rbf, fee };
+        let invoice = self.invoice_mut(id).ok_or_else(|| no_invoice(id))?;
+        let mut events = invoice.pay(&paying, now)?;
+        if request.confirmed {
+            events.extend(invoice.confirm(None, now));
+        }
+        self.renew_bolt11(id);
+        self.raise(id, events);
+        Ok(true)
+    }
+
+    /// After a partial payment the old BOLT11 is cancelled for one over the rest.
+    fn renew_bolt11(&mut self, id: &str) {
+        let Some(&index) = self.index.get(id) else { return };
+        let invoice = &self.invoices[index];
+        let active = invoice.method(MethodId::Lightning).is_some_and(|method| method.activated);
+        if invoice.status == Status::New && invoice.additional == AdditionalStatus::PaidPartial && active {
+            let mut invoice = invoice.clone();
+            for method in invoice.methods.iter_mut().filter(|method| method.id == MethodId::Lightning) {
+                (method.preimage, method.payment_hash) = ids::preimage();
+            }
+            self.point(&mut invoice, MethodId::Lightning);
+            self.invoices[index] = invoice;
+        }
+    }
+
+    /// Changes an invoice by `change` and raises what comes of it.
+    pub fn change(&mut self, id: &str, change: impl FnOnce(&mut Invoice, i64) -> Result<Vec<Event>, String>) -> Result<(), String> {
+        let now = self.now();
+        let invoice = self.invoice_mut(id).ok_or_else(|| no_invoice(id))?;
+        let events = change(invoice, now)?;
+        self.raise(id, events);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, id: &str) {
+        // An unknown id has nothing to evaluate.
+        let _ = self.change(id, |invoice, now| Ok(invoice.evaluate(now)));
+    }
+
+    /// Lets expirations happen whose time has come.
+    pub fn tick(&mut self) {
+        let now = self.now();
+        while let Some(&(deadline, index)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.deadlines.pop_first();
+            let id = self.invoices[index].id.clone();
+            self.evaluate(&id);
+        }
+    }
+
+    /// Milliseconds until something expires.
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.deadlines.first().map(|(deadline, _)| deadline - self.now())
+    }
+
+    /// Notes events and queues them for every webhook that wants them.
+    pub fn raise(&mut self, id: &str, events: Vec<Event>) {
+        let Some(invoice) = self.invoice(id) else { return };
+        let (store, metadata) = (invoice.store.clone(), invoice.metadata.clone());
+        let timestamp = self.now().div_euclid(1000);
+        for event in events {
+            let recent = ["InvoiceExpiredPaidPartial", "InvoicePaidAfterExpiration"].contains(&event.kind.as_str());
+            if recent && self.version < PAID_AMOUNT {
+                continue;
+            }
+            let raised = Arc::new(Raised { event, store: store.clone(), invoice: id.to_owned(), metadata: metadata.clone(), timestamp });
+            self.events.push(Arc::clone(&raised));
+            if self.switches.webhooks_lost || store != self.store.id {
+                continue;
+            }
+            let jobs: Vec<Job> = self.webhooks().filter(|hook| hook.wants(&raised.event.kind)).map(|hook| self.job(hook, &raised)).collect();
+            for job in jobs {
+                self.enqueue(job);
+            }
+        }
+    }
+
+    /// A delivery of `raised` to `webhook`, not yet queued.
+    pub fn job(&self, webhook: &Webhook, raised: &Arc<Raised>) -> Job {
+        Job {
+            webhook: webhook.id.clone(),
+            url: webhook.url.clone(),
+            secret: webhook.secret.clone(),
+            raised: Arc::clone(raised),
+            delivery: ids::fresh(),
+            original: None,
+            queued: self.now().div_euclid(1000),
+            generation: self.generation,
+        }
+    }
+
+    pub fn enqueue(&mut self, job: Job) {
+        if self.switches.webhooks_held {
+            self.held.push(job);
+        } else if let Some(hook) = self.hooks.iter().find(|hook| hook.webhook.id == job.webhook) {
+            // The receiver lives as long as the webhook's worker.
+            if hook.queue.send(job).is_ok() {
+                self.pending += 1;
+            }
+        }
+    }
+
+    pub fn finished(&mut self, job: &Job) {
+        if job.generation == self.generation {
+            self.pending -= 1;
+        }
+    }
+
+    pub fn webhooks(&self) -> impl Iterator<Item = &Webhook> {
+        self.hooks.iter().map(|hook| &hook.webhook)
+    }
+
+    pub fn webhook(&self, id: &str) -> Option<&Webhook> {
+        self.webhooks().find(|webhook| webhook.id == id)
+    }
+
+    pub fn webhook_mut(&mut self, id: &str) -> Option<&mut Webhook> {
+        self.hooks.iter_mut().map(|hook| &mut hook.webhook).find(|webhook| webhook.id == id)
+    }
+
+    /// The queue's far end is for the webhook's worker, whose handle comes back with [`World::employ`].
+    pub fn add_webhook(&mut self, webhook: Webhook) -> mpsc::UnboundedReceiver<Job> {
+        let (queue, jobs) = mpsc::unbounded_channel();
+        self.hooks.push(Hook { webhook, queue, worker: None });
+        jobs
+    }
+
+    pub fn employ(&mut self, webhook: &str, worker: AbortHandle) {
+        if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.webhook.id == webhook) {
+            hook.worker = Some(worker);
+        }
+    }
+
+    /// Its worker goes on: what is still queued finds the webhook gone and is skipped.
+    pub fn remove_webhook(&mut self, id: &str) -> bool {
+        let before = self.hooks.len();
+        self.hooks.retain(|hook| hook.webhook.id != id);
+        self.hooks.len() < before
+    }
+
+    /// Forgets every queued, waiting or retried delivery, as a restart does. Gives the new queues' far ends.
+    pub fn restart(&mut self) -> Vec<(String, mpsc::UnboundedReceiver<Job>)> {
+        self.generation += 1;
+        self.pending = 0;
+        self.held.clear();
+        let hooks = std::mem::take(&mut self.hooks);
+        let restarted = hooks.into_iter().map(|hook| {
+            if let Some(worker) = hook.worker {
+                worker.abort();
+            }
+            (hook.webhook.id.clone(), self.add_webhook(hook.webhook))
+        });
+        restarted.collect()
+    }
+}
+
+pub fn no_invoice(id: &str) -> String {
+    format!("there is no invoice {id}")
+}
+
+/// Real UNIX seconds with fraction.
+pub fn real_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
