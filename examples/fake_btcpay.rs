@@ -62,6 +62,8 @@
 
 // A test tool may stop on what cannot happen; the daemon may not.
 #![allow(clippy::expect_used)]
+// A refusal is an answer like any other, and as large.
+#![allow(clippy::result_large_err)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 #[path = "fake_btcpay/app.rs"]
@@ -151,7 +153,10 @@ struct Options {
 }
 
 fn scale(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|scale| (0.0..=1000.0).contains(scale)).ok_or_else(|| "expected a factor between 0 and 1000".into())
+    text.parse()
+        .ok()
+        .filter(|scale| (0.0..=1000.0).contains(scale))
+        .ok_or_else(|| "expected a factor between 0 and 1000".into())
 }
 
 #[tokio::main]

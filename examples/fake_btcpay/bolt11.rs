@@ -40,16 +40,15 @@ impl Node {
         let mut data = number(terms.timestamp, 7);
         field(&mut data, b'p', &fives(&terms.payment_hash));
         field(&mut data, b's', &fives(&ids::random::<32>()));
-        // 639 bytes is the most that a tagged field holds.
-        let description = &terms.description.as_bytes()[..terms.description.floor_char_boundary(639)];
-        field(&mut data, b'd', &fives(description));
+        field(&mut data, b'd', &fives(shortened(terms.description).as_bytes()));
         field(&mut data, b'x', &number(terms.expiry, 4));
         field(&mut data, b'c', &number(18, 1));
         // Features 8 (onion of variable length) and 14 (payment secret), both required.
         field(&mut data, b'9', &[16, 8, 0]);
 
         let digest = Sha256::new().chain_update(&prefix).chain_update(bytes(&data)).finalize();
-        let (signature, recovery) = self.key.sign_prehash_recoverable(&digest).expect("a SHA-256 digest is long enough to sign");
+        let (signature, recovery) =
+            self.key.sign_prehash_recoverable(&digest).expect("a SHA-256 digest is long enough to sign");
         let mut tag = signature.to_bytes().to_vec();
         tag.push(recovery.to_byte());
         data.extend(fives(&tag));
@@ -66,6 +65,12 @@ pub fn address() -> String {
 /// The LNURL of `url`, in capitals as QR codes like it.
 pub fn lnurl(url: &str) -> String {
     encode("lnurl", &fives(url.as_bytes())).to_uppercase()
+}
+
+/// 639 bytes are the most that a tagged field holds.
+fn shortened(text: &str) -> &str {
+    let end = (0..=text.len().min(639)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    &text[..end]
 }
 
 fn encode(prefix: &str, data: &[u8]) -> String {
@@ -131,7 +136,14 @@ mod tests {
 
     #[test]
     fn amounts_take_the_largest_unit() {
-        for (millisatoshi, text) in [(10_000_000, "100u"), (100_000_000, "1m"), (100_000, "1u"), (1_000, "10n"), (1, "10p"), (123_456, "1234560p")] {
+        for (millisatoshi, text) in [
+            (10_000_000, "100u"),
+            (100_000_000, "1m"),
+            (100_000, "1u"),
+            (1_000, "10n"),
+            (1, "10p"),
+            (123_456, "1234560p"),
+        ] {
             assert_eq!(amount(millisatoshi), text);
         }
     }
@@ -139,7 +151,13 @@ mod tests {
     #[test]
     fn an_invoice_decodes_and_names_its_node() {
         let node = Node::new();
-        let terms = Terms { millisatoshi: Some(10_000_000), payment_hash: [7; 32], description: "48 h pass", timestamp: 1_785_000_000, expiry: 900 };
+        let terms = Terms {
+            millisatoshi: Some(10_000_000),
+            payment_hash: [7; 32],
+            description: "48 h pass",
+            timestamp: 1_785_000_000,
+            expiry: 900,
+        };
         let text = node.invoice(&terms);
         let (prefix, rest) = text.rsplit_once('1').unwrap();
         assert_eq!(prefix, "lnbcrt100u");
@@ -151,7 +169,8 @@ mod tests {
         let tag = bytes(tag);
         let digest = Sha256::new().chain_update(prefix).chain_update(bytes(signed)).finalize();
         let signature = Signature::from_slice(&tag[..64]).unwrap();
-        let key = VerifyingKey::recover_from_prehash(&digest, &signature, RecoveryId::from_byte(tag[64]).unwrap()).unwrap();
+        let key =
+            VerifyingKey::recover_from_prehash(&digest, &signature, RecoveryId::from_byte(tag[64]).unwrap()).unwrap();
         assert_eq!(ids::hex(key.to_encoded_point(true).as_bytes()), node.id());
     }
 

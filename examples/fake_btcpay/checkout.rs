@@ -23,7 +23,9 @@ pub fn answer(world: &mut World, call: &Call, path: &[&str]) -> Reply {
             let paid = matches!(invoice.status, Status::Settled | Status::Processing) || *action == "pay-late";
             match (result, back) {
                 (Err(message), _) => html(409, page(world, call, invoice, &message)),
-                (Ok(()), Some(back)) if paid && ["pay", "pay-chain", "pay-late", "settle"].contains(action) => redirect(303, &back),
+                (Ok(()), Some(back)) if paid && ["pay", "pay-chain", "pay-late", "settle"].contains(action) => {
+                    redirect(303, &back)
+                }
                 (Ok(()), _) => redirect(303, &format!("{}/i/{id}", call.base)),
             }
         }
@@ -61,9 +63,16 @@ pub fn expire(invoice: &mut Invoice, now: i64) -> Result<Vec<crate::invoice::Eve
 
 /// The redirect URL with its placeholders filled in, url-encoded.
 fn filled(url: &str, invoice: &Invoice) -> String {
-    let encode = |text: &str| reqwest::Url::parse_with_params("x:", [("", text)]).map_or(String::new(), |url| url.query().unwrap_or("=")[1..].replace('+', "%20"));
+    let encode = |text: &str| {
+        reqwest::Url::parse_with_params("x:", [("", text)])
+            .map_or(String::new(), |url| url.query().unwrap_or("=")[1..].replace('+', "%20"))
+    };
     let status = format!("{:?}", invoice.status);
-    let pairs = [("{InvoiceId}", invoice.id.as_str()), ("{OrderId}", invoice.order_id().unwrap_or_default()), ("{Status}", &status)];
+    let pairs = [
+        ("{InvoiceId}", invoice.id.as_str()),
+        ("{OrderId}", invoice.order_id().unwrap_or_default()),
+        ("{Status}", &status),
+    ];
     pairs.into_iter().fold(url.to_owned(), |url, (placeholder, value)| url.replace(placeholder, &encode(value)))
 }
 
@@ -94,16 +103,28 @@ fn page(world: &World, call: &Call, invoice: &Invoice, message: &str) -> String 
     ];
     let forms: String = buttons
         .iter()
-        .map(|(action, label)| format!("<form method=\"post\" action=\"{}/i/{id}/{action}\"><button id=\"{action}\">{label}</button></form>\n", escape(&call.base)))
+        .map(|(action, label)| {
+            format!(
+                "<form method=\"post\" action=\"{}/i/{id}/{action}\"><button id=\"{action}\">{label}</button></form>\n",
+                escape(&call.base)
+            )
+        })
         .collect();
     let methods: String = views::payment_methods(world, invoice, &call.base, true)
         .iter()
         .map(|method| {
             let text = |name: &str| escape(method[name].as_str().unwrap_or("–"));
-            format!("<dt>{}</dt><dd>due {} BTC<br><code>{}</code></dd>\n", text("paymentMethodId"), text("due"), text("paymentLink"))
+            format!(
+                "<dt>{}</dt><dd>due {} BTC<br><code>{}</code></dd>\n",
+                text("paymentMethodId"),
+                text("due"),
+                text("paymentLink")
+            )
         })
         .collect();
-    let back = invoice.checkout.redirect_url.as_ref().map_or(String::new(), |url| format!("<p><a id=\"return\" href=\"{}\">Return to the shop</a></p>", escape(&filled(url, invoice))));
+    let back = invoice.checkout.redirect_url.as_ref().map_or(String::new(), |url| {
+        format!("<p><a id=\"return\" href=\"{}\">Return to the shop</a></p>", escape(&filled(url, invoice)))
+    });
     let description = invoice.metadata.value().get("itemDesc").and_then(|text| text.as_str()).unwrap_or_default();
     format!(
         r#"<!DOCTYPE html>

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    checkout,
-    greenfield,
+    checkout, greenfield,
     http::{Call, Reply, error, html_error, json_reply, ok},
     ids,
     invoice::{Event, Invoice, Kind, MethodId, Status},
@@ -82,7 +81,11 @@ fn look(world: &World, call: &Call, what: &str, rest: &[&str]) -> Result<Value, 
         }
         ("calls", []) => {
             let wanted = |value: &str, name: &str| call.param(name).is_none_or(|wanted| value.contains(wanted));
-            let calls: Vec<_> = world.calls.iter().filter(|entry| entry.at >= since && wanted(&entry.method, "method") && wanted(&entry.path, "path")).collect();
+            let calls: Vec<_> = world
+                .calls
+                .iter()
+                .filter(|entry| entry.at >= since && wanted(&entry.method, "method") && wanted(&entry.path, "path"))
+                .collect();
             let times: Vec<f64> = calls.iter().map(|entry| entry.at).collect();
             Ok(json!({"count": calls.len(), "maxPerSecond": most_in_a_second(times), "calls": calls}))
         }
@@ -97,7 +100,10 @@ fn look(world: &World, call: &Call, what: &str, rest: &[&str]) -> Result<Value, 
             Ok(json!({"count": attempts.len(), "attempts": attempts}))
         }
         ("events", []) => {
-            let wanted = world.events.iter().filter(|raised| call.param("invoice").is_none_or(|invoice| raised.invoice == invoice));
+            let wanted = world
+                .events
+                .iter()
+                .filter(|raised| call.param("invoice").is_none_or(|invoice| raised.invoice == invoice));
             let events: Vec<_> = wanted
                 .map(|raised| {
                     let extra: serde_json::Map<String, Value> = raised.event.extra.iter().cloned().collect();
@@ -152,7 +158,8 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
             Ok(json!(world.store))
         }
         "version" => {
-            world.version = body.get("version").and_then(Value::as_str).ok_or("\"version\": expected a string")?.parse()?;
+            world.version =
+                body.get("version").and_then(Value::as_str).ok_or("\"version\": expected a string")?.parse()?;
             Ok(json!({"version": world.version.to_string()}))
         }
         "keys" => set_key(world, body),
@@ -162,7 +169,13 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
             let id = invoice_id(body)?;
             let kind = body.get("type").and_then(Value::as_str).ok_or("\"type\": expected an event's name")?;
             world.invoice(id).ok_or_else(|| no_invoice(id))?;
-            let extra: Vec<_> = body.get("extra").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect();
+            let extra: Vec<_> = body
+                .get("extra")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
             world.raise(id, vec![Event { kind: kind.to_owned(), extra }]);
             Ok(json!({}))
         }
@@ -179,7 +192,12 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
         }
         "prune" => {
             let id = body.get("delivery").and_then(Value::as_str).ok_or("\"delivery\": expected a delivery's id")?;
-            let found = world.attempts.iter_mut().filter(|attempt| attempt.delivery == id).map(|attempt| attempt.pruned = true).count();
+            let found = world
+                .attempts
+                .iter_mut()
+                .filter(|attempt| attempt.delivery == id)
+                .map(|attempt| attempt.pruned = true)
+                .count();
             Ok(json!({"pruned": found}))
         }
         _ => Err(format!("there is no action {action}")),
@@ -196,7 +214,11 @@ async fn wait(app: &App, call: &Call) -> Result<Value, String> {
             let about = attempt.raised.as_ref().map(|raised| raised.invoice.as_str());
             kind.is_none_or(|kind| attempt.kind == kind) && invoice.is_none_or(|invoice| about == Some(invoice))
         };
-        let status_reached = || invoice.and_then(|id| world.invoice(id)).is_some_and(|invoice| status == Some(&format!("{:?}", invoice.status)));
+        let status_reached = || {
+            invoice
+                .and_then(|id| world.invoice(id))
+                .is_some_and(|invoice| status == Some(&format!("{:?}", invoice.status)))
+        };
         let met = (!idle || world.pending == 0)
             && attempts.is_none_or(|least| world.attempts.iter().filter(delivered).count() >= least)
             && calls.is_none_or(|least| world.calls.len() >= least)
@@ -211,7 +233,10 @@ fn set_switches(app: &App, body: &Value) -> Result<Value, String> {
     let switches = app.with(|world| {
         let switches: Switches = patched(&world.switches, body)?;
         if switches.down == Some(Down::Refuse) && !refuse {
-            return Err("\"down\": \"refuse\" closes this listener; start with --control to have another one for /fake".to_owned());
+            return Err(
+                "\"down\": \"refuse\" closes this listener; start with --control to have another one for /fake"
+                    .to_owned(),
+            );
         }
         world.switches = switches;
         Ok(json!(world.switches))
@@ -242,7 +267,10 @@ fn add_webhook(app: &Arc<App>, body: &Value) -> Result<Value, String> {
 /// The webhook that `body` names, or the only one. Gives its id, url and secret.
 fn pick_webhook(world: &World, body: &Value) -> Result<(String, String, String), String> {
     let wanted = body.get("webhook").and_then(Value::as_str);
-    let webhook = world.webhooks().find(|webhook| wanted.is_none_or(|wanted| webhook.id == wanted)).ok_or("there is no such webhook")?;
+    let webhook = world
+        .webhooks()
+        .find(|webhook| wanted.is_none_or(|wanted| webhook.id == wanted))
+        .ok_or("there is no such webhook")?;
     Ok((webhook.id.clone(), webhook.url.clone(), webhook.secret.clone()))
 }
 
@@ -250,7 +278,10 @@ async fn test_delivery(app: &App, body: &Value) -> Result<Value, String> {
     let kind = body.get("type").and_then(Value::as_str).unwrap_or("InvoiceSettled");
     let (target, bytes) = app.with(|world| {
         if world.version >= NO_TEST_BUTTON {
-            return Err(format!("version {} has no Test button; start with --version 2.2.0 or set it with /fake/version", world.version));
+            return Err(format!(
+                "version {} has no Test button; start with --version 2.2.0 or set it with /fake/version",
+                world.version
+            ));
         }
         let target = pick_webhook(world, body)?;
         let bytes = webhook::test_body(&target.0, &world.store.id, kind, world.now().div_euclid(1000));
@@ -269,14 +300,32 @@ async fn raw_delivery(app: &App, body: &Value) -> Result<Value, String> {
 }
 
 /// Sends at once, past the queue and the delivery list.
-async fn send(app: &App, (webhook, url, secret): (String, String, String), kind: &str, body: Vec<u8>) -> Result<Value, String> {
+async fn send(
+    app: &App,
+    (webhook, url, secret): (String, String, String),
+    kind: &str,
+    body: Vec<u8>,
+) -> Result<Value, String> {
     let (at, version) = (real_now(), app.with(|world| world.version.to_string()));
     let outcome: Outcome = app.sender.post(&url, &secret, &version, body.clone()).await;
     Ok(app.with(|world| {
         let sent = world.now().div_euclid(1000);
         let (delivery, original) = (String::new(), String::new());
-        let attempt =
-            Attempt { delivery, original, webhook, url, raised: None, kind: kind.to_owned(), body, outcome, queued: sent, sent, at, listed: false, pruned: false };
+        let attempt = Attempt {
+            delivery,
+            original,
+            webhook,
+            url,
+            raised: None,
+            kind: kind.to_owned(),
+            body,
+            outcome,
+            queued: sent,
+            sent,
+            at,
+            listed: false,
+            pruned: false,
+        };
         let shown = webhook_api::shown(&attempt);
         world.attempts.push(attempt);
         shown
@@ -300,7 +349,9 @@ fn redeliver(world: &mut World, body: &Value) -> Result<Value, String> {
     if found.is_empty() {
         return Err("no delivery like this was attempted".into());
     }
-    Ok(json!({"deliveries": found.iter().filter_map(|attempt| webhook_api::redeliver(world, attempt)).collect::<Vec<_>>()}))
+    Ok(
+        json!({"deliveries": found.iter().filter_map(|attempt| webhook_api::redeliver(world, attempt)).collect::<Vec<_>>()}),
+    )
 }
 
 fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
@@ -316,7 +367,8 @@ fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
 /// An invoice that somebody else makes: the creation request itself, with `store` for another store's.
 fn foreign_invoice(world: &mut World, call: &Call, body: &Value) -> Result<Value, String> {
     let store = body.get("store").and_then(Value::as_str).unwrap_or(&world.store.id).to_owned();
-    let new = invoice_api::read_request(body, &world.store, &store).map_err(|reply| format!("BTCPay would answer {} to this creation", reply.status()))?;
+    let new = invoice_api::read_request(body, &world.store, &store)
+        .map_err(|reply| format!("BTCPay would answer {} to this creation", reply.status()))?;
     let id = world.create(new)?;
     let invoice = world.invoice(&id).ok_or_else(|| no_invoice(&id))?;
     Ok(json!(views::invoice(world, invoice, &call.base, false)))
@@ -353,7 +405,11 @@ fn tamper(world: &mut World, body: &Value) -> Result<Value, String> {
     shown(world, id)
 }
 
-fn changed(world: &mut World, body: &Value, change: impl FnOnce(&mut Invoice, i64) -> Result<Vec<Event>, String>) -> Result<Value, String> {
+fn changed(
+    world: &mut World,
+    body: &Value,
+    change: impl FnOnce(&mut Invoice, i64) -> Result<Vec<Event>, String>,
+) -> Result<Value, String> {
     let id = invoice_id(body)?;
     world.change(id, change)?;
     shown(world, id)
@@ -376,7 +432,10 @@ fn invoice_id(body: &Value) -> Result<&str, String> {
 }
 
 fn read_method(value: &Value) -> Result<MethodId, String> {
-    value.as_str().and_then(MethodId::parse).ok_or_else(|| format!("\"method\": expected BTC-LN, BTC-CHAIN or BTC-LNURL, not {value}"))
+    value
+        .as_str()
+        .and_then(MethodId::parse)
+        .ok_or_else(|| format!("\"method\": expected BTC-LN, BTC-CHAIN or BTC-LNURL, not {value}"))
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: &Value, name: &str) -> Result<T, String> {
@@ -400,7 +459,8 @@ fn most_in_a_second(mut times: Vec<f64>) -> usize {
 pub async fn unkind(app: &Arc<App>, call: &Call, path: &[&str]) -> Option<Reply> {
     let failure = app.with(|world| {
         let failure = world.switches.fail_next.as_mut()?;
-        let wanted = failure.method.as_ref().is_none_or(|method| *method == call.method) && failure.path.as_ref().is_none_or(|part| call.path.contains(part.as_str()));
+        let wanted = failure.method.as_ref().is_none_or(|method| *method == call.method)
+            && failure.path.as_ref().is_none_or(|part| call.path.contains(part.as_str()));
         if !wanted || failure.count == 0 {
             return None;
         }

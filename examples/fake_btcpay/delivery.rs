@@ -32,7 +32,8 @@ impl Sender {
 
     /// Posts `body`, signed. Redirects are followed; 301, 302 and 303 turn into a GET.
     pub async fn post(&self, url: &str, secret: &str, version: &str, body: Vec<u8>) -> Outcome {
-        let loopback = reqwest::Url::parse(url).is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
+        let loopback = reqwest::Url::parse(url)
+            .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
         let client = if loopback { &self.lax } else { &self.strict };
         let request = client
             .post(url)
@@ -60,7 +61,8 @@ async fn deliver(app: &App, job: &Job) {
     if delay > 0 {
         sleep(Duration::from_millis(delay)).await;
     }
-    let wanted = app.with(|world| world.webhook(&job.webhook).is_some_and(|webhook| webhook.wants(&job.raised.event.kind)));
+    let wanted =
+        app.with(|world| world.webhook(&job.webhook).is_some_and(|webhook| webhook.wants(&job.raised.event.kind)));
     if !wanted {
         return;
     }

@@ -29,7 +29,8 @@ struct Receiver {
 
 impl Receiver {
     async fn start(answers: &[u16]) -> (Arc<Self>, String) {
-        let receiver = Arc::new(Receiver { answers: Mutex::new(answers.iter().copied().collect()), got: Mutex::default() });
+        let receiver =
+            Arc::new(Receiver { answers: Mutex::new(answers.iter().copied().collect()), got: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let shared = Arc::clone(&receiver);
@@ -57,14 +58,20 @@ impl Receiver {
         assert!(header("user-agent").starts_with("BTCPayServer/2."));
         self.got.lock().unwrap().push((serde_json::from_slice(&bytes).unwrap(), bytes));
         let mut answer = Response::default();
-        *answer.status_mut() = hyper::StatusCode::from_u16(self.answers.lock().unwrap().pop_front().unwrap_or(204)).unwrap();
+        *answer.status_mut() =
+            hyper::StatusCode::from_u16(self.answers.lock().unwrap().pop_front().unwrap_or(204)).unwrap();
         Ok(answer)
     }
 
     /// Each delivery as `Type` or `Type*` for a redelivery.
     fn names(&self) -> Vec<String> {
         let star = |body: &Value| if body["isRedelivery"] == true { "*" } else { "" };
-        self.got.lock().unwrap().iter().map(|(body, _)| format!("{}{}", body["type"].as_str().unwrap().replace("Invoice", ""), star(body))).collect()
+        self.got
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(body, _)| format!("{}{}", body["type"].as_str().unwrap().replace("Invoice", ""), star(body)))
+            .collect()
     }
 }
 
@@ -105,7 +112,14 @@ async fn a_sale_is_delivered_in_order() {
     pay(&app, &id);
     idle(&app).await;
     assert_eq!(receiver.names(), ["Created", "PaymentSettled", "ReceivedPayment", "Processing", "Settled"]);
-    assert!(receiver.got.lock().unwrap().iter().all(|(body, _)| body["invoiceId"] == id && body["metadata"]["orderId"] == "ord-42"));
+    assert!(
+        receiver
+            .got
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|(body, _)| body["invoiceId"] == id && body["metadata"]["orderId"] == "ord-42")
+    );
 }
 
 #[tokio::test]
@@ -116,7 +130,10 @@ async fn a_failing_delivery_holds_up_those_behind_it() {
     let id = create(&app);
     pay(&app, &id);
     idle(&app).await;
-    assert_eq!(receiver.names(), ["Created", "Created*", "Created*", "Created*", "PaymentSettled", "ReceivedPayment", "Processing", "Settled"]);
+    assert_eq!(
+        receiver.names(),
+        ["Created", "Created*", "Created*", "Created*", "PaymentSettled", "ReceivedPayment", "Processing", "Settled"]
+    );
     let got = receiver.got.lock().unwrap();
     let delivery = |at: usize| got[at].0["deliveryId"].as_str().unwrap().to_owned();
     assert!(delivery(1) != delivery(0) && delivery(2) != delivery(1));
@@ -212,7 +229,10 @@ async fn a_manual_redelivery_has_other_bytes() {
     idle(&app).await;
     let got = receiver.got.lock().unwrap();
     let [.., (first, first_bytes), (second, second_bytes)] = &got[..] else { panic!("two deliveries expected") };
-    assert_eq!((second["deliveryId"].as_str(), second["originalDeliveryId"].as_str()), (Some(new.as_str()), first["deliveryId"].as_str()));
+    assert_eq!(
+        (second["deliveryId"].as_str(), second["originalDeliveryId"].as_str()),
+        (Some(new.as_str()), first["deliveryId"].as_str())
+    );
     assert_ne!(first_bytes, second_bytes);
 }
 

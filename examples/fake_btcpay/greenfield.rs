@@ -27,10 +27,14 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &[&str]) -> Reply {
         ("GET", ["stores", store, "payment-methods"]) => app.with(|world| store_methods(world, call, store)),
         ("GET", ["stores", store, "invoices"]) => app.with(|world| invoice_api::list(world, call, store)),
         ("POST", ["stores", store, "invoices"]) => invoice_api::create(app, call, store).await,
-        (_, ["stores", store, "invoices", id, rest @ ..]) => app.with(|world| invoice_api::one(world, call, Some(store), id, rest)),
+        (_, ["stores", store, "invoices", id, rest @ ..]) => {
+            app.with(|world| invoice_api::one(world, call, Some(store), id, rest))
+        }
         (_, ["invoices", id, rest @ ..]) if short => app.with(|world| invoice_api::one(world, call, None, id, rest)),
         (_, ["stores", store, "webhooks"]) => webhook_api::all(app, call, store),
-        (_, ["stores", store, "webhooks", id, rest @ ..]) => app.with(|world| webhook_api::one(world, call, Some(store), id, rest)),
+        (_, ["stores", store, "webhooks", id, rest @ ..]) => {
+            app.with(|world| webhook_api::one(world, call, Some(store), id, rest))
+        }
         (_, ["webhooks", id, rest @ ..]) if short => app.with(|world| webhook_api::one(world, call, None, id, rest)),
         (_, ["health"] | ["server", "info"] | ["api-keys", "current"] | ["stores", _, "invoices"]) => Ok(empty(405)),
         _ => Ok(html_error(404)),
@@ -55,7 +59,10 @@ pub fn authorise(world: &World, call: &Call, permission: &str, store: Option<&st
 
 fn preflight() -> Reply {
     let mut reply = empty(204);
-    for (name, value) in [("access-control-allow-methods", "GET, POST, PUT, DELETE"), ("access-control-allow-headers", "authorization, content-type")] {
+    for (name, value) in [
+        ("access-control-allow-methods", "GET, POST, PUT, DELETE"),
+        ("access-control-allow-headers", "authorization, content-type"),
+    ] {
         reply.headers_mut().insert(name, http::HeaderValue::from_static(value));
     }
     reply

@@ -45,7 +45,16 @@ impl Call {
         let raw_query = parts.uri.query().unwrap_or_default().to_owned();
         let query = serde_urlencoded::from_str(&raw_query).unwrap_or_default();
         let body = Limited::new(body, BODY_LIMIT).collect().await.ok()?.to_bytes();
-        Some(Call { method: parts.method.to_string(), segments, path, raw_query, query, base: format!("{scheme}://{host}{root}"), key, body })
+        Some(Call {
+            method: parts.method.to_string(),
+            segments,
+            path,
+            raw_query,
+            query,
+            base: format!("{scheme}://{host}{root}"),
+            key,
+            body,
+        })
     }
 
     pub fn param<'a>(&'a self, name: &str) -> Option<&'a str> {
@@ -78,7 +87,10 @@ impl Call {
 fn decode(segment: &str) -> String {
     // A path segment is not a form: `+` stays.
     let pair = format!("s={}", segment.replace('+', "%2B"));
-    serde_urlencoded::from_str::<Vec<(String, String)>>(&pair).ok().and_then(|pairs| pairs.into_iter().next()).map_or_else(String::new, |(_, value)| value)
+    serde_urlencoded::from_str::<Vec<(String, String)>>(&pair)
+        .ok()
+        .and_then(|pairs| pairs.into_iter().next())
+        .map_or_else(String::new, |(_, value)| value)
 }
 
 fn reply(status: u16, kind: Option<&str>, body: impl Into<Bytes>) -> Reply {
@@ -92,7 +104,11 @@ fn reply(status: u16, kind: Option<&str>, body: impl Into<Bytes>) -> Reply {
 }
 
 pub fn json_reply(status: u16, body: &impl Serialize) -> Reply {
-    reply(status, Some("application/json; charset=utf-8"), serde_json::to_vec(body).expect("answers can be written as JSON"))
+    reply(
+        status,
+        Some("application/json; charset=utf-8"),
+        serde_json::to_vec(body).expect("answers can be written as JSON"),
+    )
 }
 
 pub fn ok(body: &impl Serialize) -> Reply {
@@ -136,7 +152,13 @@ pub fn missing_permission(permission: &str) -> Reply {
 /// The HTML page of BTCPay, or of the proxy before it.
 pub fn html_error(status: u16) -> Reply {
     let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
-    raw(status, "text/html; charset=utf-8", format!("<!DOCTYPE html>\n<html lang=\"en\"><head><title>{status} - {title}</title></head><body><h1>{status} - {title}</h1></body></html>\n"))
+    raw(
+        status,
+        "text/html; charset=utf-8",
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><title>{status} - {title}</title></head><body><h1>{status} - {title}</h1></body></html>\n"
+        ),
+    )
 }
 
 pub fn html(status: u16, body: String) -> Reply {

@@ -33,6 +33,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::enum_variant_names)] // BTCPay's names
 pub enum SpeedPolicy {
     HighSpeed,
     #[default]
@@ -167,7 +168,10 @@ pub struct Event {
 
 impl Event {
     pub fn new(kind: &str, extra: &[(&str, Value)]) -> Self {
-        Event { kind: kind.to_owned(), extra: extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect() }
+        Event {
+            kind: kind.to_owned(),
+            extra: extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        }
     }
 }
 
@@ -249,15 +253,17 @@ impl Invoice {
     /// `network_fee`: what the store adds for a further on-chain payment, in bitcoin.
     pub fn sums(&self, method: &Method, network_fee: Decimal) -> Sums {
         let total_paid: Decimal = self.accounted().map(|payment| payment.value * payment.rate / method.rate).sum();
-        let method_paid = self.accounted().filter(|payment| payment.method == method.id).map(|payment| payment.value).sum();
+        let method_paid =
+            self.accounted().filter(|payment| payment.method == method.id).map(|payment| payment.value).sum();
         let rest = match self.kind == Kind::TopUp && !self.priced {
             true => Decimal::ZERO,
             false => money::round_up((self.amount - self.paid()) / method.rate, method.id.places()),
         };
-        let fee = match method.id == MethodId::Chain && self.accounted().any(|payment| payment.method == MethodId::Chain) {
-            true => network_fee,
-            false => Decimal::ZERO,
-        };
+        let fee =
+            match method.id == MethodId::Chain && self.accounted().any(|payment| payment.method == MethodId::Chain) {
+                true => network_fee,
+                false => Decimal::ZERO,
+            };
         let due = if rest > Decimal::ZERO { rest + fee } else { rest };
         Sums { amount: due + total_paid, due, total_paid, method_paid, fee }
     }
@@ -280,7 +286,9 @@ impl Invoice {
         let payment = Payment {
             id: match instant {
                 // A replaced BOLT11 has a hash of its own; a repeated payment of one (which Lightning refuses) gets a random id.
-                true if !self.payments.iter().any(|payment| payment.id == ids::hex(&method.payment_hash)) => ids::hex(&method.payment_hash),
+                true if !self.payments.iter().any(|payment| payment.id == ids::hex(&method.payment_hash)) => {
+                    ids::hex(&method.payment_hash)
+                }
                 true => ids::hex(&ids::random::<32>()),
                 false => format!("{}-{}", ids::hex(&ids::random::<32>()), self.payments.len()),
             },
@@ -352,7 +360,9 @@ impl Invoice {
         self.status = status;
         self.additional = AdditionalStatus::Marked;
         events.push(match status {
-            Status::Settled => Event::new("InvoiceSettled", &[("manuallyMarked", true.into()), ("overPaid", false.into())]),
+            Status::Settled => {
+                Event::new("InvoiceSettled", &[("manuallyMarked", true.into()), ("overPaid", false.into())])
+            }
             _ => Event::new("InvoiceInvalid", &[("manuallyMarked", true.into())]),
         });
         Ok(events)
@@ -385,11 +395,13 @@ impl Invoice {
                 events.push(Event::new("InvoicePaidAfterExpiration", &[]));
             }
             Status::New | Status::Expired if !enough && self.additional != AdditionalStatus::PaidLate => {
-                self.additional = if paid > Decimal::ZERO { AdditionalStatus::PaidPartial } else { AdditionalStatus::None };
+                self.additional =
+                    if paid > Decimal::ZERO { AdditionalStatus::PaidPartial } else { AdditionalStatus::None };
             }
             Status::Processing if !enough => {
                 self.status = Status::New;
-                self.additional = if paid > Decimal::ZERO { AdditionalStatus::PaidPartial } else { AdditionalStatus::None };
+                self.additional =
+                    if paid > Decimal::ZERO { AdditionalStatus::PaidPartial } else { AdditionalStatus::None };
                 // The expiration may have passed meanwhile.
                 events.extend(self.evaluate(now));
             }
@@ -397,11 +409,13 @@ impl Invoice {
             _ => {}
         }
         if self.status == Status::Processing {
-            let confirmed = self.payments.iter().filter(|payment| payment.status == PaymentStatus::Settled).map(Payment::net).sum();
+            let confirmed =
+                self.payments.iter().filter(|payment| payment.status == PaymentStatus::Settled).map(Payment::net).sum();
             if self.reaches_amount(confirmed) {
                 self.status = Status::Settled;
                 let over = self.additional == AdditionalStatus::PaidOver;
-                events.push(Event::new("InvoiceSettled", &[("manuallyMarked", false.into()), ("overPaid", over.into())]));
+                events
+                    .push(Event::new("InvoiceSettled", &[("manuallyMarked", false.into()), ("overPaid", over.into())]));
             } else if now >= self.monitored {
                 self.status = Status::Invalid;
                 self.additional = AdditionalStatus::None;
@@ -427,7 +441,11 @@ impl Invoice {
 
     fn payment_event(&self, kind: &str, payment: &Payment) -> Event {
         let late = matches!(self.status, Status::Expired | Status::Invalid);
-        let extra = [("afterExpiration", late.into()), ("paymentMethodId", payment.method.name().into()), ("payment", payment.json())];
+        let extra = [
+            ("afterExpiration", late.into()),
+            ("paymentMethodId", payment.method.name().into()),
+            ("payment", payment.json()),
+        ];
         Event::new(kind, &extra)
     }
 }

@@ -98,8 +98,10 @@ pub fn read_request(request: &Value, settings: &StoreSettings, store: &str) -> R
             }
         },
     };
-    let expiration_minutes = minutes("expirationMinutes", "Checkout.ExpirationMinutes", 1, settings.invoice_expiration / 60);
-    let monitoring_minutes = minutes("monitoringMinutes", "Checkout.MonitoringMinutes", 0, settings.monitoring_expiration / 60);
+    let expiration_minutes =
+        minutes("expirationMinutes", "Checkout.ExpirationMinutes", 1, settings.invoice_expiration / 60);
+    let monitoring_minutes =
+        minutes("monitoringMinutes", "Checkout.MonitoringMinutes", 0, settings.monitoring_expiration / 60);
     let tolerance = match checkout.get("paymentTolerance") {
         None | Some(Value::Null) => settings.payment_tolerance,
         Some(value) => value.as_f64().filter(|percent| (0.0..=100.0).contains(percent)).unwrap_or_else(|| {
@@ -139,7 +141,8 @@ pub fn read_request(request: &Value, settings: &StoreSettings, store: &str) -> R
             None
         }
     };
-    let (redirect_url, default_method, language) = (text("redirectURL"), text("defaultPaymentMethod"), text("defaultLanguage"));
+    let (redirect_url, default_method, language) =
+        (text("redirectURL"), text("defaultPaymentMethod"), text("defaultLanguage"));
     if redirect_url.as_ref().is_some_and(|url| !(url.starts_with("https://") || url.starts_with("http://"))) {
         note("Checkout.RedirectURL", "RedirectURL is not a valid URL");
     }
@@ -161,7 +164,8 @@ pub fn read_request(request: &Value, settings: &StoreSettings, store: &str) -> R
     let lazy = flag("lazyPaymentMethods", settings.lazy_payment_methods);
     let receipt = request.get("receipt").filter(|receipt| receipt.is_object()).unwrap_or(&none);
     let shown = |name: &str| receipt.get(name).and_then(Value::as_bool).unwrap_or(true);
-    let receipt = json!({"enabled": shown("enabled"), "showQR": shown("showQR"), "showPayments": shown("showPayments")});
+    let receipt =
+        json!({"enabled": shown("enabled"), "showQR": shown("showQR"), "showPayments": shown("showPayments")});
 
     if !problems.is_empty() {
         let problems: Vec<_> = problems.iter().map(|(path, message)| (path.as_str(), message.as_str())).collect();
@@ -169,7 +173,16 @@ pub fn read_request(request: &Value, settings: &StoreSettings, store: &str) -> R
     }
     // Postgres refuses NUL; the caller sees the error page.
     let metadata = Jsonb::store(metadata).map_err(|_| html_error(500))?;
-    let checkout = Checkout { speed_policy, default_method, expiration_minutes, monitoring_minutes, tolerance, redirect_url, redirect_automatically, language };
+    let checkout = Checkout {
+        speed_policy,
+        default_method,
+        expiration_minutes,
+        monitoring_minutes,
+        tolerance,
+        redirect_url,
+        redirect_automatically,
+        language,
+    };
     Ok(NewInvoice { store: store.to_owned(), amount, currency, metadata, checkout, receipt, methods, lazy })
 }
 
@@ -178,7 +191,11 @@ pub fn list(world: &World, call: &Call, store: &str) -> Result<Reply, Reply> {
     authorise(world, call, keys::VIEW_INVOICES, Some(store))?;
     let (start, end) = (call.number("startDate")?, call.number("endDate")?);
     let (skip, take) = (call.number("skip")?.unwrap_or(0), call.number("take")?.unwrap_or(i64::MAX));
-    let statuses: Vec<Status> = call.params("status").map(parse_status).collect::<Option<_>>().ok_or_else(|| invalid(&[("status", "The value is not valid.")]))?;
+    let statuses: Vec<Status> = call
+        .params("status")
+        .map(parse_status)
+        .collect::<Option<_>>()
+        .ok_or_else(|| invalid(&[("status", "The value is not valid.")]))?;
     let orders: Vec<&str> = call.params("orderId").collect();
     let archived = call.param("includeArchived") == Some("true");
     let with_methods = call.param("includePaymentMethods") == Some("true") && world.version >= METHODS_IN_LIST;
@@ -198,7 +215,9 @@ pub fn list(world: &World, call: &Call, store: &str) -> Result<Reply, Reply> {
     let data: Vec<_> = page.map(|invoice| views::invoice(world, invoice, &call.base, with_methods)).collect();
     match world.switches.answer_get.is_empty() {
         true => Ok(ok(&data)),
-        false => Ok(ok(&data.iter().map(|data| views::distorted(data, &world.switches.answer_get)).collect::<Vec<_>>())),
+        false => {
+            Ok(ok(&data.iter().map(|data| views::distorted(data, &world.switches.answer_get)).collect::<Vec<_>>()))
+        }
     }
 }
 
@@ -229,7 +248,8 @@ pub fn one(world: &mut World, call: &Call, store: Option<&str>, id: &str, rest: 
             Ok(ok(&views::payment_methods(world, invoice, &call.base, accounted)))
         }
         ("POST", ["payment-methods", method, "activate"]) => {
-            let method = MethodId::parse(method).ok_or_else(|| invalid(&[("paymentMethodId", "Invalid PaymentMethodId")]))?;
+            let method =
+                MethodId::parse(method).ok_or_else(|| invalid(&[("paymentMethodId", "Invalid PaymentMethodId")]))?;
             world.activate(id, method);
             Ok(empty(200))
         }
@@ -238,7 +258,9 @@ pub fn one(world: &mut World, call: &Call, store: Option<&str>, id: &str, rest: 
             let status = request.get("status").and_then(Value::as_str).and_then(parse_status);
             let status = status.filter(|status| matches!(status, Status::Settled | Status::Invalid));
             let status = status.ok_or_else(|| invalid(&[("status", "expected Settled or Invalid")]))?;
-            world.change(id, |invoice, now| invoice.mark(status, now)).map_err(|message| invalid(&[("Status", &message)]))?;
+            world
+                .change(id, |invoice, now| invoice.mark(status, now))
+                .map_err(|message| invalid(&[("Status", &message)]))?;
             show(world, call, id)
         }
         ("PUT", []) => {

@@ -29,7 +29,9 @@ fn settle(value: &mut Value) -> Result<(), &'static str> {
             Ok(())
         }
         Value::Array(items) => items.iter_mut().try_for_each(settle),
-        Value::Object(fields) if fields.keys().any(|key| key.contains('\0')) => Err("unsupported Unicode escape sequence"),
+        Value::Object(fields) if fields.keys().any(|key| key.contains('\0')) => {
+            Err("unsupported Unicode escape sequence")
+        }
         Value::Object(fields) => fields.values_mut().try_for_each(settle),
         _ => Ok(()),
     }
@@ -87,7 +89,9 @@ mod tests {
 
     #[test]
     fn order_is_lost_and_dates_are_rewritten() {
-        let stored = Jsonb::store(json!({"orderId": "a", "itemDesc": "b", "gate": {"ref": 1, "v": "2026-01-02T03:04:05.000Z"}})).unwrap();
+        let stored =
+            Jsonb::store(json!({"orderId": "a", "itemDesc": "b", "gate": {"ref": 1, "v": "2026-01-02T03:04:05.000Z"}}))
+                .unwrap();
         let text = serde_json::to_string(&stored).unwrap();
         assert_eq!(text, r#"{"gate":{"v":"2026-01-02T03:04:05Z","ref":1},"orderId":"a","itemDesc":"b"}"#);
         assert!(Jsonb::store(json!({"a": ["\0"]})).is_err());

@@ -19,7 +19,9 @@ impl ApiKey {
     /// `store`: the one that the call is about; `None` where any will do.
     pub fn permits(&self, wanted: &str, store: Option<&str>) -> bool {
         self.permissions.iter().any(|permission| {
-            let (granted, scope) = permission.split_once(':').map_or((permission.as_str(), None), |(granted, scope)| (granted, Some(scope)));
+            let (granted, scope) = permission
+                .split_once(':')
+                .map_or((permission.as_str(), None), |(granted, scope)| (granted, Some(scope)));
             let in_scope = scope.is_none() || store.is_none() || scope == store;
             in_scope && includes(granted, wanted)
         })

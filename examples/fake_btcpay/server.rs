@@ -101,7 +101,14 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> io::Result<Reply> 
             let result = api(&app, &call, rest).await;
             let status = result.as_ref().map_or(0, |reply| reply.status().as_u16());
             let body = serde_json::from_slice(&call.body).unwrap_or(Value::Null);
-            let entry = ApiCall { at, method: call.method.clone(), path: call.path.clone(), query: call.raw_query.clone(), status, body };
+            let entry = ApiCall {
+                at,
+                method: call.method.clone(),
+                path: call.path.clone(),
+                query: call.raw_query.clone(),
+                status,
+                body,
+            };
             app.with(|world| world.calls.push(entry));
             result?
         }

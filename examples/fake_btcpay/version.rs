@@ -26,7 +26,8 @@ impl FromStr for Version {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.split('+').next().unwrap_or_default();
-        let parts: Vec<u32> = number.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| "expected a version like 2.4.1")?;
+        let parts: Vec<u32> =
+            number.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| "expected a version like 2.4.1")?;
         match parts[..] {
             [major, minor, patch] if major >= 2 => Ok(Version(major, minor, patch)),
             [_, _, _] => Err("versions before 2.0.0 named payment methods otherwise and are not played".into()),

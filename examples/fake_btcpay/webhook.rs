@@ -88,7 +88,9 @@ impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Body { raised, ids } = self;
         let mut map = serializer.serialize_map(None)?;
-        let own = |map: &mut S::SerializeMap| raised.event.extra.iter().try_for_each(|(name, value)| map.serialize_entry(name, value));
+        let own = |map: &mut S::SerializeMap| {
+            raised.event.extra.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
+        };
         if !ids.redelivery() {
             own(&mut map)?;
         }
@@ -168,7 +170,11 @@ mod tests {
     }
 
     fn attempt(delivery: &str) -> Ids {
-        Ids { delivery: delivery.into(), webhook: "N3hK8yVbq5cZt1RfXo2LwA".into(), original: "7JmQ5n3cRr1v2sPq4uT8Wd".into() }
+        Ids {
+            delivery: delivery.into(),
+            webhook: "N3hK8yVbq5cZt1RfXo2LwA".into(),
+            original: "7JmQ5n3cRr1v2sPq4uT8Wd".into(),
+        }
     }
 
     #[test]
@@ -199,7 +205,8 @@ mod tests {
         let position = |name: &str| text.find(name).unwrap();
         assert!(position("timestamp") < position("manuallyMarked") && position("manuallyMarked") < position("storeId"));
         assert_ne!(signature("s", &first), signature("s", &second));
-        let (mut first, second): (Value, Value) = (serde_json::from_slice(&first).unwrap(), serde_json::from_slice(&second).unwrap());
+        let (mut first, second): (Value, Value) =
+            (serde_json::from_slice(&first).unwrap(), serde_json::from_slice(&second).unwrap());
         first["deliveryId"] = "another".into();
         first["isRedelivery"] = true.into();
         assert_eq!(first, second);

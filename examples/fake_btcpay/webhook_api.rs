@@ -19,7 +19,10 @@ use crate::{
 pub fn all(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, Reply> {
     app.with(|world| authorise(world, call, keys::WEBHOOKS, Some(store)))?;
     match call.method.as_str() {
-        "GET" => Ok(app.with(|world| ok(&world.webhooks().map(|webhook| views::webhook(webhook, false)).collect::<Vec<_>>()))),
+        "GET" => {
+            Ok(app
+                .with(|world| ok(&world.webhooks().map(|webhook| views::webhook(webhook, false)).collect::<Vec<_>>())))
+        }
         "POST" => {
             let webhook = read_request(&call.json()?, ids::fresh(), || ids::hex(&ids::random::<16>()))?;
             let answer = ok(&views::webhook(&webhook, true));
@@ -43,7 +46,9 @@ fn read_request(request: &Value, id: String, secret: impl FnOnce() -> String) ->
     };
     let events = match request.get("authorizedEvents") {
         None | Some(Value::Null) => AuthorizedEvents::default(),
-        Some(events) => serde_json::from_value(events.clone()).map_err(|err| invalid(&[("authorizedEvents", &err.to_string())]))?,
+        Some(events) => {
+            serde_json::from_value(events.clone()).map_err(|err| invalid(&[("authorizedEvents", &err.to_string())]))?
+        }
     };
     let given = request.get("secret").and_then(Value::as_str).filter(|secret| !secret.is_empty());
     Ok(Webhook {
@@ -83,17 +88,24 @@ pub fn one(world: &mut World, call: &Call, store: Option<&str>, id: &str, rest: 
         }
         ("GET", ["deliveries"]) => {
             let count = call.number("count")?.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
-            let newest = world.attempts.iter().rev().filter(|attempt| attempt.listed && attempt.webhook == id).take(count);
+            let newest =
+                world.attempts.iter().rev().filter(|attempt| attempt.listed && attempt.webhook == id).take(count);
             Ok(ok(&newest.map(|attempt| views::delivery(world, attempt)).collect::<Vec<_>>()))
         }
         (method, ["deliveries", delivery, rest @ ..]) => {
-            let attempt = world.attempts.iter().find(|attempt| attempt.listed && attempt.webhook == id && attempt.delivery == *delivery);
-            let attempt = attempt.ok_or_else(|| error(404, "webhookdelivery-not-found", "The webhook delivery was not found"))?;
+            let attempt = world
+                .attempts
+                .iter()
+                .find(|attempt| attempt.listed && attempt.webhook == id && attempt.delivery == *delivery);
+            let attempt =
+                attempt.ok_or_else(|| error(404, "webhookdelivery-not-found", "The webhook delivery was not found"))?;
             match (method, rest) {
                 ("GET", []) => Ok(ok(&views::delivery(world, attempt))),
-                ("GET" | "POST", ["request" | "redeliver"]) if attempt.pruned => {
-                    Err(error(409, "webhookdelivery-pruned", "This webhook delivery has been pruned, so it can't be redelivered"))
-                }
+                ("GET" | "POST", ["request" | "redeliver"]) if attempt.pruned => Err(error(
+                    409,
+                    "webhookdelivery-pruned",
+                    "This webhook delivery has been pruned, so it can't be redelivered",
+                )),
                 ("GET", ["request"]) => Ok(raw(200, "application/json", attempt.body.clone())),
                 ("POST", ["redeliver"]) => {
                     let attempt = attempt.clone();

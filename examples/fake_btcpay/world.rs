@@ -225,7 +225,8 @@ impl World {
         let Some(rate) = self.rate(&invoice.currency) else {
             return Err(format!("Error while getting rates: no rate for BTC_{}", invoice.currency));
         };
-        for &id in wanted.iter().filter(|id| self.switches.methods.contains(id) && !self.switches.left_out.contains(id)) {
+        for &id in wanted.iter().filter(|id| self.switches.methods.contains(id) && !self.switches.left_out.contains(id))
+        {
             if id == MethodId::Lightning && invoice.kind == Kind::TopUp && self.version < AMOUNTLESS_BOLT11 {
                 continue;
             }
@@ -237,7 +238,10 @@ impl World {
             }
         }
         match invoice.methods.is_empty() {
-            true => Err("No wallet has been linked to your BTCPay Store, or no payment method is usable for this invoice.".into()),
+            true => {
+                Err("No wallet has been linked to your BTCPay Store, or no payment method is usable for this invoice."
+                    .into())
+            }
             false => Ok(()),
         }
     }
@@ -325,7 +329,11 @@ impl World {
     }
 
     /// Changes an invoice by `change` and raises what comes of it.
-    pub fn change(&mut self, id: &str, change: impl FnOnce(&mut Invoice, i64) -> Result<Vec<Event>, String>) -> Result<(), String> {
+    pub fn change(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Invoice, i64) -> Result<Vec<Event>, String>,
+    ) -> Result<(), String> {
         let now = self.now();
         let invoice = self.invoice_mut(id).ok_or_else(|| no_invoice(id))?;
         let events = change(invoice, now)?;
@@ -365,12 +373,22 @@ impl World {
             if recent && self.version < PAID_AMOUNT {
                 continue;
             }
-            let raised = Arc::new(Raised { event, store: store.clone(), invoice: id.to_owned(), metadata: metadata.clone(), timestamp });
+            let raised = Arc::new(Raised {
+                event,
+                store: store.clone(),
+                invoice: id.to_owned(),
+                metadata: metadata.clone(),
+                timestamp,
+            });
             self.events.push(Arc::clone(&raised));
             if self.switches.webhooks_lost || store != self.store.id {
                 continue;
             }
-            let jobs: Vec<Job> = self.webhooks().filter(|hook| hook.wants(&raised.event.kind)).map(|hook| self.job(hook, &raised)).collect();
+            let jobs: Vec<Job> = self
+                .webhooks()
+                .filter(|hook| hook.wants(&raised.event.kind))
+                .map(|hook| self.job(hook, &raised))
+                .collect();
             for job in jobs {
                 self.enqueue(job);
             }
