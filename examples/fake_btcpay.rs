@@ -6,7 +6,8 @@
 //! listening on http://127.0.0.1:40123
 //! ```
 //! The first line of standard output names the address; with `--control` a second line, `control on http://…`, names another
-//! listener with the same routes, which stays open while `"down": "refuse"` closes the first. Everything is kept in
+//! listener with the same routes, which stays open while `"down": "refuse"` closes the first. With `--until-stdin-closes` no stray
+//! process outlives the test that started it. Everything is kept in
 //! memory and nothing is ever dropped. BOLT11 invoices are for regtest (`lnbcrt…`), with the right amount, checksum, payment hash and a
 //! signature by a throw-away key; addresses are `bcrt1q…`. Invoice expirations run on a clock that `/fake/clock` can move ahead (the `Date`
 //! header follows); `--time-scale 0.001` shortens only the waits between webhook attempts (10 s, 1 min, 6 × 10 min).
@@ -74,6 +75,8 @@ mod bolt11;
 mod checkout;
 #[path = "fake_btcpay/control.rs"]
 mod control;
+#[path = "fake_btcpay/control_webhooks.rs"]
+mod control_webhooks;
 #[path = "fake_btcpay/delivery.rs"]
 mod delivery;
 #[path = "fake_btcpay/greenfield.rs"]
@@ -86,16 +89,22 @@ mod ids;
 mod invoice;
 #[path = "fake_btcpay/invoice_api.rs"]
 mod invoice_api;
+#[path = "fake_btcpay/invoicing.rs"]
+mod invoicing;
 #[path = "fake_btcpay/jsonb.rs"]
 mod jsonb;
 #[path = "fake_btcpay/keys.rs"]
 mod keys;
 #[path = "fake_btcpay/money.rs"]
 mod money;
+#[path = "fake_btcpay/payment.rs"]
+mod payment;
 #[path = "fake_btcpay/server.rs"]
 mod server;
 #[path = "fake_btcpay/settings.rs"]
 mod settings;
+#[path = "fake_btcpay/unkind.rs"]
+mod unkind;
 #[path = "fake_btcpay/version.rs"]
 mod version;
 #[path = "fake_btcpay/views.rs"]
@@ -144,6 +153,9 @@ struct Options {
     /// Where BTCPay lives under its host, such as `/btcpay`.
     #[arg(long, default_value = "")]
     root_path: String,
+    /// End when standard input closes, as it does when the parent process dies.
+    #[arg(long)]
+    until_stdin_closes: bool,
     /// A webhook from the start, for every event, with redelivery.
     #[arg(long, requires = "webhook_secret")]
     webhook_url: Option<String>,
@@ -180,6 +192,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::spawn(server::serve_control(app.clone(), control));
     }
     std::io::stdout().flush()?;
+    if options.until_stdin_closes {
+        std::thread::spawn(|| {
+            // An unreadable standard input counts as closed.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            std::process::exit(0);
+        });
+    }
     tokio::spawn(app.clone().run_timers());
     server::serve(app, listener).await?;
     Ok(())

@@ -4,9 +4,12 @@ use serde_json::json;
 
 use crate::{
     http::{Call, Reply, html, html_error, ok, redirect},
-    invoice::{Invoice, MethodId, Status},
-    money, views,
-    world::{PayRequest, World},
+    invoice::{Event, Invoice, Status},
+    invoicing::PayRequest,
+    money,
+    payment::MethodId,
+    views,
+    world::World,
 };
 
 /// Answers under `/i`. Needs no key: whoever knows the id may look, and here also play the payer.
@@ -56,24 +59,23 @@ fn act(world: &mut World, id: &str, action: &str) -> Result<(), String> {
 }
 
 /// Moves the expiration to now, if it was to come.
-pub fn expire(invoice: &mut Invoice, now: i64) -> Result<Vec<crate::invoice::Event>, String> {
+pub fn expire(invoice: &mut Invoice, now: i64) -> Result<Vec<Event>, String> {
     invoice.expires = invoice.expires.min(now);
     Ok(invoice.evaluate(now))
 }
 
 /// The redirect URL with its placeholders filled in, url-encoded.
-fn filled(url: &str, invoice: &Invoice) -> String {
-    let encode = |text: &str| {
-        reqwest::Url::parse_with_params("x:", [("", text)])
-            .map_or(String::new(), |url| url.query().unwrap_or("=")[1..].replace('+', "%20"))
-    };
+fn filled(template: &str, invoice: &Invoice) -> String {
+    // A space becomes `%20`, which is right in a path and in a query.
+    let encode =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
     let status = format!("{:?}", invoice.status);
     let pairs = [
         ("{InvoiceId}", invoice.id.as_str()),
         ("{OrderId}", invoice.order_id().unwrap_or_default()),
         ("{Status}", &status),
     ];
-    pairs.into_iter().fold(url.to_owned(), |url, (placeholder, value)| url.replace(placeholder, &encode(value)))
+    pairs.into_iter().fold(template.to_owned(), |url, (placeholder, value)| url.replace(placeholder, &encode(value)))
 }
 
 fn status(world: &World, invoice: &Invoice) -> serde_json::Value {

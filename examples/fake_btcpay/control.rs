@@ -7,20 +7,18 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    checkout, greenfield,
-    http::{Call, Reply, error, html_error, json_reply, ok},
-    ids,
-    invoice::{Event, Invoice, Kind, MethodId, Status},
+    checkout, control_webhooks,
+    http::{Call, Reply, error, html_error, ok},
+    invoice::{Event, Invoice, Kind, Status},
     invoice_api,
+    invoicing::PayRequest,
     jsonb::Jsonb,
     keys::ApiKey,
     money,
+    payment::MethodId,
     settings::{Down, Switches, patched},
-    version::NO_TEST_BUTTON,
-    views,
-    webhook::{self, Outcome, Webhook},
-    webhook_api,
-    world::{Attempt, PayRequest, World, no_invoice, real_now},
+    views, webhook_api,
+    world::{Attempt, World, no_invoice, real_now},
 };
 
 /// How long `/fake/wait` waits unless told.
@@ -44,9 +42,9 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &[&str]) -> Reply {
             app.restart();
             Ok(json!({}))
         }
-        ("POST", ["webhooks"]) => add_webhook(app, &body),
-        ("POST", ["test-delivery"]) => test_delivery(app, &body).await,
-        ("POST", ["raw-delivery"]) => raw_delivery(app, &body).await,
+        ("POST", ["webhooks"]) => control_webhooks::add_webhook(app, &body),
+        ("POST", ["test-delivery"]) => control_webhooks::test_delivery(app, &body).await,
+        ("POST", ["raw-delivery"]) => control_webhooks::raw_delivery(app, &body).await,
         ("GET", [what, rest @ ..]) => app.with(|world| look(world, call, what, rest)),
         ("DELETE", ["records"]) => app.with(|world| {
             world.calls.clear();
@@ -179,7 +177,7 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
             world.raise(id, vec![Event { kind: kind.to_owned(), extra }]);
             Ok(json!({}))
         }
-        "redeliver" => redeliver(world, body),
+        "redeliver" => control_webhooks::redeliver(world, body),
         "release" => {
             world.switches.webhooks_held = false;
             let mut jobs = std::mem::take(&mut world.held);
@@ -243,115 +241,6 @@ fn set_switches(app: &App, body: &Value) -> Result<Value, String> {
     })?;
     app.follow_switches();
     Ok(switches)
-}
-
-fn add_webhook(app: &Arc<App>, body: &Value) -> Result<Value, String> {
-    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-    let events = match body.get("events") {
-        None | Some(Value::Null) => json!({"everything": true}),
-        Some(events) => json!({"everything": false, "specificEvents": events}),
-    };
-    let webhook = Webhook {
-        id: ids::fresh(),
-        url: text("url").ok_or("\"url\": expected a URL")?,
-        secret: text("secret").unwrap_or_else(|| ids::hex(&ids::random::<16>())),
-        enabled: true,
-        automatic_redelivery: body.get("automaticRedelivery").and_then(Value::as_bool).unwrap_or(true),
-        events: serde_json::from_value(events).map_err(|err| err.to_string())?,
-    };
-    let shown = views::webhook(&webhook, true);
-    app.add_webhook(webhook);
-    Ok(shown)
-}
-
-/// The webhook that `body` names, or the only one. Gives its id, url and secret.
-fn pick_webhook(world: &World, body: &Value) -> Result<(String, String, String), String> {
-    let wanted = body.get("webhook").and_then(Value::as_str);
-    let webhook = world
-        .webhooks()
-        .find(|webhook| wanted.is_none_or(|wanted| webhook.id == wanted))
-        .ok_or("there is no such webhook")?;
-    Ok((webhook.id.clone(), webhook.url.clone(), webhook.secret.clone()))
-}
-
-async fn test_delivery(app: &App, body: &Value) -> Result<Value, String> {
-    let kind = body.get("type").and_then(Value::as_str).unwrap_or("InvoiceSettled");
-    let (target, bytes) = app.with(|world| {
-        if world.version >= NO_TEST_BUTTON {
-            return Err(format!(
-                "version {} has no Test button; start with --version 2.2.0 or set it with /fake/version",
-                world.version
-            ));
-        }
-        let target = pick_webhook(world, body)?;
-        let bytes = webhook::test_body(&target.0, &world.store.id, kind, world.now().div_euclid(1000));
-        Ok((target, bytes))
-    })?;
-    send(app, target, kind, bytes).await
-}
-
-async fn raw_delivery(app: &App, body: &Value) -> Result<Value, String> {
-    let (id, url, mut secret) = app.with(|world| pick_webhook(world, body))?;
-    if let Some(other) = body.get("secret").and_then(Value::as_str) {
-        secret = other.to_owned();
-    }
-    let bytes = body.get("body").and_then(Value::as_str).ok_or("\"body\": expected the bytes to send, as a string")?;
-    send(app, (id, url, secret), "raw", bytes.as_bytes().to_vec()).await
-}
-
-/// Sends at once, past the queue and the delivery list.
-async fn send(
-    app: &App,
-    (webhook, url, secret): (String, String, String),
-    kind: &str,
-    body: Vec<u8>,
-) -> Result<Value, String> {
-    let (at, version) = (real_now(), app.with(|world| world.version.to_string()));
-    let outcome: Outcome = app.sender.post(&url, &secret, &version, body.clone()).await;
-    Ok(app.with(|world| {
-        let sent = world.now().div_euclid(1000);
-        let (delivery, original) = (String::new(), String::new());
-        let attempt = Attempt {
-            delivery,
-            original,
-            webhook,
-            url,
-            raised: None,
-            kind: kind.to_owned(),
-            body,
-            outcome,
-            queued: sent,
-            sent,
-            at,
-            listed: false,
-            pruned: false,
-        };
-        let shown = webhook_api::shown(&attempt);
-        world.attempts.push(attempt);
-        shown
-    }))
-}
-
-fn redeliver(world: &mut World, body: &Value) -> Result<Value, String> {
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let all = body.get("all").and_then(Value::as_bool) == Some(true);
-    let wanted = |attempt: &&Attempt| {
-        let about = attempt.raised.as_ref().map(|raised| raised.invoice.as_str());
-        attempt.listed
-            && text("delivery").is_none_or(|id| attempt.delivery == id)
-            && text("invoice").is_none_or(|id| about == Some(id))
-            && text("type").is_none_or(|kind| attempt.kind == kind)
-    };
-    let mut found: Vec<Attempt> = world.attempts.iter().filter(wanted).cloned().collect();
-    if !all {
-        found = found.pop().into_iter().collect();
-    }
-    if found.is_empty() {
-        return Err("no delivery like this was attempted".into());
-    }
-    Ok(
-        json!({"deliveries": found.iter().filter_map(|attempt| webhook_api::redeliver(world, attempt)).collect::<Vec<_>>()}),
-    )
 }
 
 fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
@@ -453,38 +342,6 @@ fn most_in_a_second(mut times: Vec<f64>) -> usize {
         most = most.max(last - first + 1);
     }
     most
-}
-
-/// The answer where nothing listens to `call`: an API call that a switch makes fail.
-pub async fn unkind(app: &Arc<App>, call: &Call, path: &[&str]) -> Option<Reply> {
-    let failure = app.with(|world| {
-        let failure = world.switches.fail_next.as_mut()?;
-        let wanted = failure.method.as_ref().is_none_or(|method| *method == call.method)
-            && failure.path.as_ref().is_none_or(|part| call.path.contains(part.as_str()));
-        if !wanted || failure.count == 0 {
-            return None;
-        }
-        failure.count -= 1;
-        let now = failure.clone();
-        if failure.count == 0 {
-            world.switches.fail_next = None;
-        }
-        Some(now)
-    })?;
-    if failure.after {
-        greenfield::answer(app, call, path).await;
-    }
-    let mut reply = match &failure.body {
-        None => html_error(failure.status),
-        Some(text) => match serde_json::from_str::<Value>(text) {
-            Ok(value) => json_reply(failure.status, &value),
-            Err(_) => crate::http::raw(failure.status, "text/html; charset=utf-8", text.clone()),
-        },
-    };
-    if let Some(location) = failure.location.as_ref().and_then(|location| location.parse().ok()) {
-        reply.headers_mut().insert(hyper::header::LOCATION, location);
-    }
-    Some(reply)
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{
     invoice_api::read_request,
+    invoicing::PayRequest,
     version::Version,
     webhook::{AuthorizedEvents, Webhook, signature},
     webhook_api::redeliver,
-    world::{PayRequest, World},
+    world::World,
 };
 
 const SECRET: &str = "at least 32 random characters, yes";

@@ -102,7 +102,7 @@ fn store(world: &World) -> Value {
         "receipt": {"enabled": true, "showQR": null, "showPayments": null}, "lightningAmountInSatoshi": false, "lightningPrivateRouteHints": false,
         "onChainWithLnInvoiceFallback": false, "showRecommendedFee": true, "recommendedFeeBlockTarget": 1, "htmlTitle": null,
         "networkFeeMode": "MultiplePaymentsOnly", "payJoinEnabled": false, "autoDetectLanguage": false, "showPayInWalletButton": true,
-        "showStoreHeader": true, "celebratePayment": true, "playSoundOnPayment": false, "paymentMethodCriteria": [],
+        "showStoreHeader": true, "celebratePayment": true, "playSoundOnPayment": false, "paymentMethodCriteria": null,
     });
     if let (Some(data), Ok(Value::Object(settings))) = (data.as_object_mut(), serde_json::to_value(&world.store)) {
         data.extend(settings);

@@ -4,9 +4,14 @@
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{ids, jsonb::Jsonb, money};
+use crate::{
+    ids,
+    jsonb::Jsonb,
+    money,
+    payment::{Method, MethodId, Paying, Payment, PaymentStatus, SpeedPolicy},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
@@ -30,119 +35,6 @@ pub enum AdditionalStatus {
 pub enum Kind {
     Standard,
     TopUp,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(clippy::enum_variant_names)] // BTCPay's names
-pub enum SpeedPolicy {
-    HighSpeed,
-    #[default]
-    MediumSpeed,
-    LowMediumSpeed,
-    LowSpeed,
-}
-
-impl SpeedPolicy {
-    /// Confirmations that settle an on-chain payment; `rbf`: its transaction says that it may be replaced.
-    fn confirmations(self, rbf: bool) -> u32 {
-        match self {
-            SpeedPolicy::HighSpeed => u32::from(rbf),
-            SpeedPolicy::MediumSpeed => 1,
-            SpeedPolicy::LowMediumSpeed => 2,
-            SpeedPolicy::LowSpeed => 6,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum MethodId {
-    #[serde(rename = "BTC-CHAIN")]
-    Chain,
-    #[serde(rename = "BTC-LN")]
-    Lightning,
-    #[serde(rename = "BTC-LNURL")]
-    Lnurl,
-}
-
-impl MethodId {
-    /// Also takes the names from before 2.0, as BTCPay does.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "BTC-CHAIN" | "BTC" | "BTC-OnChain" | "BTC_BTCLike" => Some(MethodId::Chain),
-            "BTC-LN" | "BTC-LightningNetwork" | "BTC_LightningLike" => Some(MethodId::Lightning),
-            "BTC-LNURL" | "BTC-LNURLPAY" | "BTC_LNURLPAY" => Some(MethodId::Lnurl),
-            _ => None,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            MethodId::Chain => "BTC-CHAIN",
-            MethodId::Lightning => "BTC-LN",
-            MethodId::Lnurl => "BTC-LNURL",
-        }
-    }
-
-    /// Decimals of an amount in this method: satoshi on-chain, millisatoshi on Lightning.
-    pub fn places(self) -> u32 {
-        match self {
-            MethodId::Chain => 8,
-            MethodId::Lightning | MethodId::Lnurl => 11,
-        }
-    }
-
-    fn instant(self) -> bool {
-        self != MethodId::Chain
-    }
-}
-
-/// A way to pay this invoice.
-#[derive(Clone, Debug)]
-pub struct Method {
-    pub id: MethodId,
-    pub activated: bool,
-    /// Address or BOLT11; `None` until activated, and for LNURL.
-    pub destination: Option<String>,
-    /// Price of one bitcoin in the invoice's currency.
-    pub rate: Decimal,
-    pub preimage: [u8; 32],
-    pub payment_hash: [u8; 32],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum PaymentStatus {
-    Processing,
-    Settled,
-    Invalid,
-}
-
-#[derive(Clone, Debug)]
-pub struct Payment {
-    pub id: String,
-    pub method: MethodId,
-    /// UNIX seconds.
-    pub received: i64,
-    /// Bitcoin.
-    pub value: Decimal,
-    pub fee: Decimal,
-    pub rate: Decimal,
-    pub status: PaymentStatus,
-    pub destination: String,
-    pub confirmations: u32,
-    pub needed: u32,
-}
-
-impl Payment {
-    pub fn json(&self) -> Value {
-        json!({
-            "id": self.id, "receivedDate": self.received, "value": money::text(self.value), "fee": money::text(self.fee),
-            "status": self.status, "destination": self.destination,
-        })
-    }
-
-    fn net(&self) -> Decimal {
-        (self.value - self.fee) * self.rate
-    }
 }
 
 /// What `checkout` settled to, request and store settings combined.
@@ -173,17 +65,6 @@ impl Event {
             extra: extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         }
     }
-}
-
-/// How somebody pays.
-#[derive(Clone, Debug)]
-pub struct Paying {
-    pub method: MethodId,
-    /// Bitcoin, before the network fee.
-    pub value: Decimal,
-    pub rbf: bool,
-    /// Network fee that the store charges for a second on-chain payment, in bitcoin.
-    pub fee: Decimal,
 }
 
 #[derive(Clone, Debug)]

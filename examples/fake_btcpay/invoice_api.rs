@@ -9,13 +9,15 @@ use crate::{
     app::App,
     greenfield::authorise,
     http::{Call, Reply, empty, error, generic_error, html_error, invalid, missing_permission, ok},
-    invoice::{Checkout, Invoice, MethodId, SpeedPolicy, Status},
+    invoice::{Checkout, Invoice, Status},
+    invoicing::{NewInvoice, PayRequest},
     jsonb::Jsonb,
     keys, money,
+    payment::{MethodId, SpeedPolicy},
     settings::StoreSettings,
     version::{METHODS_IN_INVOICE, METHODS_IN_LIST, SHORT_ROUTES},
     views,
-    world::{NewInvoice, PayRequest, World},
+    world::World,
 };
 
 /// How long a creation waits for the deliveries of what `pay_on_create` paid.

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     checkout, control, greenfield,
     http::{Call, Reply, empty, html_error},
-    settings::Down,
+    unkind,
     world::{ApiCall, real_now},
 };
 
@@ -93,7 +93,7 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> io::Result<Reply> 
     let path: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     let mut reply = match path[..] {
         ["fake", ref rest @ ..] => control::answer(&app, &call, rest).await,
-        ["i", ref rest @ ..] => match down(&app).await? {
+        ["i", ref rest @ ..] => match unkind::down(&app).await? {
             Some(reply) => reply,
             None => app.with(|world| checkout::answer(world, &call, rest)),
         },
@@ -122,28 +122,15 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> io::Result<Reply> 
 }
 
 async fn api(app: &Arc<App>, call: &Call, path: &[&str]) -> io::Result<Reply> {
-    if let Some(reply) = down(app).await? {
+    if let Some(reply) = unkind::down(app).await? {
         return Ok(reply);
     }
     let latency = app.with(|world| world.switches.latency_ms);
     if latency > 0 {
         sleep(Duration::from_millis(latency)).await;
     }
-    match control::unkind(app, call, path).await {
+    match unkind::failure(app, call, path).await {
         Some(reply) => Ok(reply),
         None => Ok(greenfield::answer(app, call, path).await),
-    }
-}
-
-async fn down(app: &App) -> io::Result<Option<Reply>> {
-    match app.with(|world| world.switches.down) {
-        None => Ok(None),
-        Some(Down::BadGateway) => Ok(Some(html_error(502))),
-        Some(Down::Drop | Down::Refuse) => Err(io::ErrorKind::ConnectionReset.into()),
-        Some(Down::Hang) => {
-            let forever = Duration::from_secs(3600);
-            app.wait(forever, |world| (world.switches.down != Some(Down::Hang)).then_some(())).await;
-            Err(io::ErrorKind::ConnectionReset.into())
-        }
     }
 }

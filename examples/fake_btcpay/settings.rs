@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::invoice::{MethodId, SpeedPolicy};
+use crate::payment::{MethodId, SpeedPolicy};
 
 /// The store's settings, as `GET /stores/{id}` shows them. Durations in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]

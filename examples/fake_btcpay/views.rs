@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     bolt11, ids,
-    invoice::{AdditionalStatus, Invoice, Kind, MethodId, PaymentStatus, SpeedPolicy, Status},
+    invoice::{AdditionalStatus, Invoice, Kind, Status},
     jsonb::Jsonb,
     money,
+    payment::{MethodId, PaymentStatus, SpeedPolicy},
     version::{METHODS_IN_INVOICE, NO_RETRY_OF_4XX, PAID_AMOUNT},
     webhook::{Outcome, Webhook},
     world::{Attempt, World},
@@ -101,8 +102,7 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
         let sums = invoice.sums(method, world.network_fee());
         let payments = invoice.payments.iter().filter(|payment| payment.method == method.id);
         let payments: Vec<_> = payments.filter(|payment| !accounted || payment.status != PaymentStatus::Invalid).map(|payment| payment.json()).collect();
-        let paid = !payments.is_empty();
-        let link = match (method.id, &method.destination) {
+                let link = match (method.id, &method.destination) {
             (MethodId::Chain, Some(address)) if sums.due > rust_decimal::Decimal::ZERO => Some(format!("bitcoin:{address}?amount={}", money::text(sums.due))),
             (MethodId::Chain, Some(address)) => Some(format!("bitcoin:{address}")),
             (MethodId::Lightning, Some(bolt11)) => Some(format!("lightning:{bolt11}")),
@@ -110,6 +110,7 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
             _ => None,
         };
         let hash = ids::hex(&method.payment_hash);
+            let paid = invoice.payments.iter().any(|payment| payment.id == hash);
         let additional = match method.id {
             _ if !method.activated => json!({}),
             MethodId::Chain => json!({"keyPath": "0/1", "payjoinEnabled": false, "recommendedFeeRate": "1.0", "paymentMethodFeeRate": "1.0"}),
