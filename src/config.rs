@@ -1,0 +1,258 @@
+//! The one TOML file: what every field means, its default, and everything that is wrong with it at once.
+//!
+//! [`Config::load`] reads the values; [`files`] reads the secrets and lists that they name.
+
+pub mod files;
+pub mod media;
+pub mod problems;
+pub mod section;
+mod selling;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+pub use media::MediaPath;
+pub use problems::{ConfigError, Problems};
+pub use selling::{Btcpay, Shop, Videos};
+
+use crate::shop::offers::Catalogue;
+use section::Section;
+
+/// Where the configuration is, if `--config` does not say otherwise.
+pub const DEFAULT_FILE: &str = "/etc/hlsgate/hlsgate.toml";
+
+/// A configuration whose values fit together.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// Where nginx reaches the daemon.
+    pub listen: Listen,
+    /// Mode of the socket file, for instance `0o660`.
+    pub socket_mode: u32,
+    /// Group of the socket file; nginx's workers are in it.
+    pub socket_group: Option<String>,
+    /// Where health and metrics are told; `None` is `"off"`.
+    pub admin_listen: Option<SocketAddr>,
+    /// Where viewers reach the site, without a slash at the end.
+    pub public_url: Option<Url>,
+    /// What nginx protects.
+    pub media: MediaPath,
+    /// The JWK Set.
+    pub keys_file: PathBuf,
+    /// The revoked token ids.
+    pub revocations_file: PathBuf,
+    /// Seconds that clocks may differ.
+    pub leeway: Duration,
+    /// For how long an expired token still opens segments.
+    pub grace: Duration,
+    /// Attributes of the cookies.
+    pub cookie: Cookie,
+    /// The shop's own settings.
+    pub shop: Shop,
+    /// The payment machine; `None` is a gate only.
+    pub btcpay: Option<Btcpay>,
+    /// What is sold, and at which price.
+    pub catalogue: Catalogue,
+    /// Which videos there are.
+    pub videos: Videos,
+}
+
+/// `listen`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `unix:/run/hlsgate/hlsgate.sock`
+    Unix(PathBuf),
+    /// `127.0.0.1:9090`
+    Tcp(SocketAddr),
+    /// `systemd`: the socket that the service manager hands over.
+    Systemd,
+}
+
+/// `[cookie]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// Sent over HTTPS only.
+    pub secure: bool,
+    /// Which cross-site requests carry it.
+    pub same_site: SameSite,
+    /// Kept apart for each embedding site (CHIPS).
+    pub partitioned: bool,
+}
+
+/// The cookie attribute of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// Top-level navigations too.
+    Lax,
+    /// None.
+    Strict,
+    /// All; browsers want `Secure` with it.
+    None,
+}
+
+impl Config {
+    /// Reads `file`. Everything that is wrong with it comes at once.
+    pub fn load(file: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|err| ConfigError::Unreadable {
+            file: file.into(),
+            reason: err.to_string(),
+            hint: match err.kind() {
+                std::io::ErrorKind::NotFound => "\n  hint: `hlsgate init` makes one; `--config FILE` names another",
+                _ => "",
+            },
+        })?;
+        Config::parse(&text, file)
+    }
+
+    /// Reads the text of `file`; relative paths in it are relative to that file's folder.
+    pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
+        let table = text
+            .parse::<toml::Table>()
+            .map_err(|err| ConfigError::Syntax { file: file.into(), reason: err.to_string().trim_end().to_owned() })?;
+        let mut problems = Problems::default();
+        let config = read(Section::root(table), file, &mut problems);
+        match problems.is_empty() {
+            true => Ok(config),
+            false => Err(ConfigError::Problems { file: file.into(), problems }),
+        }
+    }
+}
+
+fn read(mut root: Section, file: &Path, problems: &mut Problems) -> Config {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let listen =
+        root.read("listen", problems, listen).unwrap_or_else(|| Listen::Unix("/run/hlsgate/hlsgate.sock".into()));
+    let socket_mode = root.read("socket_mode", problems, mode).unwrap_or(0o660);
+    let socket_group = root.string("socket_group", problems).unwrap_or_else(|| "www-data".into());
+    let admin_listen = root.read("admin_listen", problems, admin_listen).unwrap_or(Some(([127, 0, 0, 1], 9464).into()));
+    let public_url = root.read("public_url", problems, |text| base_url(text, "https://video.example"));
+    let media = root.parsed("media", problems).unwrap_or_default();
+
+    let keys_file = file_of(&mut root, "keys", "keys.json", folder, problems);
+    let revocations_file = file_of(&mut root, "revocations", "/var/lib/hlsgate/revoked", folder, problems);
+
+    let mut gate = root.section("gate", problems);
+    let leeway = gate.duration("leeway", problems).unwrap_or_default();
+    let grace = gate.duration("grace", problems).unwrap_or_default();
+    gate.finish(problems);
+
+    let cookie = cookie(root.section("cookie", problems), problems);
+    let shop = selling::shop(root.section("shop", problems), problems);
+    let btcpay_section = root.optional_section("btcpay", problems);
+    let sells = btcpay_section.is_some();
+    let btcpay = btcpay_section.and_then(|section| selling::btcpay(section, folder, problems));
+    if sells {
+        root.require("public_url", &public_url, problems, "with [btcpay] the checkout has to know where to send viewers back to; write public_url = \"https://video.example\"");
+    }
+    let (catalogue, videos) = selling::catalogue(&mut root, folder, problems);
+    root.finish(problems);
+
+    let socket_group = Some(socket_group).filter(|group| !group.is_empty());
+    Config {
+        file: file.into(),
+        listen,
+        socket_mode,
+        socket_group,
+        admin_listen,
+        public_url,
+        media,
+        keys_file,
+        revocations_file,
+        leeway,
+        grace,
+        cookie,
+        shop,
+        btcpay,
+        catalogue,
+        videos,
+    }
+}
+
+/// `[name] file = …`, relative to the configuration's folder.
+fn file_of(root: &mut Section, name: &'static str, default: &str, folder: &Path, problems: &mut Problems) -> PathBuf {
+    let mut section = root.section(name, problems);
+    let path = section.string("file", problems).unwrap_or_else(|| default.into());
+    section.finish(problems);
+    folder.join(path)
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text == "systemd" {
+        return Ok(Listen::Systemd);
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        return match Path::new(path).is_absolute() {
+            true => Ok(Listen::Unix(path.into())),
+            false => Err(format!("{text:?} is not an absolute path; write \"unix:/run/hlsgate/hlsgate.sock\"")),
+        };
+    }
+    match text.parse() {
+        Ok(address) => Ok(Listen::Tcp(address)),
+        Err(_) if text.parse::<u16>().is_ok() => Err(format!("{text:?} has no host; write \"127.0.0.1:{text}\"")),
+        Err(_) => Err(format!(
+            "{text:?} is no place to listen; write \"unix:/run/hlsgate/hlsgate.sock\", \"127.0.0.1:9090\" or \"systemd\""
+        )),
+    }
+}
+
+fn admin_listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text {
+        "off" => Ok(None),
+        _ => text
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("{text:?} is no address with a port; write \"127.0.0.1:9464\", or \"off\"")),
+    }
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err(format!("{text:?} is no file mode; write it in octal, such as \"0660\"")),
+    }
+}
+
+/// An `http` or `https` address without query and fragment; a slash at its end is dropped.
+fn base_url(text: &str, example: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|err| format!("{text:?} is no URL ({err}); write it like {example:?}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!("{text:?} is not http or https; write it like {example:?}"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("{text:?} has a query or a fragment; write it like {example:?}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the URL holds a user name or a password; secrets go into files of their own".into());
+    }
+    Ok(url)
+}
+
+fn cookie(mut section: Section, problems: &mut Problems) -> Cookie {
+    let secure = section.boolean("secure", problems).unwrap_or(true);
+    let same_site = section.read("same_site", problems, |text| match text {
+        "lax" => Ok(SameSite::Lax),
+        "strict" => Ok(SameSite::Strict),
+        "none" => Ok(SameSite::None),
+        _ => Err(format!("{text:?} is none of \"lax\", \"strict\", \"none\"")),
+    });
+    let same_site = same_site.unwrap_or(SameSite::Lax);
+    let partitioned = section.boolean("partitioned", problems).unwrap_or(false);
+    if same_site == SameSite::None && !secure {
+        problems.note(
+            section.path_of("same_site"),
+            "browsers drop SameSite=None cookies without Secure; set secure = true",
+        );
+    }
+    if partitioned && !(secure && same_site == SameSite::None) {
+        problems.note(
+            section.path_of("partitioned"),
+            "it is for embeds on other sites; set same_site = \"none\" and secure = true with it",
+        );
+    }
+    section.finish(problems);
+    Cookie { secure, same_site, partitioned }
+}

@@ -1,0 +1,109 @@
+//! The files that a configuration names: keys, revocations, secrets. What is wrong with them is told without their content.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{Config, Problems};
+use crate::gate::jwk::JwkSet;
+use crate::gate::keyring::Keyring;
+use crate::gate::revocations::Revocations;
+
+/// Largest file that is read: far above any honest one.
+const MAX_FILE: u64 = 64 << 20;
+
+/// Reads the keys.
+pub fn keyring(config: &Config, problems: &mut Problems) -> Option<Keyring> {
+    key_set(config, problems).map(|set| Keyring::new(&set))
+}
+
+/// Reads the keys as they stand in the file.
+pub fn key_set(config: &Config, problems: &mut Problems) -> Option<JwkSet> {
+    let file = credential(&config.keys_file);
+    let bytes = match read(&file) {
+        Ok(bytes) => bytes,
+        Err(err) => {
+            let hint = if err.kind() == io::ErrorKind::NotFound { "; `hlsgate init` makes it" } else { "" };
+            problems.note("keys.file", format_args!("cannot read {}: {err}{hint}", file.display()));
+            return None;
+        }
+    };
+    match JwkSet::parse(&bytes) {
+        Ok(set) => Some(set),
+        Err(errors) => {
+            for err in errors {
+                problems.note("keys.file", format_args!("{}: {err}", file.display()));
+            }
+            None
+        }
+    }
+}
+
+/// Reads the revocations. No file means that nothing was revoked yet.
+pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocations> {
+    let file = &config.revocations_file;
+    let bytes = match read(file) {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Some(Revocations::default()),
+        Err(err) => {
+            problems.note("revocations.file", format_args!("cannot read {}: {err}", file.display()));
+            return None;
+        }
+    };
+    match std::str::from_utf8(&bytes).map_err(|err| format!("not text from byte {} on", err.valid_up_to())) {
+        Ok(text) => problems
+            .check("revocations.file", Revocations::parse(text).map_err(|err| format!("{}: {err}", file.display()))),
+        Err(err) => {
+            problems.note("revocations.file", format_args!("{}: {err}; expected one token id a line", file.display()));
+            None
+        }
+    }
+}
+
+/// Reads a secret's lines: each without surrounding blanks, empty ones left out.
+pub fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option<Vec<Zeroizing<String>>> {
+    let file = credential(file);
+    let bytes = read(&file).map(Zeroizing::new).map_err(|err| format!("cannot read {}: {err}", file.display()));
+    let bytes = problems.check(field, bytes)?;
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        problems.note(field, format_args!("{} is not text", file.display()));
+        return None;
+    };
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| Zeroizing::new(line.to_owned()))
+        .collect();
+    if lines.is_empty() {
+        problems.note(field, format_args!("{} is empty; put the secret on its first line", file.display()));
+        return None;
+    }
+    Some(lines)
+}
+
+/// The file as systemd hands it over (`LoadCredential=NAME:…` under the same name), or the file itself.
+pub fn credential(file: &Path) -> PathBuf {
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .and_then(|folder| Some(Path::new(&folder).join(file.file_name()?)))
+        .filter(|path| path.is_file());
+    handed_over.unwrap_or_else(|| file.to_owned())
+}
+
+/// What is wrong with a secret file's mode: others than its owner and group can read it, or others than its owner write.
+pub fn too_open(file: &Path) -> Option<String> {
+    let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
+    (mode & 0o027 != 0).then(|| {
+        format!("{} has mode {mode:04o} and holds a secret; run `chmod 600 {}`", file.display(), file.display())
+    })
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let found = std::fs::metadata(file)?;
+    if found.len() > MAX_FILE {
+        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE >> 20)));
+    }
+    std::fs::read(file)
+}

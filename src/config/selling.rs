@@ -1,0 +1,232 @@
+//! The part of the file that sells: `[shop]`, `[btcpay]`, offers, videos and passes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+use super::section::Section;
+use super::{Problems, base_url};
+use crate::gate::scope::{PassName, PassVideos, Passes, VideoId};
+use crate::shop::offers::{Catalogue, Offer, OfferError, Offers, Sell};
+
+/// `[shop]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shop {
+    /// Where the checkout sends the viewer back to, under `public_url`; `{video}` stands for the video's id.
+    pub page: String,
+    /// Most invoices that are made in a minute.
+    pub invoices_per_minute: u32,
+    /// Most invoices that are being made at once.
+    pub invoices_at_once: u32,
+}
+
+/// `[btcpay]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Btcpay {
+    /// Where the API is called; a path is kept.
+    pub url: Url,
+    /// Where viewers reach the checkout.
+    pub public_url: Url,
+    /// The store's id.
+    pub store: String,
+    /// Holds the API key.
+    pub api_key_file: PathBuf,
+    /// Holds the webhook's secret, and on a second line the previous one during a change.
+    pub webhook_secret_file: PathBuf,
+    /// `BTC-LN`, `BTC-CHAIN`, …
+    pub payment_methods: Vec<String>,
+    /// How many confirmations count.
+    pub speed_policy: String,
+    /// For how long an invoice can be paid.
+    pub invoice_expiration: Duration,
+    /// For how long BTCPay watches it after that.
+    pub monitoring: Duration,
+    /// Whether a person's "mark as settled" counts.
+    pub accept_marked: bool,
+}
+
+/// `[videos]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Videos {
+    /// With it, only ids that have a folder here are sold.
+    pub folder: Option<PathBuf>,
+}
+
+const SPEED_POLICIES: [&str; 4] = ["HighSpeed", "MediumSpeed", "LowMediumSpeed", "LowSpeed"];
+
+pub(super) fn shop(mut section: Section, problems: &mut Problems) -> Shop {
+    let page = section.read("page", problems, |text| match text.starts_with('/') && !text.starts_with("//") {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no path of the site; write it like \"/watch.html?v={{video}}\"")),
+    });
+    let shop = Shop {
+        page: page.unwrap_or_else(|| "/watch.html?v={video}".into()),
+        invoices_per_minute: section.count("invoices_per_minute", problems).unwrap_or(300),
+        invoices_at_once: section.count("invoices_at_once", problems).unwrap_or(16),
+    };
+    section.finish(problems);
+    shop
+}
+
+pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problems) -> Option<Btcpay> {
+    let example = "https://btcpay.example";
+    let url = section.read("url", problems, |text| base_url(text, example));
+    section.require("url", &url, problems, "write url = \"https://btcpay.example\"");
+    let public_url = section.read("public_url", problems, |text| base_url(text, example));
+    let store = section.read("store", problems, |text| {
+        match text.bytes().all(|b| b.is_ascii_alphanumeric()) && !text.is_empty() {
+            true => Ok(text.to_owned()),
+            false => Err(format!("{text:?} is no store id; BTCPay shows it under Settings, General")),
+        }
+    });
+    section.require("store", &store, problems, "BTCPay shows the store's id under Settings, General");
+    let api_key_file = section.string("api_key_file", problems).unwrap_or_else(|| "btcpay-api-key".into());
+    let webhook_secret_file =
+        section.string("webhook_secret_file", problems).unwrap_or_else(|| "btcpay-webhook-secret".into());
+    let payment_methods = section.strings("payment_methods", problems).unwrap_or_else(|| vec!["BTC-LN".into()]);
+    if payment_methods.is_empty() {
+        problems.note(
+            section.path_of("payment_methods"),
+            "the list is empty; write [\"BTC-LN\"], or [\"BTC-LN\", \"BTC-CHAIN\"]",
+        );
+    }
+    for (index, method) in payment_methods.iter().enumerate() {
+        let fits = method.split_once('-').is_some_and(|(coin, kind)| !coin.is_empty() && !kind.is_empty())
+            && method.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !fits {
+            let field = format!("{}[{index}]", section.path_of("payment_methods"));
+            problems.note(
+                field,
+                format_args!(
+                    "{method:?} is no payment method; BTCPay 2 calls them \"BTC-LN\", \"BTC-CHAIN\", \"BTC-LNURL\""
+                ),
+            );
+        }
+    }
+    let speed_policy = section.read("speed_policy", problems, |text| match SPEED_POLICIES.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is none of {}", SPEED_POLICIES.join(", "))),
+    });
+    let invoice_expiration =
+        minutes(&mut section, "invoice_expiration", problems).unwrap_or(Duration::from_secs(30 * 60));
+    let monitoring = minutes(&mut section, "monitoring", problems).unwrap_or(Duration::from_secs(24 * 60 * 60));
+    let accept_marked = section.boolean("accept_marked", problems).unwrap_or(true);
+    section.finish(problems);
+    let url = url?;
+    Some(Btcpay {
+        public_url: public_url.unwrap_or_else(|| url.clone()),
+        url,
+        store: store?,
+        api_key_file: folder.join(api_key_file),
+        webhook_secret_file: folder.join(webhook_secret_file),
+        payment_methods,
+        speed_policy: speed_policy.unwrap_or_else(|| "MediumSpeed".into()),
+        invoice_expiration,
+        monitoring,
+        accept_marked,
+    })
+}
+
+/// BTCPay counts these in whole minutes.
+fn minutes(section: &mut Section, name: &'static str, problems: &mut Problems) -> Option<Duration> {
+    let duration = section.duration(name, problems)?;
+    if duration.as_secs() == 0 || !duration.as_secs().is_multiple_of(60) {
+        problems.note(section.path_of(name), "BTCPay takes whole minutes, at least one; write for instance \"30m\"");
+    }
+    Some(duration)
+}
+
+/// Offers, videos and passes together: which video is sold at which price.
+pub(super) fn catalogue(root: &mut Section, folder: &Path, problems: &mut Problems) -> (Catalogue, Videos) {
+    let general = offers(root, problems).unwrap_or_default();
+
+    let mut section = root.section("videos", problems);
+    let sell = section.read("sell", problems, |text| match text {
+        "any" => Ok(Sell::Any),
+        "listed" => Ok(Sell::Listed),
+        _ => Err(format!("{text:?} is neither \"any\" nor \"listed\"")),
+    });
+    let videos_folder = section.string("folder", problems).map(|path| folder.join(path));
+    let mut videos = BTreeMap::new();
+    for (id, mut video) in section.named_sections() {
+        let own = offers(&mut video, problems);
+        video.finish(problems);
+        videos.extend(problems.check::<VideoId, _>(&section.path_of(&id), id.parse()).map(|id| (id, own)));
+    }
+    section.finish(problems);
+
+    let mut section = root.section("passes", problems);
+    let (mut passes, mut pass_offers) = (Vec::new(), BTreeMap::new());
+    for (name, mut pass) in section.named_sections() {
+        let own = offers(&mut pass, problems).unwrap_or_default();
+        let held = pass_videos(&mut pass, problems);
+        pass.require("videos", &held, problems, "write videos = \"all\" or a list of ids");
+        pass.finish(problems);
+        let name = problems.check::<PassName, _>(&section.path_of(&name), name.parse());
+        if let (Some(name), Some(held)) = (name, held) {
+            passes.push((name, held));
+            pass_offers.insert(name, own);
+        }
+    }
+    section.finish(problems);
+
+    let (passes, sell) = (Passes::new(passes), sell.unwrap_or_default());
+    (Catalogue { general, videos, passes, pass_offers, sell }, Videos { folder: videos_folder })
+}
+
+/// A list of video ids, or `"all"`.
+fn pass_videos(section: &mut Section, problems: &mut Problems) -> Option<PassVideos> {
+    let field = section.path_of("videos");
+    match section.word_or_strings("videos", problems)? {
+        Ok(word) if word == "all" => Some(PassVideos::All),
+        Ok(word) => {
+            problems.note(field, format_args!("{word:?}; write videos = \"all\" or a list of ids"));
+            None
+        }
+        Err(ids) => {
+            let mut videos = BTreeSet::new();
+            for (index, id) in ids.iter().enumerate() {
+                videos.extend(problems.check::<VideoId, _>(&format!("{field}[{index}]"), id.parse()));
+            }
+            Some(PassVideos::Listed(videos))
+        }
+    }
+}
+
+/// `[[offers]]`, or `offers = […]` of a video or pass.
+fn offers(section: &mut Section, problems: &mut Problems) -> Option<Offers> {
+    let path = section.path_of("offers");
+    let mut offers = Vec::new();
+    for mut item in section.sections("offers", problems)? {
+        offers.extend(offer(&mut item, problems));
+        item.finish(problems);
+    }
+    match Offers::new(offers) {
+        Ok(offers) => Some(offers),
+        Err(duplicates) => {
+            for duplicate in duplicates {
+                problems.note(format!("{path}[{}].tier", duplicate.index), duplicate);
+            }
+            None
+        }
+    }
+}
+
+fn offer(section: &mut Section, problems: &mut Problems) -> Option<Offer> {
+    let tier = section.string("tier", problems);
+    section.require("tier", &tier, problems, "write for instance tier = \"24h\"");
+    let price = section.string("price", problems);
+    section.require("price", &price, problems, "write it as a decimal string, for instance price = \"100\"");
+    let currency = section.string("currency", problems);
+    section.require("currency", &currency, problems, "write for instance currency = \"SATS\"");
+    let duration = section.duration("duration", problems).map(|duration| duration.as_secs());
+    match Offer::parse(&tier?, &price?, &currency?, duration) {
+        Ok(offer) => Some(offer),
+        Err(errors) => {
+            errors.iter().for_each(|err: &OfferError| problems.note(section.path_of(err.field()), err));
+            None
+        }
+    }
+}
