@@ -1,0 +1,88 @@
+//! The daemon's heart: what is in force, the figures, and the way from a request to its endpoint.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::accept::Handler;
+use super::auth;
+use super::live::Live;
+use super::metrics::Metrics;
+use crate::gate::time::UnixTime;
+
+/// Where nginx asks.
+const AUTH_PATH: &str = "/auth";
+
+/// What every connection shares.
+pub struct App {
+    live: ArcSwap<Live>,
+    draining: AtomicBool,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
+}
+
+impl App {
+    /// A daemon that answers by `live`.
+    pub fn new(live: Live) -> App {
+        let app = App { live: ArcSwap::from_pointee(live), draining: AtomicBool::new(false), metrics: Metrics::new() };
+        app.note_in_force();
+        app
+    }
+
+    /// What is in force now.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Puts something else in force, for all requests that come from now on.
+    pub fn put_in_force(&self, live: Live) {
+        self.live.store(Arc::new(live));
+        self.note_in_force();
+    }
+
+    /// No longer ready: a drain has begun.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a drain has begun.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn note_in_force(&self) {
+        let policy = &self.live.load().policy;
+        let keys = policy.keyring.iter().filter(|key| !key.retired()).count();
+        self.metrics.in_force(keys, policy.revocations.len());
+    }
+}
+
+impl Handler for App {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match request.uri().path() {
+            AUTH_PATH => {
+                let began = Instant::now();
+                let (response, outcome) = auth::answer(request.headers(), &self.live.load(), now());
+                self.metrics.decided(outcome, began.elapsed());
+                response
+            }
+            _ => {
+                let mut response = Response::new(Full::default());
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response
+            }
+        }
+    }
+}
+
+/// The time of this machine.
+pub fn now() -> UnixTime {
+    // A clock before 1970 would make every token look valid for ever: such a time opens nothing.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(UnixTime::MAX, |since| UnixTime(since.as_secs()))
+}

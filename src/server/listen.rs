@@ -1,0 +1,126 @@
+//! The places where the daemon listens: a Unix socket of its own, TCP, or what systemd hands over.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Group;
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::{Config, Listen};
+
+/// An open listener for nginx.
+pub enum Listener {
+    /// A Unix socket; the file is removed at the end if we made it.
+    Unix(UnixListener, Option<SocketFile>),
+    /// TCP.
+    Tcp(TcpListener),
+}
+
+/// A socket file of ours, removed on drop.
+pub struct SocketFile(PathBuf);
+
+/// Why there is no listener.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Something that is no socket is in the way.
+    #[error("{} is there and is not a socket; remove it, or give `listen` another path", .0.display())]
+    NotASocket(PathBuf),
+    /// Somebody answers there.
+    #[error("another daemon already listens on {}; stop it first", .0.display())]
+    InUse(PathBuf),
+    /// `socket_group` names nobody.
+    #[error("socket_group: this machine has no group {0:?}; name the group of nginx's workers")]
+    NoGroup(String),
+    /// `listen = "systemd"` without a socket.
+    #[error(
+        "listen is \"systemd\", but the service manager handed over no socket; start hlsgate.socket, or give `listen` an address"
+    )]
+    NothingHandedOver,
+    /// The system refuses.
+    #[error("cannot listen on {place}: {source}")]
+    Refused {
+        /// The address or path.
+        place: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Opens the listener that the configuration asks for.
+pub fn open(config: &Config) -> Result<Listener, ListenError> {
+    match &config.listen {
+        Listen::Unix(path) => unix(path, config.socket_mode, config.socket_group.as_deref()),
+        Listen::Tcp(address) => tcp(*address).map(Listener::Tcp),
+        Listen::Systemd => handed_over(),
+    }
+}
+
+/// Opens a TCP listener.
+pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let refused = |source| ListenError::Refused { place: address.to_string(), source };
+    let listener = std::net::TcpListener::bind(address).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    TcpListener::from_std(listener).map_err(refused)
+}
+
+fn unix(path: &Path, mode: u32, group: Option<&str>) -> Result<Listener, ListenError> {
+    let refused = |source| ListenError::Refused { place: path.display().to_string(), source };
+    let group = match group {
+        None => None,
+        Some(name) => match Group::from_name(name) {
+            Ok(Some(group)) => Some(group.gid.as_raw()),
+            _ => return Err(ListenError::NoGroup(name.into())),
+        },
+    };
+    remove_leftover(path)?;
+    // Nobody may connect before the file has its group and mode.
+    let before = umask(Mode::from_bits_truncate(0o777));
+    let bound = std::os::unix::net::UnixListener::bind(path);
+    umask(before);
+    let listener = bound.map_err(refused)?;
+    let file = SocketFile(path.into());
+    std::os::unix::fs::chown(path, None, group).map_err(refused)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    Ok(Listener::Unix(UnixListener::from_std(listener).map_err(refused)?, Some(file)))
+}
+
+/// Removes the socket of a daemon that was killed; one that still answers stays.
+fn remove_leftover(path: &Path) -> Result<(), ListenError> {
+    match std::fs::symlink_metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(found) if !found.file_type().is_socket() => return Err(ListenError::NotASocket(path.into())),
+        Ok(_) => {}
+    }
+    if StdUnixStream::connect(path).is_ok() {
+        return Err(ListenError::InUse(path.into()));
+    }
+    std::fs::remove_file(path).map_err(|source| ListenError::Refused { place: path.display().to_string(), source })
+}
+
+fn handed_over() -> Result<Listener, ListenError> {
+    let refused = |source| ListenError::Refused { place: "the socket handed over".into(), source };
+    let mut handed = ListenFd::from_env();
+    // A socket of the other kind is an error of `take_…`, not an absence: ask for both.
+    if let Ok(Some(listener)) = handed.take_unix_listener(0) {
+        listener.set_nonblocking(true).map_err(refused)?;
+        return Ok(Listener::Unix(UnixListener::from_std(listener).map_err(refused)?, None));
+    }
+    if let Ok(Some(listener)) = handed.take_tcp_listener(0) {
+        listener.set_nonblocking(true).map_err(refused)?;
+        return Ok(Listener::Tcp(TcpListener::from_std(listener).map_err(refused)?));
+    }
+    Err(ListenError::NothingHandedOver)
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

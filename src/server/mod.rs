@@ -1,0 +1,77 @@
+//! The daemon: listeners, the way of a request to its endpoint, reload and drain.
+//!
+//! [`run`] takes the listeners and a future that ends it; [`app`] holds what all connections share; each endpoint is a
+//! file: [`auth`] for nginx, [`admin`] for operators.
+
+pub mod accept;
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod carriers;
+pub mod cookies;
+pub mod listen;
+pub mod live;
+pub mod metrics;
+pub mod reload;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::info;
+
+use app::App;
+use listen::Listener;
+
+/// Longest time that running requests get after a SIGTERM. A long poll is answered at once by then.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves until `stop` is ready, then drains.
+pub async fn run(listener: Listener, admin: Option<TcpListener>, app: Arc<App>, stop: impl Future<Output = ()>) {
+    let (stopped, stopping) = watch::channel(false);
+    let when_stopped = |mut stopping: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is a stop as well.
+        let _ = stopping.wait_for(|stopped| *stopped).await;
+    };
+    let following = tokio::spawn(reload::follow_files(app.clone()));
+    let serving = {
+        let (app, stop) = (app.clone(), when_stopped(stopping.clone()));
+        tokio::spawn(async move {
+            match listener {
+                // The file goes when the socket no longer accepts, and before the drain: a new daemon may take its place.
+                Listener::Unix(listener, file) => {
+                    accept::serve(UnixWithFile(listener, file), app, stop, DRAIN).await;
+                }
+                Listener::Tcp(listener) => accept::serve(listener, app, stop, DRAIN).await,
+            }
+        })
+    };
+    let admin_serving = admin.map(|listener| {
+        let admin = Arc::new(admin::Admin(app.clone()));
+        // Health and metrics are told until the drain is over.
+        tokio::spawn(accept::serve(listener, admin, std::future::pending(), Duration::ZERO))
+    });
+
+    stop.await;
+    info!("draining");
+    app.drain();
+    let _ = stopped.send(true);
+    let _ = serving.await;
+    following.abort();
+    if let Some(admin) = admin_serving {
+        admin.abort();
+    }
+}
+
+/// A Unix listener that removes its file when dropped.
+struct UnixWithFile(tokio::net::UnixListener, Option<listen::SocketFile>);
+
+impl accept::Acceptor for UnixWithFile {
+    type Stream = tokio::net::UnixStream;
+    async fn next(&self) -> std::io::Result<Self::Stream> {
+        let _kept_until_drop = &self.1;
+        self.0.next().await
+    }
+}

@@ -1,0 +1,113 @@
+//! Keeps what is in force up to date: SIGHUP reloads all, a changed key or revocation file is picked up by itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::app::App;
+use super::live::Live;
+use crate::config::Config;
+
+/// Editors and `rename` touch a folder several times within this.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Reads the configuration and its files again. If anything is wrong, all stays as it was and the log says what it was.
+pub async fn all(app: &Arc<App>) {
+    let before = app.live();
+    let file = before.config.file.clone();
+    let loaded = tokio::task::spawn_blocking(move || Live::load(&file)).await;
+    match loaded {
+        Ok(Ok(live)) => {
+            for field in needs_restart(&before.config, &live.config) {
+                warn!("{field} was changed; the change takes effect at the next start");
+            }
+            app.put_in_force(live);
+            app.metrics.reloaded("configuration", true);
+            info!("reloaded the configuration, keys and revocations");
+        }
+        Ok(Err(err)) => {
+            app.metrics.reloaded("configuration", false);
+            error!("not reloaded, what was in force stays: {err}");
+        }
+        Err(err) => error!(%err, "not reloaded, what was in force stays"),
+    }
+}
+
+/// Reads keys and revocations again.
+async fn files(app: &Arc<App>) {
+    let before = app.live();
+    let Ok((live, problems)) = tokio::task::spawn_blocking(move || before.with_files_read_again()).await else {
+        return;
+    };
+    for problem in problems.iter() {
+        error!("{}: {}; what was in force stays", problem.field, problem.text);
+    }
+    app.put_in_force(live);
+    app.metrics.reloaded("files", problems.is_empty());
+    if problems.is_empty() {
+        info!("read the changed keys and revocations");
+    }
+}
+
+/// Follows the key and revocation files for as long as the daemon runs.
+pub async fn follow_files(app: Arc<App>) {
+    let (changed, mut changes) = mpsc::channel(1);
+    let mut watched = None;
+    loop {
+        let config = app.live().config.clone();
+        let paths = [config.keys_file, config.revocations_file];
+        if watched.as_ref().is_none_or(|(before, _)| *before != paths) {
+            let watcher = watch(&paths, changed.clone());
+            watched = Some((paths, watcher));
+        }
+        if changes.recv().await.is_none() {
+            return;
+        }
+        tokio::time::sleep(SETTLE).await;
+        // What came meanwhile is part of the same change.
+        while changes.try_recv().is_ok() {}
+        files(&app).await;
+    }
+}
+
+/// Watches the files' folders, since a file that is replaced by `rename` is another file.
+fn watch(files: &[PathBuf; 2], changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let names: Vec<PathBuf> = files.to_vec();
+    let on_event = move |event: notify::Result<notify::Event>| {
+        let touches = |path: &PathBuf| names.iter().any(|name| name.file_name() == path.file_name());
+        // Reading is no change; an error may hide one.
+        let relevant = event.map_or(true, |event| !event.kind.is_access() && event.paths.iter().any(touches));
+        if relevant {
+            let _already_waiting = changed.try_send(());
+        }
+    };
+    let mut watcher = match notify::recommended_watcher(on_event) {
+        Ok(watcher) => watcher,
+        Err(err) => {
+            warn!(%err, "cannot watch files; send SIGHUP after a change of keys or revocations");
+            return None;
+        }
+    };
+    for folder in files.iter().filter_map(|file| file.parent()) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        if let Err(err) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+            warn!(%err, "cannot watch {}; send SIGHUP after a change there", folder.display());
+        }
+    }
+    Some(watcher)
+}
+
+/// The fields that only a start reads.
+fn needs_restart(before: &Config, after: &Config) -> Vec<&'static str> {
+    let changes = [
+        ("listen", before.listen != after.listen),
+        ("socket_mode", before.socket_mode != after.socket_mode),
+        ("socket_group", before.socket_group != after.socket_group),
+        ("admin_listen", before.admin_listen != after.admin_listen),
+    ];
+    changes.into_iter().filter(|(_, changed)| *changed).map(|(field, _)| field).collect()
+}
