@@ -1,0 +1,57 @@
+//! The configuration's own files: readable, well formed, closed to strangers.
+
+use std::path::Path;
+
+use super::report::{Level, Report};
+use crate::config::files::{credential, keyring, revocations, too_open};
+use crate::config::{Config, Problems};
+
+const GROUP: &str = "configuration";
+
+/// Looks at the values, the keys and the revocations.
+pub fn look(config: &Config, report: &mut Report) {
+    report.ok(GROUP, "file", format!("{} is well formed", config.file.display()));
+    let mut problems = Problems::default();
+    if let Some(keyring) = keyring(config, &mut problems) {
+        let verifying = keyring.iter().filter(|key| !key.retired()).count();
+        report.ok(GROUP, "keys", format!("{} signs, {verifying} in all verify tokens", keyring.signing().kid()));
+    }
+    if let Some(revocations) = revocations(config, &mut problems) {
+        report.ok(GROUP, "revocations", format!("{} in {}", revocations.len(), config.revocations_file.display()));
+    }
+    for problem in problems.iter() {
+        report.note(GROUP, Level::Wrong, problem.field.as_str(), problem.text.as_str(), "", "");
+    }
+    let mut secrets = vec![config.keys_file.clone()];
+    secrets.extend(
+        config.btcpay.iter().flat_map(|btcpay| [btcpay.api_key_file.clone(), btcpay.webhook_secret_file.clone()]),
+    );
+    for file in secrets.iter().map(|file| credential(file)).filter(|file| file.exists()) {
+        mode(&file, report);
+    }
+    if let Some(folder) = config.videos.folder.as_ref().filter(|folder| !folder.is_dir()) {
+        let todo = "make it, or correct videos.folder";
+        report.note(
+            GROUP,
+            Level::Wrong,
+            "videos.folder",
+            format!("{} is no folder", folder.display()),
+            "the folder that holds a folder per video",
+            todo,
+        );
+    }
+}
+
+fn mode(file: &Path, report: &mut Report) {
+    match too_open(file) {
+        None => report.ok(GROUP, "file mode", format!("{} is closed to strangers", file.display())),
+        Some(seen) => report.note(
+            GROUP,
+            Level::Wrong,
+            "file mode",
+            seen,
+            "no access for others, and no writing group",
+            format!("chmod 600 {}", file.display()),
+        ),
+    }
+}

@@ -1,0 +1,61 @@
+//! How a command fails: what was wrong, and what to do about it.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+
+/// `EX_CONFIG` of sysexits.h. The unit lists it, so that systemd does not start a daemon again that cannot run.
+pub const EXIT_CONFIG: u8 = 78;
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    hint: Option<String>,
+    exit: u8,
+}
+
+impl Failure {
+    /// A failure in one sentence: lower-case, no full stop.
+    pub fn new(what: impl Into<String>) -> Failure {
+        Failure { what: what.into(), hint: None, exit: 1 }
+    }
+
+    /// Adds what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Sets the exit code.
+    pub fn exit(mut self, code: u8) -> Failure {
+        self.exit = code;
+        self
+    }
+
+    /// Something that the system refused to do with a file.
+    pub fn file(doing: &str, file: &Path, err: &io::Error) -> Failure {
+        let failure = Failure::new(format!("cannot {doing} {}: {err}", file.display()));
+        match err.kind() {
+            io::ErrorKind::PermissionDenied => failure.hint("run it as root, or as the user that owns the file"),
+            _ => failure,
+        }
+    }
+
+    /// Prints it to standard error.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("error: {}", self.what);
+        if let Some(hint) = &self.hint {
+            eprintln!("  hint: {hint}");
+        }
+        ExitCode::from(self.exit)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(err: ConfigError) -> Failure {
+        Failure::new(err.to_string()).exit(EXIT_CONFIG)
+    }
+}

@@ -1,0 +1,76 @@
+//! `hlsgate init`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::keys::new_key;
+use super::{Failure, files};
+use crate::config::Config;
+use crate::gate::jwk::JwkSet;
+
+/// The commented configuration that every installation begins with.
+pub const TEMPLATE: &str = include_str!("hlsgate.toml");
+
+/// Make keys and a configuration, and tell the next steps.
+///
+/// What is there already stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hlsgate init
+  hlsgate init --config ./hlsgate.toml")]
+pub struct Init {}
+
+impl Init {
+    pub(super) fn run(self, file: &Path) -> Result<ExitCode, Failure> {
+        let made = files::create_public(file, TEMPLATE.as_bytes())?;
+        say(made, file, "the configuration");
+        let config = Config::load(file)?;
+        let set = JwkSet::new(vec![new_key()?]);
+        let made = files::create_secret(&config.keys_file, set.to_json().as_bytes())?;
+        say(made, &config.keys_file, "the keys; back them up with `hlsgate keys backup`");
+        println!();
+        println!("Next steps:");
+        println!("  1. Read through {}.", file.display());
+        println!("  2. In the server block of your site, in nginx's configuration:");
+        println!("         include snippets/hlsgate.conf;");
+        println!("         location ^~ {} {{ include snippets/hlsgate-protect.conf; }}", config.media.prefix());
+        println!("     (`hlsgate nginx` prints these files.)");
+        println!("  3. hlsgate check");
+        println!("  4. systemctl enable --now hlsgate.socket hlsgate.service && nginx -t && systemctl reload nginx");
+        println!("  5. hlsgate token issue --video ID --for 1h    # a token to try it with");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn say(made: bool, file: &Path, what: &str) {
+    println!("{} {}: {what}", if made { "made" } else { "kept" }, file.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigError;
+
+    #[test]
+    fn the_template_is_a_good_configuration() {
+        Config::parse(TEMPLATE, Path::new("hlsgate.toml")).unwrap();
+    }
+
+    /// Every line that can be switched on by taking its `#` away is a good one, with the default as its value.
+    #[test]
+    fn the_template_is_good_with_everything_switched_on() {
+        let all: String = TEMPLATE
+            .lines()
+            .map(|line| format!("{}\n", line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)))
+            .collect();
+        assert_ne!(all.lines().filter(|line| line.starts_with('[')).count(), 0);
+        let parsed = Config::parse(&all, Path::new("hlsgate.toml"));
+        assert!(
+            matches!(&parsed, Ok(config) if config.btcpay.is_some()),
+            "{:?}",
+            parsed.map_err(|err: ConfigError| err.to_string()).err()
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! `hlsgate keys list|add|promote|rotate|retire|remove`
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::{Args, Subcommand};
+
+use super::{Failure, files};
+use crate::config::{Config, ConfigError, Problems, files as config_files};
+use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
+use crate::server::app::now;
+use crate::shop::offers::Offers;
+
+/// Look after the keys that sign tokens.
+///
+/// The first key signs, all verify. A running daemon picks changes up by itself.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  hlsgate keys rotate               # a new key signs; tokens of the old ones go on
+  hlsgate keys add                  # with several daemons: add everywhere first …
+  hlsgate keys promote KID          # … then let it sign everywhere
+  hlsgate keys retire KID           # its tokens are dead, its buyers claim again
+  hlsgate keys remove KID           # for a leaked key: its purchases are gone too")]
+pub enum Keys {
+    /// Show every key: name, age, what it is for. No key material.
+    List,
+    /// Add a new key at the second place: it verifies, and does not sign yet.
+    Add,
+    /// Let a key sign.
+    Promote(Named),
+    /// Make a new key that signs; the others go on verifying.
+    Rotate,
+    /// Take a key out of use: its tokens no longer open anything, but its orders and claims stay good.
+    Retire(Ended),
+    /// Remove a key altogether: nothing that it signed is believed again. For a leaked key.
+    Remove(Ended),
+}
+
+/// A key.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The key's name, as `keys list` shows it.
+    kid: String,
+}
+
+/// A key whose end needs a second thought.
+#[derive(Debug, Args)]
+pub struct Ended {
+    /// The key's name, as `keys list` shows it.
+    kid: String,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Keys {
+    pub(super) fn run(self, config: &Path) -> Result<ExitCode, Failure> {
+        let config = Config::load(config)?;
+        match self {
+            Keys::List => list(&read(&config)?),
+            Keys::Add => edit(&config, |set| {
+                let key = new_key()?;
+                let said = format!("added {}; promote it when every daemon has it", key.kid);
+                set.keys.insert(1, key);
+                Ok(said)
+            })?,
+            Keys::Promote(Named { kid }) => edit(&config, |set| {
+                let at = find(set, &kid)?;
+                if set.keys[at].retired {
+                    return Err(Failure::new(format!("{kid} is retired and cannot sign"))
+                        .hint("make a new key with `hlsgate keys rotate`"));
+                }
+                let key = set.keys.remove(at);
+                set.keys.insert(0, key);
+                Ok(format!("{kid} signs now"))
+            })?,
+            Keys::Rotate => edit(&config, |set| {
+                let key = new_key()?;
+                let said = format!(
+                    "{} signs now; {} other keys still verify",
+                    key.kid,
+                    set.keys.iter().filter(|key| !key.retired).count()
+                );
+                set.keys.insert(0, key);
+                Ok(said)
+            })?,
+            Keys::Retire(ended) => ended.retire(&config)?,
+            Keys::Remove(ended) => ended.remove(&config)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Ended {
+    fn retire(self, config: &Config) -> Result<(), Failure> {
+        self.ask(config, "Every token that it signed stops opening anything now. Viewers who bought through the shop get a new one by \
+                          their claim or invoice; tokens issued by hand are lost.")?;
+        edit(config, |set| {
+            let at = find(set, &self.kid)?;
+            if at == 0 {
+                return Err(signs(&self.kid));
+            }
+            set.keys[at].retired = true;
+            Ok(format!("retired {}", self.kid))
+        })
+    }
+
+    fn remove(self, config: &Config) -> Result<(), Failure> {
+        self.ask(config, "Every token, order and claim that it signed becomes worthless now; a running purchase under it cannot be claimed.")?;
+        edit(config, |set| {
+            let at = find(set, &self.kid)?;
+            if at == 0 {
+                return Err(signs(&self.kid));
+            }
+            set.keys.remove(at);
+            Ok(format!("removed {}", self.kid))
+        })
+    }
+
+    /// Tells how much is at stake, as far as this machine can know, and asks.
+    fn ask(&self, config: &Config, consequence: &str) -> Result<(), Failure> {
+        let set = read(config)?;
+        let key = &set.keys[find(&set, &self.kid)?];
+        if self.yes {
+            return Ok(());
+        }
+        println!("{consequence}");
+        println!("{}", still_alive(config, &set, key));
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::new("not done: nobody is there to be asked").hint("add --yes"));
+        }
+        print!("Go on? Type the key's name to confirm: ");
+        let mut answer = String::new();
+        let read = std::io::stdout().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+        match read {
+            Ok(_) if answer.trim() == self.kid => Ok(()),
+            _ => Err(Failure::new("not done: not confirmed")),
+        }
+    }
+}
+
+/// How many tokens of a key can still be alive: nobody counts tokens, but offers say how long they last.
+fn still_alive(config: &Config, set: &JwkSet, key: &Jwk) -> String {
+    let at = set.keys.iter().position(|other| other.kid == key.kid).unwrap_or(0);
+    // It stopped signing when the key before it began, if the file tells.
+    let stopped = at.checked_sub(1).and_then(|before| set.keys[before].created());
+    let catalogue = &config.catalogue;
+    let lists = std::iter::once(&catalogue.general)
+        .chain(catalogue.videos.values().flatten())
+        .chain(catalogue.pass_offers.values());
+    let durations: Vec<Option<u64>> = lists.flat_map(Offers::iter).map(|offer| offer.duration).collect();
+    if durations.contains(&None) {
+        return "You sell offers that never expire: some of its tokens may be alive for ever.".into();
+    }
+    let (Some(stopped), Some(longest)) = (stopped, durations.into_iter().flatten().max()) else {
+        return "How many of its tokens are still alive cannot be told from here: no offers are configured, or the file does not say when it stopped signing.".into();
+    };
+    let left = (stopped + longest).saturating_sub(now().0);
+    match left {
+        0 => "Every token that the shop sold under it has expired, by the offers of today.".into(),
+        left => format!(
+            "By the offers of today, the last token that the shop sold under it expires in {}.",
+            humantime::format_duration(std::time::Duration::from_secs(left))
+        ),
+    }
+}
+
+/// A new key with 32 random bytes; its name is random too.
+pub fn new_key() -> Result<Jwk, Failure> {
+    let mut name = [0; 6];
+    let mut secret = vec![0; MIN_KEY_LEN];
+    getrandom::fill(&mut name)
+        .and_then(|()| getrandom::fill(&mut secret))
+        .map_err(|err| Failure::new(format!("the system gives no random bytes: {err}")))?;
+    Ok(Jwk::new(URL_SAFE_NO_PAD.encode(name).replace(['-', '_'], "x"), Secret::new(secret), now().0))
+}
+
+fn list(set: &JwkSet) {
+    println!("{:<16} {:<10} {:<20} BITS", "KID", "STATE", "MADE");
+    for (index, key) in set.keys.iter().enumerate() {
+        let state = match (index, key.retired) {
+            (_, true) => "retired",
+            (0, false) => "signs",
+            _ => "verifies",
+        };
+        let made = key.created().map_or("unknown".into(), date);
+        println!("{:<16} {state:<10} {made:<20} {}", key.kid, key.secret.expose().len() * 8);
+    }
+}
+
+/// UNIX seconds as a date and time, UTC.
+pub fn date(seconds: u64) -> String {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn find(set: &JwkSet, kid: &str) -> Result<usize, Failure> {
+    let names = || set.keys.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>().join(", ");
+    set.keys
+        .iter()
+        .position(|key| key.kid == kid)
+        .ok_or_else(|| Failure::new(format!("there is no key {kid:?}")).hint(format!("the file has {}", names())))
+}
+
+fn signs(kid: &str) -> Failure {
+    Failure::new(format!("{kid} signs, so it cannot go")).hint("let another sign first: `hlsgate keys rotate`")
+}
+
+fn read(config: &Config) -> Result<JwkSet, Failure> {
+    let mut problems = Problems::default();
+    config_files::key_set(config, &mut problems)
+        .ok_or_else(|| ConfigError::Problems { file: config.file.clone(), problems }.into())
+}
+
+/// Changes the key file under a lock, in one step.
+fn edit(config: &Config, change: impl FnOnce(&mut JwkSet) -> Result<String, Failure>) -> Result<(), Failure> {
+    let file: &PathBuf = &config.keys_file;
+    let _lock = files::lock_folder(file)?;
+    let mut set = read(config)?;
+    let said = change(&mut set)?;
+    files::replace(file, set.to_json().as_bytes())?;
+    println!("{said}");
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The commands, one file each. A command reads its input, calls the rooms below, and prints.
+
+pub mod check;
+pub mod failure;
+pub mod files;
+pub mod init;
+pub mod keys;
+pub mod nginx;
+pub mod revoke;
+pub mod serve;
+pub mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::DEFAULT_FILE;
+pub use failure::Failure;
+
+/// Sells HLS video on nginx for Bitcoin and Lightning, without user accounts.
+///
+/// nginx asks hlsgate for every playlist, segment and key whether the viewer may have it; a signed token answers. BTCPay
+/// Server sells the tokens.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Begin with `hlsgate init`; `hlsgate help COMMAND` tells more of each."
+)]
+pub struct Cli {
+    /// The configuration.
+    #[arg(long, short, global = true, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+// Made once a run: its size is nobody's cost.
+#[expect(clippy::large_enum_variant)]
+pub enum Command {
+    /// Run the daemon.
+    Serve(serve::Serve),
+    /// Make keys and a configuration, and tell the next steps.
+    Init(init::Init),
+    /// Prove that the installation is right.
+    Check(check::Check),
+    /// Print the nginx files for the configured media path.
+    Nginx(nginx::Nginx),
+    /// Look after the keys that sign tokens.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Issue tokens by hand, and look into them.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Make a token worthless.
+    Revoke(revoke::Revoke),
+}
+
+/// Runs a command. A failure is printed to standard error; the exit code tells its kind.
+pub fn run(cli: Cli) -> ExitCode {
+    let config = &cli.config;
+    let done = match cli.command {
+        Command::Serve(command) => command.run(config),
+        Command::Init(command) => command.run(config),
+        Command::Check(command) => command.run(config),
+        Command::Nginx(command) => command.run(config),
+        Command::Keys(command) => command.run(config),
+        Command::Token(command) => command.run(config),
+        Command::Revoke(command) => command.run(config),
+    };
+    done.unwrap_or_else(|failure| failure.report())
+}

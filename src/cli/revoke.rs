@@ -1,0 +1,124 @@
+//! `hlsgate revoke`
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::keys::date;
+use super::token::{jti_of, read_stdin};
+use super::{Failure, files};
+use crate::gate::revocations::jti_of_line;
+use crate::server::app::now;
+use crate::server::live::Live;
+
+/// Make a token worthless.
+///
+/// A running daemon follows within a second; where nginx caches decisions it takes up to 10 seconds more.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hlsgate revoke HMprBnL9BTXWuPvpoKBS6e
+  hlsgate revoke - < token.txt            # a whole token, where other users of this machine cannot see it
+  hlsgate revoke --undo HMprBnL9BTXWuPvpoKBS6e
+  hlsgate revoke --list")]
+pub struct Revoke {
+    /// A token's id (for a bought one: the invoice's id), or a whole token; `-` reads it from standard input.
+    #[arg(value_name = "JTI|TOKEN", required_unless_present = "list")]
+    token: Option<String>,
+    /// Show what is revoked.
+    #[arg(long, conflicts_with_all = ["undo", "token"])]
+    list: bool,
+    /// Let the token open again.
+    #[arg(long)]
+    undo: bool,
+}
+
+impl Revoke {
+    pub(super) fn run(self, config: &Path) -> Result<ExitCode, Failure> {
+        let live = Live::load(config)?;
+        let file = &live.config.revocations_file;
+        let Some(token) = self.token else {
+            list(file)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let text = if token == "-" { read_stdin()? } else { token };
+        let jti = jti_of(&text, &live)?;
+        let _lock = match file.parent().is_none_or(Path::exists) {
+            true => files::lock_folder(file)?,
+            false => {
+                let folder = file.parent().unwrap_or(file);
+                return Err(Failure::new(format!("the folder {} does not exist", folder.display()))
+                    .hint("make it, or change [revocations] file"));
+            }
+        };
+        // Read again under the lock: another command may have been faster.
+        let revoked = Live::load(config)?.policy.revocations.contains(&jti);
+        match (self.undo, revoked) {
+            (false, true) => println!("{jti} was revoked already"),
+            (false, false) => {
+                append(file, &format!("{jti} # {}\n", date(now().0)))
+                    .map_err(|err| Failure::file("write", file, &err))?;
+                println!("revoked {jti}");
+            }
+            (true, true) => {
+                undo(file, &jti)?;
+                println!("{jti} opens again");
+            }
+            (true, false) => return Err(Failure::new(format!("{jti} is not revoked"))),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Adds a line: on the disk when this returns, or not there at all.
+fn append(file: &Path, line: &str) -> io::Result<()> {
+    let existed = file.exists();
+    // Not secret: ids open nothing. The daemon, another user, has to read it.
+    let mut out = OpenOptions::new().read(true).append(true).create(true).mode(0o644).open(file)?;
+    let before = out.metadata()?.len();
+    // A write that was cut short by a crash left half a line; ours begins on a new one.
+    let torn = before > 0 && last_byte(&mut out)? != b'\n';
+    let text = if torn { format!("\n{line}") } else { line.to_owned() };
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.sync_all());
+    if let Err(err) = written {
+        // A full disk: half an id would revoke nobody and hide the failure.
+        let _ = out.set_len(before);
+        return Err(err);
+    }
+    if !existed {
+        files::give_to_daemon(file)?;
+        if let Some(folder) = file.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+fn last_byte(file: &mut File) -> io::Result<u8> {
+    let mut byte = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut byte)?;
+    Ok(byte[0])
+}
+
+fn undo(file: &Path, jti: &str) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(file).map_err(|err| Failure::file("read", file, &err))?;
+    let kept: String =
+        text.lines().filter(|line| jti_of_line(line) != Some(jti)).map(|line| format!("{line}\n")).collect();
+    files::replace(file, kept.as_bytes())
+}
+
+fn list(file: &Path) -> Result<(), Failure> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(err) => return Err(Failure::file("read", file, &err)),
+    };
+    for line in text.lines().filter(|line| jti_of_line(line).is_some()) {
+        println!("{}", line.trim());
+    }
+    Ok(())
+}

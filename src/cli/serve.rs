@@ -1,0 +1,160 @@
+//! `hlsgate serve`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+use super::failure::EXIT_CONFIG;
+use crate::config::Listen;
+use crate::server::app::App;
+use crate::server::live::Live;
+use crate::server::{self, listen, reload};
+
+/// Run the daemon.
+///
+/// SIGHUP reloads the configuration, keys and revocations, and keeps what is in force if the new ones are bad. SIGTERM
+/// drains: running requests end, new ones are not accepted. Changed keys and revocations are picked up without a signal.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hlsgate serve
+  hlsgate serve --config ./hlsgate.toml --log-level debug
+  RUST_LOG=hlsgate=debug,info hlsgate serve --log-format json")]
+pub struct Serve {
+    /// How the log is written to standard error.
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `hlsgate::server=debug`. RUST_LOG says it as well.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// A line for a person.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Serve {
+    pub(super) fn run(self, config: &Path) -> Result<ExitCode, Failure> {
+        self.start_log()?;
+        raise_file_limit();
+        let live = Live::load(config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|err| Failure::new(format!("cannot start: {err}")))?;
+        runtime.block_on(serve(live))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn start_log(&self) -> Result<(), Failure> {
+        let wrong = |text: &str, err: &dyn std::fmt::Display| {
+            Failure::new(format!("{text:?} is no log level: {err}"))
+                .hint("write error, warn, info, debug or trace")
+                .exit(2)
+        };
+        let filter = match (&self.log_level, std::env::var("RUST_LOG")) {
+            (Some(level), _) => EnvFilter::builder().parse(level).map_err(|err| wrong(level, &err))?,
+            (None, Ok(text)) if !text.is_empty() => {
+                EnvFilter::builder().parse(&text).map_err(|err| wrong(&text, &err))?
+            }
+            _ => EnvFilter::new("info"),
+        };
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Json => log.json().flatten_event(true).init(),
+            // The journal has its own times, and no use for colours.
+            LogFormat::Text if std::env::var_os("JOURNAL_STREAM").is_some() => {
+                log.with_ansi(false).without_time().init()
+            }
+            LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        }
+        Ok(())
+    }
+}
+
+async fn serve(live: Live) -> Result<(), Failure> {
+    let cannot_listen = |err: listen::ListenError| {
+        Failure::new(err.to_string()).exit(match err {
+            listen::ListenError::NoGroup(_) | listen::ListenError::NotASocket(_) => EXIT_CONFIG,
+            _ => 1,
+        })
+    };
+    let failed = |err: std::io::Error| Failure::new(format!("cannot listen for signals: {err}"));
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+
+    let listener = listen::open(&live.config).map_err(cannot_listen)?;
+    let admin = live.config.admin_listen.map(listen::tcp).transpose().map_err(cannot_listen)?;
+    let place = match &live.config.listen {
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Systemd => "the socket handed over".into(),
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), "listening on {place}");
+    let app = Arc::new(App::new(live));
+    notify(&[NotifyState::Ready]);
+    let watchdog = tokio::spawn(feed_watchdog());
+
+    let reloading = app.clone();
+    let stop = async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    // systemd waits for READY after this, and wants to know since when (sd_notify(3), Type=notify-reload).
+                    let began = NotifyState::monotonic_usec_now().ok();
+                    notify(&[Some(NotifyState::Reloading), began].into_iter().flatten().collect::<Vec<_>>());
+                    reload::all(&reloading).await;
+                    notify(&[NotifyState::Ready]);
+                }
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        notify(&[NotifyState::Stopping]);
+    };
+    server::run(listener, admin, app, stop).await;
+    watchdog.abort();
+    info!("stopped");
+    Ok(())
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(err) = sd_notify::notify(false, state) {
+        warn!(%err, "cannot tell the service manager");
+    }
+}
+
+/// Shows the service manager that the daemon is alive, twice as often as it asks for.
+async fn feed_watchdog() {
+    let mut microseconds = 0;
+    if !sd_notify::watchdog_enabled(false, &mut microseconds) {
+        return;
+    }
+    let mut ticks = tokio::time::interval(std::time::Duration::from_micros(microseconds / 2));
+    loop {
+        ticks.tick().await;
+        notify(&[NotifyState::Watchdog]);
+    }
+}
+
+/// Every connection is an open file, and the usual soft limit of 1024 is kept only for the sake of `select`.
+fn raise_file_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(err) = raised {
+        warn!(%err, "cannot raise the limit of open files");
+    }
+}
