@@ -2,8 +2,6 @@
 //!
 //! For `#[serde(with = "money")]` and its kin.
 
-use std::str::FromStr;
-
 use rust_decimal::Decimal;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serializer};
@@ -41,7 +39,7 @@ fn parse(json: &str) -> Option<Decimal> {
 /// A decimal from a text of the code's own.
 #[cfg(test)]
 pub fn decimal(text: &str) -> Decimal {
-    Decimal::from_str(text).unwrap()
+    text.parse().unwrap()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::MapAccess;
 use thiserror::Error;
 
-use super::jws::{self, JwsError, Kid, Members, Text, TextValue, UntrustedJws};
+use super::jws::{self, JwsError, Members, Text, TextValue, UntrustedJws};
 use super::keyring::{Key, Keyring, Purpose};
 use super::revocations::{Revocations, is_jti};
 use super::scope::{Scope, Tier};
@@ -65,13 +65,13 @@ pub enum TokenError {
     #[error("the token names key {kid:?}, which is not in the key set")]
     UnknownKey {
         /// The `kid` of its header.
-        kid: Kid,
+        kid: Box<str>,
     },
     /// Signed by a key that verifies orders and claims only.
     #[error("the token names key {kid:?}, which is retired; its buyer can claim it again")]
     RetiredKey {
         /// The `kid` of its header.
-        kid: Kid,
+        kid: Box<str>,
     },
     /// The tag is not that of the key: forged, or damaged.
     #[error("the signature does not fit")]
@@ -80,7 +80,7 @@ pub enum TokenError {
     #[error("the token {jti} was revoked")]
     Revoked {
         /// Its id.
-        jti: Jti,
+        jti: Box<str>,
     },
     /// At or past its `exp`.
     #[error("the token expired at {exp}, now is {now}")]
@@ -109,11 +109,11 @@ impl<'a> UntrustedToken<'a> {
     /// The claims, if a key of the set that is not retired signed them.
     pub fn verify(&self, keyring: &Keyring) -> Result<Claims, TokenError> {
         let Some(key) = keyring.named_by(&self.0)? else {
-            return Err(TokenError::UnknownKey { kid: self.0.kid()? });
+            return Err(TokenError::UnknownKey { kid: self.0.kid()?.as_str().into() });
         };
         self.0.verify(key.mac(Purpose::Token))?;
         if key.retired() {
-            return Err(TokenError::RetiredKey { kid: self.0.kid()? });
+            return Err(TokenError::RetiredKey { kid: key.kid().into() });
         }
         let mut buffer = [0; jws::MAX_PAYLOAD_LEN];
         Claims::parse(self.0.payload(&mut buffer)?)
@@ -151,7 +151,7 @@ impl Claims {
     /// - `leeway`: seconds that clocks may differ, for both bounds.
     pub fn refused_at(&self, now: UnixTime, leeway: u64, revocations: &Revocations) -> Option<TokenError> {
         if revocations.contains(&self.jti) {
-            return Some(TokenError::Revoked { jti: self.jti });
+            return Some(TokenError::Revoked { jti: self.jti.as_str().into() });
         }
         // RFC 7519, section 4.1.4: "on or after which" the token is not accepted.
         if let Some(exp) = self.exp.filter(|exp| now >= exp.plus(leeway)) {
