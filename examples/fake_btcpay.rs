@@ -12,13 +12,17 @@
 //! signature by a throw-away key; addresses are `bcrt1q…`. Invoice expirations run on a clock that `/fake/clock` can move ahead (the `Date`
 //! header follows); `--time-scale 0.001` shortens only the waits between webhook attempts (10 s, 1 min, 6 × 10 min).
 //!
+//! The default API key is `0123456789abcdef0123456789abcdef01234567`; it may create and view invoices, manage webhooks and view the store, each for
+//! this store only. The checkout page `/i/{id}` has a button, in a form of its own, for each of `pay`, `pay-half`, `pay-late`, `pay-chain`, `confirm`,
+//! `expire`, `settle`, `invalidate` (these are the ids); paying in full, late or by `settle` goes on to the `redirectURL`.
+//!
 //! # Control API
 //! JSON in and out, no key. 200 with the result, 422 `{"code":"fake","message"}` when it makes no sense. Money in bitcoin as strings.
 //! `INVOICE` answers are `{"id","status","additionalStatus","amount","currency","paidAmount","due","expirationTime","metadata"}`.
 //!
 //! | call | what happens |
 //! | --- | --- |
-//! | `POST /fake/pay` `{"invoice", "method"?, "amount"?, "fraction"?, "confirmed"?, "rbf"?}` | somebody pays: all that is due, or a fraction of it, or an amount; Lightning where there is, else on-chain, unconfirmed unless `confirmed`, replaceable unless `"rbf": false`. Works late and after settlement too (then with an `amount`: dust). `seen: false` in the answer: BTCPay missed it |
+//! | `POST /fake/pay` `{"invoice", "method"?, "amount"?, "fraction"?, "confirmed"?, "rbf"?, "receivedDate"?}` | somebody pays: all that is due, or a fraction of it, or an amount; Lightning where there is, else on-chain, unconfirmed unless `confirmed`, replaceable unless `"rbf": false`. Works late and after settlement too (then with an `amount`: dust). `seen: false` in the answer: BTCPay missed it |
 //! | `POST /fake/confirm` `{"invoice", "blocks"?}` | its on-chain payments get blocks, enough by default |
 //! | `POST /fake/replace` `{"invoice"}` | its unconfirmed payments are double-spent |
 //! | `POST /fake/expire` `{"invoice"}`, `/fake/stop-monitoring` `{"invoice"}` | its expiration (and monitoring) ends now |

@@ -18,7 +18,11 @@ pub fn answer(world: &mut World, call: &Call, path: &[&str]) -> Reply {
     let Some(invoice) = world.invoice(id) else { return html_error(404) };
     match (call.method.as_str(), rest) {
         ("GET", ["status"]) => ok(&status(world, invoice)),
-        ("GET", [] | [_]) => html(200, page(world, call, invoice, "")),
+        ("GET", []) => {
+            let first = invoice.methods.first().map(|method| method.id);
+            open(world, call, id, first)
+        }
+        ("GET", [method]) if MethodId::parse(method).is_some() => open(world, call, id, MethodId::parse(method)),
         ("POST", [action]) => {
             let result = act(world, id, action);
             let Some(invoice) = world.invoice(id) else { return html_error(404) };
@@ -36,9 +40,17 @@ pub fn answer(world: &mut World, call: &Call, path: &[&str]) -> Reply {
     }
 }
 
+/// Opening the page activates a lazy method.
+fn open(world: &mut World, call: &Call, id: &str, method: Option<MethodId>) -> Reply {
+    if let Some(method) = method {
+        world.activate(id, method);
+    }
+    world.invoice(id).map_or_else(|| html_error(404), |invoice| html(200, page(world, call, invoice, "")))
+}
+
 fn act(world: &mut World, id: &str, action: &str) -> Result<(), String> {
     let half = rust_decimal::Decimal::new(5, 1);
-    let pay = |method, fraction| PayRequest { method, amount: None, fraction, rbf: true, confirmed: false };
+    let pay = |method, fraction| PayRequest { method, fraction, rbf: true, ..PayRequest::default() };
     match action {
         "pay" => world.pay(id, &pay(None, None)).map(drop),
         "pay-half" => world.pay(id, &pay(None, Some(half))).map(drop),

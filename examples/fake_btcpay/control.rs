@@ -123,6 +123,7 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
                 amount: money::read(body.get("amount"))?,
                 fraction: money::read(body.get("fraction"))?,
                 rbf: body.get("rbf").and_then(Value::as_bool).unwrap_or(true),
+                received: body.get("receivedDate").and_then(Value::as_i64),
                 confirmed: body.get("confirmed").and_then(Value::as_bool).unwrap_or(false),
             };
             let seen = world.pay(id, &request)?;

@@ -96,7 +96,7 @@ fn create(app: &App) -> String {
 }
 
 fn pay(app: &App, id: &str) {
-    let request = PayRequest { method: None, amount: None, fraction: None, rbf: true, confirmed: false };
+    let request = PayRequest::default();
     app.with(|world| world.pay(id, &request)).unwrap();
 }
 

@@ -125,3 +125,7 @@ fn store_methods(world: &World, call: &Call, id: &str) -> Result<Reply, Reply> {
         .collect();
     Ok(ok(&methods))
 }
+
+#[cfg(test)]
+#[path = "greenfield_tests.rs"]
+mod tests;

@@ -174,7 +174,7 @@ impl Invoice {
                 false => format!("{}-{}", ids::hex(&ids::random::<32>()), self.payments.len()),
             },
             method: method.id,
-            received: now.div_euclid(1000),
+            received: paying.received.unwrap_or(now.div_euclid(1000)),
             value: paying.value,
             fee: if !instant && second { paying.fee } else { Decimal::ZERO },
             rate: method.rate,

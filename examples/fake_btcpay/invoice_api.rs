@@ -30,7 +30,7 @@ pub async fn create(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, R
         let id = world.create(new).map_err(|message| generic_error(&message))?;
         let pay = world.switches.pay_on_create;
         if pay.is_some() {
-            let request = PayRequest { method: pay, amount: None, fraction: None, rbf: false, confirmed: true };
+            let request = PayRequest { method: pay, confirmed: true, ..PayRequest::default() };
             world.pay(&id, &request).map_err(|message| generic_error(&message))?;
         }
         Ok((id, world.switches.create_delay_ms, pay.is_some()))

@@ -46,7 +46,7 @@ fn invoice(amount: &str) -> Invoice {
 }
 
 fn paying(method: MethodId, value: &str) -> Paying {
-    Paying { method, value: value.parse().unwrap(), rbf: true, fee: Decimal::ZERO }
+    Paying { method, value: value.parse().unwrap(), rbf: true, fee: Decimal::ZERO, received: None }
 }
 
 fn names(events: &[Event]) -> Vec<&str> {

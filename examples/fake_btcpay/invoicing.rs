@@ -29,12 +29,15 @@ pub struct NewInvoice {
 }
 
 /// How somebody asks to pay: an amount in bitcoin, or a fraction of what is due.
+#[derive(Clone, Debug, Default)]
 pub struct PayRequest {
     pub method: Option<MethodId>,
     pub amount: Option<Decimal>,
     pub fraction: Option<Decimal>,
     pub rbf: bool,
     pub confirmed: bool,
+    /// When the payment says that it was received, UNIX seconds; now by default.
+    pub received: Option<i64>,
 }
 
 impl World {
@@ -119,7 +122,7 @@ impl World {
                     payment_hash: invoice.methods[position].payment_hash,
                     description: &format!("Paid to {} (Order ID: {order})", self.store.name),
                     timestamp: now.div_euclid(1000).unsigned_abs(),
-                    expiry: (invoice.expires - now).max(1000).unsigned_abs() / 1000,
+                    expiry: (invoice.expires.div_euclid(1000) - now.div_euclid(1000)).max(1).unsigned_abs(),
                 }))
             }
         };
@@ -159,7 +162,7 @@ impl World {
             self.evaluate(id);
             return Ok(false);
         }
-        let paying = Paying { method: method_id, value, rbf: request.rbf, fee };
+        let paying = Paying { method: method_id, value, rbf: request.rbf, fee, received: request.received };
         let invoice = self.invoice_mut(id).ok_or_else(|| no_invoice(id))?;
         let mut events = invoice.pay(&paying, now)?;
         if request.confirmed {

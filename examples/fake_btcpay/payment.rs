@@ -128,4 +128,6 @@ pub struct Paying {
     pub rbf: bool,
     /// Network fee that the store charges for a second on-chain payment, in bitcoin.
     pub fee: Decimal,
+    /// UNIX seconds, where it is not now.
+    pub received: Option<i64>,
 }
