@@ -62,9 +62,9 @@ impl FromStr for MediaPath {
         if prefix.starts_with("/hlsgate/") {
             return Err(wrong("lies inside the shop's own /hlsgate/"));
         }
-        let plain = |part: &str| {
-            let inner = part.trim_matches('/');
-            inner.is_empty() || inner.split('/').all(|segment| VideoId::from_bytes(segment.as_bytes()).is_some())
+        let plain = |part: &str| match part {
+            "/" => true,
+            part => part[1..part.len() - 1].split('/').all(|segment| VideoId::from_bytes(segment.as_bytes()).is_some()),
         };
         if !plain(prefix) || !plain(suffix) {
             return Err(wrong("has a segment with other characters than A-Z a-z 0-9 . _ -"));
