@@ -1,0 +1,76 @@
+//! The daemon as a child process.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::{Process, output};
+use super::{Options, until};
+
+/// A running `hlsgate serve`.
+pub struct Daemon {
+    /// The process.
+    pub process: Process,
+    socket: PathBuf,
+    admin: u16,
+}
+
+/// The socket of an installation.
+pub fn socket(folder: &Path) -> PathBuf {
+    folder.join("hlsgate.sock")
+}
+
+/// Writes the configuration and makes keys; gives the configuration's path.
+pub fn write_config(folder: &Path, options: &Options) -> PathBuf {
+    let file = folder.join("hlsgate.toml");
+    let text = format!(
+        "listen = \"unix:{socket}\"\n{group}admin_listen = \"127.0.0.1:{admin}\"\n{top}\n[revocations]\nfile = \"revoked\"\n{rest}\n",
+        socket = socket(folder).display(),
+        group = if nix::unistd::Uid::effective().is_root() { "" } else { "socket_group = \"\"\n" },
+        admin = free_port(),
+        top = options.config_top,
+        rest = options.config,
+    );
+    std::fs::write(&file, text).expect("write the configuration");
+    output(env!("CARGO_BIN_EXE_hlsgate"), &["init", "--config", file.to_str().expect("a plain path")]);
+    file
+}
+
+/// A port on loopback that nobody uses now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+impl Daemon {
+    /// Starts the daemon; its log is `daemon.log` in `folder`.
+    pub fn start(config: &Path, folder: &Path) -> Daemon {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        command.args(["serve", "--log-level", "debug", "--config"]).arg(config);
+        let process = Process::start(&mut command, &folder.join("daemon.log"));
+        let text = std::fs::read_to_string(config).expect("the configuration");
+        let admin = text
+            .lines()
+            .find_map(|line| line.strip_prefix("admin_listen = \"127.0.0.1:")?.strip_suffix('"')?.parse().ok());
+        Daemon { process, socket: socket(folder), admin: admin.expect("the admin port") }
+    }
+
+    /// Waits until it accepts.
+    pub async fn ready(&self) {
+        until("the daemon listens", || async { UnixStream::connect(&self.socket).ok() }).await;
+    }
+
+    /// The text of a path of the admin listener, with its status.
+    pub async fn admin(&self, path: &str) -> (u16, String) {
+        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        let response = until("the admin listener answers", || async { reqwest::get(&url).await.ok() }).await;
+        (response.status().as_u16(), response.text().await.expect("text"))
+    }
+
+    /// The value of a metric, by its name with labels, as Prometheus writes it.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.admin("/metrics").await;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("there is no metric {name} in:\n{text}"))
+    }
+}

@@ -1,0 +1,7 @@
+//! The promises of hlsgate, kept end to end: the shipped nginx files in a real nginx, the real daemon, real HLS.
+//!
+//! `tests/run` installs what these need. A missing program is a failure that names its package.
+
+mod harness;
+
+mod smoke;
