@@ -111,12 +111,14 @@ impl<'a> UntrustedToken<'a> {
         let Some(key) = keyring.named_by(&self.0)? else {
             return Err(TokenError::UnknownKey { kid: self.0.kid()?.as_str().into() });
         };
+        // RFC 7515, section 5.2: every part has to decode before the signature is looked at.
+        let mut buffer = [0; jws::MAX_PAYLOAD_LEN];
+        let payload = self.0.payload(&mut buffer)?;
         self.0.verify(key.mac(Purpose::Token))?;
         if key.retired() {
             return Err(TokenError::RetiredKey { kid: key.kid().into() });
         }
-        let mut buffer = [0; jws::MAX_PAYLOAD_LEN];
-        Claims::parse(self.0.payload(&mut buffer)?)
+        Claims::parse(payload)
     }
 }
 
