@@ -4,5 +4,6 @@
 
 mod harness;
 
+mod carriers;
 mod smoke;
 mod tokens;
