@@ -81,6 +81,7 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((stream, place)) => {
+                debug!("accepted a connection");
                 let handler = handler.clone();
                 let service = service_fn(move |request| {
                     let handler = handler.clone();

@@ -5,5 +5,7 @@
 mod harness;
 
 mod carriers;
+mod daemon;
+mod playback;
 mod smoke;
 mod tokens;

@@ -1,6 +1,7 @@
 //! The daemon as a child process.
 
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,6 +41,19 @@ pub fn write_config(folder: &Path, options: &Options) -> PathBuf {
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
+}
+
+/// Starts the daemon with a listening socket handed over as systemd does it: file descriptor 3, and `LISTEN_PID`.
+pub fn start_with_socket(config: &Path, folder: &Path, listener: &UnixListener) -> Process {
+    let mut command = Command::new("sh");
+    // The shell becomes the daemon, so its own process id is the one to tell.
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --log-level debug --config \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_hlsgate")]).arg(config);
+    Process::start_with_input(
+        &mut command,
+        &folder.join("daemon.log"),
+        listener.as_fd().try_clone_to_owned().expect("a copy").into(),
+    )
 }
 
 impl Daemon {

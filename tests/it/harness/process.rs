@@ -14,9 +14,14 @@ pub struct Process {
 impl Process {
     /// Starts `command`, with both outputs appended to `log`.
     pub fn start(command: &mut Command, log: &Path) -> Process {
+        Process::start_with_input(command, log, Stdio::null())
+    }
+
+    /// The same with something as standard input.
+    pub fn start_with_input(command: &mut Command, log: &Path, input: Stdio) -> Process {
         let out = File::options().create(true).append(true).open(log).expect("open a log");
         let err = out.try_clone().expect("share the log");
-        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        command.stdin(input).stdout(out).stderr(err);
         Process { child: spawn(command) }
     }
 
