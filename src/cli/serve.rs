@@ -48,7 +48,7 @@ impl Serve {
     pub(super) fn run(self, config: &Path) -> Result<ExitCode, Failure> {
         self.start_log()?;
         raise_file_limit();
-        let live = Live::load(config)?;
+        let live = Live::load_to_serve(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -14,6 +14,7 @@ use super::accept::Handler;
 use super::auth;
 use super::live::Live;
 use super::metrics::Metrics;
+use super::shop::{self, Shop};
 use crate::gate::time::UnixTime;
 
 /// Where nginx asks.
@@ -25,12 +26,16 @@ pub struct App {
     draining: AtomicBool,
     /// What Prometheus is told.
     pub metrics: Metrics,
+    /// What sells.
+    pub shop: Shop,
 }
 
 impl App {
     /// A daemon that answers by `live`.
     pub fn new(live: Live) -> App {
-        let app = App { live: ArcSwap::from_pointee(live), draining: AtomicBool::new(false), metrics: Metrics::new() };
+        let metrics = Metrics::new();
+        let shop = Shop::new(&live, metrics.registry());
+        let app = App { live: ArcSwap::from_pointee(live), draining: AtomicBool::new(false), metrics, shop };
         app.note_in_force();
         app
     }
@@ -42,6 +47,7 @@ impl App {
 
     /// Puts something else in force, for all requests that come from now on.
     pub fn put_in_force(&self, live: Live) {
+        self.shop.sell_by(&live);
         self.live.store(Arc::new(live));
         self.note_in_force();
     }
@@ -49,6 +55,7 @@ impl App {
     /// No longer ready: a drain has begun.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.shop.drain();
     }
 
     /// Whether a drain has begun.
@@ -72,6 +79,7 @@ impl Handler for App {
                 self.metrics.decided(outcome, began.elapsed());
                 response
             }
+            path if path.starts_with(shop::PREFIX) => shop::handle(self, request).await,
             _ => {
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::NOT_FOUND;

@@ -75,7 +75,7 @@ fn is_token_cookie(name: &[u8]) -> bool {
 }
 
 /// The values of `token` in a query, decoded once; borrowed where nothing was encoded.
-fn query_tokens(query: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+pub fn query_tokens(query: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     url::form_urlencoded::parse(query).filter(|(name, _)| name == QUERY_FIELD).map(|(_, value)| match value {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),

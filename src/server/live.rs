@@ -1,7 +1,9 @@
 //! What is in force now: the configuration, and the keys and revocations that it names. Replaced as a whole by a reload.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use super::shop::selling::Selling;
 use crate::config::{Config, ConfigError, Problems, files};
 use crate::gate::decision::Policy;
 use crate::gate::keyring::Keyring;
@@ -14,6 +16,8 @@ pub struct Live {
     pub config: Config,
     /// What the gate decides by.
     pub policy: Policy,
+    /// The payment machine; `None` for a gate only, and for commands that need none.
+    pub selling: Option<Arc<Selling>>,
 }
 
 impl Live {
@@ -26,6 +30,17 @@ impl Live {
         match (keyring, revocations) {
             (Some(keyring), Some(revocations)) if problems.is_empty() => Ok(Live::new(config, keyring, revocations)),
             _ => Err(ConfigError::Problems { file: file.into(), problems }),
+        }
+    }
+
+    /// As [`Live::load`], with the secrets of `[btcpay]`: what the daemon runs by.
+    pub fn load_to_serve(file: &Path) -> Result<Live, ConfigError> {
+        let mut live = Live::load(file)?;
+        let mut problems = Problems::default();
+        live.selling = Selling::load(&live.config, &mut problems).map(Arc::new);
+        match problems.is_empty() {
+            true => Ok(live),
+            false => Err(ConfigError::Problems { file: file.into(), problems }),
         }
     }
 
@@ -52,6 +67,6 @@ impl Live {
             leeway: config.leeway.as_secs(),
             grace: config.grace.as_secs(),
         };
-        Live { config, policy }
+        Live { config, policy, selling: None }
     }
 }

@@ -1,7 +1,7 @@
 //! The daemon: listeners, the way of a request to its endpoint, reload and drain.
 //!
 //! [`run`] takes the listeners and a future that ends it; [`app`] holds what all connections share; each endpoint is a
-//! file: [`auth`] for nginx, [`admin`] for operators.
+//! file: [`auth`] for nginx, [`shop`] for viewers and BTCPay, [`admin`] for operators.
 
 pub mod accept;
 pub mod admin;
@@ -13,6 +13,7 @@ pub mod listen;
 pub mod live;
 pub mod metrics;
 pub mod reload;
+pub mod shop;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub async fn run(listener: Listener, admin: Option<TcpListener>, app: Arc<App>, 
         let _ = stopping.wait_for(|stopped| *stopped).await;
     };
     let following = tokio::spawn(reload::follow_files(app.clone()));
+    let watching = tokio::spawn(app.shop.ledger.clone().watch(app::now));
     let serving = {
         let (app, stop) = (app.clone(), when_stopped(stopping.clone()));
         tokio::spawn(async move {
@@ -60,6 +62,7 @@ pub async fn run(listener: Listener, admin: Option<TcpListener>, app: Arc<App>, 
     let _ = stopped.send(true);
     let _ = serving.await;
     following.abort();
+    watching.abort();
     if let Some(admin) = admin_serving {
         admin.abort();
     }

@@ -19,7 +19,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub async fn all(app: &Arc<App>) {
     let before = app.live();
     let file = before.config.file.clone();
-    let loaded = tokio::task::spawn_blocking(move || Live::load(&file)).await;
+    let loaded = tokio::task::spawn_blocking(move || Live::load_to_serve(&file)).await;
     match loaded {
         Ok(Ok(live)) => {
             for field in needs_restart(&before.config, &live.config) {

@@ -210,6 +210,11 @@ impl Invoice {
         matches!((self.status, self.additional), (Status::Settled, _) | (Status::Expired, Additional::PaidLate))
     }
 
+    /// Whether it counts as paid, whoever's order it carries.
+    pub fn is_paid(&self, terms: &Terms) -> bool {
+        self.settled_at(terms).is_ok()
+    }
+
     /// Whether BTCPay will never take it back: settled by a payment, not by a person.
     pub fn is_final(&self) -> bool {
         self.status == Status::Settled

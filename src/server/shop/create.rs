@@ -1,0 +1,265 @@
+//! `POST /hlsgate/videos/{video}/invoices`: an invoice at the price of the configuration, and the claim on it.
+
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tracing::{error, info, warn};
+
+use super::problem::Problem;
+use super::selling::Selling;
+use super::{Shop, body, offers, source, token_cookies};
+use crate::btcpay::invoice::{InvoiceType, Metadata, NewCheckout, NewInvoice, NewReceipt, PaymentMethod};
+use crate::btcpay::{Error, invoice as wire};
+use crate::gate::scope::{Scope, Tier, VideoId};
+use crate::gate::time::UnixTime;
+use crate::server::live::Live;
+use crate::shop::claim::Claim;
+use crate::shop::offers::OfferFor;
+use crate::shop::order::{METADATA_KEY, Order};
+
+/// Bytes of an order's nonce.
+const NONCE_LEN: usize = 16;
+const EXPECTED: &str = "{\"tier\": \"24h\"}, with \"covers\" for a pass";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    tier: String,
+    #[serde(default, deserialize_with = "present")]
+    covers: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    invoice: &'a str,
+    claim: &'a str,
+    status: &'a str,
+    amount: String,
+    currency: String,
+    tier: &'a str,
+    covers: String,
+    invoice_expires_at: UnixTime,
+    checkout_url: String,
+    lightning: Option<Lightning>,
+    onchain: Option<Onchain>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unified: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Lightning {
+    bolt11: String,
+    uri: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Onchain {
+    address: String,
+    uri: String,
+}
+
+/// Makes the invoice.
+pub async fn answer(
+    shop: &Shop,
+    live: &Live,
+    selling: &Selling,
+    video: VideoId,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let asked: Asked = body::json(headers, body, EXPECTED).await?;
+    let found = chosen(live, &video, &asked).await?;
+    let refused = |problem: Problem| {
+        shop.metrics.not_created(problem.reason());
+        problem
+    };
+    let _place = shop.limits.enter(&live.config.shop, Instant::now()).map_err(refused)?;
+
+    let signing = live.policy.keyring.signing();
+    let order_text = Order::new(video, &found, &nonce().map_err(refused)?).sign(signing);
+    let wanted = new_invoice(live, selling, &video, &found, &order_text);
+    let asked_at = Instant::now();
+    let made = selling.client.create_invoice(&wanted).await;
+    let made = made.map_err(|err| refused(shop.failed("make an invoice", &err)))?;
+    check_answer(&made, &wanted, selling).map_err(|wrong| {
+        error!(
+            invoice = made.id,
+            "BTCPay made another invoice than it was asked for: {wrong}; the viewer does not get it"
+        );
+        refused(Problem::btcpay_unavailable())
+    })?;
+    let methods = payment_methods(shop, selling, &made).await;
+
+    let claim = Claim::new(signing, &made.id, &order_text);
+    let (lightning, onchain) = (lightning(&methods), onchain(&methods));
+    let price = &found.offer.price;
+    let answer = Answer {
+        invoice: &made.id,
+        claim: claim.expose(),
+        status: "new",
+        amount: price.value().to_string(),
+        currency: price.currency().to_string(),
+        tier: found.offer.tier.as_str(),
+        covers: found.covers.to_string(),
+        invoice_expires_at: made.expiration_time,
+        checkout_url: selling.client.checkout_url(&made.id),
+        unified: onchain.as_ref().zip(lightning.as_ref()).map(|(onchain, lightning)| unified(onchain, lightning)),
+        lightning,
+        onchain,
+    };
+    let mut response = body::answer(StatusCode::CREATED, &answer);
+    if let Ok(location) = HeaderValue::try_from(format!("/hlsgate/invoices/{}", made.id)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    token_cookies::set_pending(&mut response, &made.id, claim.expose(), live);
+    info!(invoice = made.id, %video, tier = %found.offer.tier, "made an invoice");
+    shop.metrics.created();
+    if let Some(invoice) = source::read(made) {
+        shop.ledger.made(invoice, asked_at);
+    }
+    Ok(response)
+}
+
+/// The offer that the viewer named.
+async fn chosen<'a>(live: &'a Live, video: &VideoId, asked: &Asked) -> Result<OfferFor<'a>, Problem> {
+    let tier: Tier = asked.tier.parse().map_err(|_| Problem::bad_field("tier is of no form that an offer has"))?;
+    let covers: Option<Scope> = match &asked.covers {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| Problem::bad_field("covers is neither a video nor a pass"))?),
+    };
+    let on_sale = offers::on_sale(live, video).await;
+    let fits = |found: &OfferFor<'_>| found.offer.tier == tier && covers.is_none_or(|covers| covers == found.covers);
+    let known: Vec<String> = on_sale.iter().map(|found| format!("{} ({})", found.offer.tier, found.covers)).collect();
+    on_sale.into_iter().find(fits).ok_or_else(|| {
+        Problem::bad_field(match known.is_empty() {
+            true => format!("{video} is not on sale"),
+            false => format!("{video} is not sold so; its offers are {}", known.join(", ")),
+        })
+    })
+}
+
+fn nonce() -> Result<String, Problem> {
+    let mut bytes = [0; NONCE_LEN];
+    getrandom::fill(&mut bytes).map_err(|err| {
+        error!(%err, "the system gives no random bytes, so no invoice can be made");
+        Problem::overloaded("no invoice can be made now", 5)
+    })?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The invoice to ask for. All that decides money is said, or the store's settings would decide.
+fn new_invoice(live: &Live, selling: &Selling, video: &VideoId, found: &OfferFor<'_>, order: &str) -> NewInvoice {
+    let (price, config, tier) = (found.offer.price.as_invoiced(), &selling.config, found.offer.tier);
+    let metadata = [
+        ("orderId", format!("{video} {tier}")),
+        ("itemDesc", format!("{} ({tier})", found.covers)),
+        (METADATA_KEY, order.to_owned()),
+    ];
+    let metadata: Map<String, Value> =
+        metadata.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    NewInvoice {
+        amount: price.value(),
+        currency: price.currency().to_string(),
+        metadata: Metadata(metadata),
+        checkout: NewCheckout {
+            speed_policy: config.speed_policy.clone(),
+            payment_methods: config.payment_methods.clone(),
+            default_payment_method: config.payment_methods.first().cloned(),
+            lazy_payment_methods: false,
+            expiration_minutes: minutes(config.invoice_expiration),
+            monitoring_minutes: minutes(config.monitoring),
+            payment_tolerance: 0,
+            redirect_url: redirect_url(live, video),
+            redirect_automatically: true,
+        },
+        receipt: NewReceipt { enabled: false },
+    }
+}
+
+fn minutes(length: std::time::Duration) -> u32 {
+    u32::try_from(length.as_secs() / 60).unwrap_or(u32::MAX)
+}
+
+/// Where the checkout sends the viewer back to.
+fn redirect_url(live: &Live, video: &VideoId) -> Option<String> {
+    let base = live.config.public_url.as_ref()?.as_str().trim_end_matches('/');
+    Some(format!("{base}{}", live.config.shop.page.replace("{video}", video.as_str())))
+}
+
+/// The answer has to be the order: else the viewer would pay for something that never opens.
+fn check_answer(made: &wire::Invoice, wanted: &NewInvoice, selling: &Selling) -> Result<(), String> {
+    if made.store_id != selling.terms.store {
+        return Err(format!("it is in store {:?}", made.store_id));
+    }
+    if made.kind != InvoiceType::Standard {
+        return Err(format!("its type is {:?}", made.kind));
+    }
+    if made.amount != wanted.amount || made.currency != wanted.currency {
+        let (made, wanted) = ((made.amount, &made.currency), (wanted.amount, &wanted.currency));
+        return Err(format!("it is over {} {}, not {} {}", made.0, made.1, wanted.0, wanted.1));
+    }
+    Ok(())
+}
+
+/// What the QR is made of. Without it the checkout's page is left, so a failure here loses no sale.
+async fn payment_methods(shop: &Shop, selling: &Selling, made: &wire::Invoice) -> Vec<PaymentMethod> {
+    if !made.payment_methods.is_empty() {
+        return made.payment_methods.clone();
+    }
+    let ask = async || selling.client.payment_methods(&made.id).await;
+    let first = ask().await;
+    let methods = match first {
+        Err(err) if err.is_passing() => {
+            shop.failed("read an invoice's payment methods", &err);
+            ask().await
+        }
+        other => other,
+    };
+    let methods = methods.unwrap_or_else(|err: Error| {
+        shop.failed("read an invoice's payment methods", &err);
+        Vec::new()
+    });
+    let usable =
+        |wanted: &&String| methods.iter().any(|method| method.payment_method_id == **wanted && method.activated);
+    let missing: Vec<&String> = selling.config.payment_methods.iter().filter(|wanted| !usable(wanted)).collect();
+    if !missing.is_empty() {
+        warn!(invoice = made.id, ?missing, "BTCPay offers this invoice without some of the configured payment methods");
+    }
+    methods
+}
+
+fn lightning(methods: &[PaymentMethod]) -> Option<Lightning> {
+    let bolt11 = destination(methods, "-LN")?;
+    Some(Lightning { uri: format!("lightning:{bolt11}"), bolt11 })
+}
+
+fn onchain(methods: &[PaymentMethod]) -> Option<Onchain> {
+    let method = methods.iter().find(|method| method.payment_method_id.ends_with("-CHAIN") && method.activated)?;
+    let address = destination(methods, "-CHAIN")?;
+    // BTCPay's own link may be unified already; what is wanted here is the address and the amount.
+    let uri = format!("bitcoin:{address}?amount={}", method.due.normalize());
+    Some(Onchain { address, uri })
+}
+
+fn destination(methods: &[PaymentMethod], kind: &str) -> Option<String> {
+    let method = methods.iter().find(|method| method.payment_method_id.ends_with(kind) && method.activated)?;
+    method.destination.clone().filter(|destination| !destination.is_empty())
+}
+
+/// BIP 21 with a Lightning invoice: every wallet finds what it knows.
+fn unified(onchain: &Onchain, lightning: &Lightning) -> String {
+    format!("{}&lightning={}", onchain.uri, lightning.bolt11)
+}
+
+/// A field that is there has to hold a text: `null` is none.
+fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(reader).map(Some)
+}

@@ -1,0 +1,375 @@
+//! What is known of invoices: a bounded cache of BTCPay's ledger, which may be lost at any time, and those who wait for it
+//! to change.
+//!
+//! Deliveries hint at invoices that changed; [`watch`] asks by itself while anybody waits. Every fact here was fetched
+//! from BTCPay; what a fact is worth is judged anew at each answer.
+
+mod entry;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch::Receiver;
+use tokio::sync::{Notify, Semaphore};
+use tracing::debug;
+
+use super::source::{LookupError, Source};
+use crate::shop::settlement::{Invoice, Terms};
+use entry::{Asking, Entry};
+
+/// Most invoices that are remembered.
+const CAPACITY: usize = 20_000;
+/// Most requests held for one invoice: a person has a few tabs and devices.
+pub const MAX_HELD: usize = 16;
+/// Most look-ups at once that deliveries hinted at.
+const HINTED_AT_ONCE: usize = 8;
+
+/// The cache, those who wait on it, and what is being asked.
+pub struct Ledger {
+    state: Mutex<State>,
+    wake: Notify,
+    hinted: Semaphore,
+    tempo: Tempo,
+    on_settled: Box<dyn Fn() + Send + Sync>,
+}
+
+/// How often BTCPay is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Tempo {
+    /// Least time between two requests that nobody hinted at: two fit into no second.
+    pub spacing: Duration,
+    /// Time from one listing to the next.
+    pub listing: Duration,
+    /// First and longest wait after a failure.
+    pub retry: (Duration, Duration),
+    /// First and longest wait between two look-ups of an invoice that listings do not cover.
+    pub again: (Duration, Duration),
+}
+
+impl Default for Tempo {
+    fn default() -> Self {
+        let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
+        Tempo {
+            spacing: millis(550),
+            listing: seconds(5),
+            retry: (millis(500), seconds(4)),
+            again: (seconds(5), seconds(10)),
+        }
+    }
+}
+
+/// Whom to ask, and what counts.
+#[derive(Clone)]
+pub struct Asked {
+    /// BTCPay.
+    pub source: Arc<dyn Source>,
+    /// What counts as settled, for the metrics.
+    pub terms: Terms,
+    /// For how long after its creation an invoice is watched by listings.
+    pub window: Duration,
+}
+
+struct State {
+    entries: HashMap<Arc<str>, Entry>,
+    waited: HashSet<Arc<str>>,
+    asked: Option<Asked>,
+    next_slot: Instant,
+    paced: usize,
+    outage: Option<Outage>,
+    listing: bool,
+    listed: Option<Instant>,
+    listed_well: Option<Instant>,
+}
+
+/// BTCPay did not answer: when to try again.
+struct Outage {
+    until: Instant,
+    step: Duration,
+}
+
+/// No more can be held: for this invoice, or at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// [`MAX_HELD`] requests wait for this invoice.
+    Invoice,
+    /// All of the cache is waited for.
+    Ledger,
+}
+
+/// What is known of an invoice now.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The facts as they were fetched last.
+    pub invoice: Option<Arc<Invoice>>,
+    /// Whether they were fetched just now, or can no longer change.
+    pub fresh: bool,
+    /// Why the last look-up told nothing.
+    pub error: Option<LookupError>,
+}
+
+/// Somebody who waits for an invoice to change. While there is one, BTCPay is asked.
+pub struct Held {
+    ledger: Arc<Ledger>,
+    id: Arc<str>,
+    changes: Receiver<u64>,
+}
+
+impl Ledger {
+    /// An empty cache. `on_settled` is called when an invoice is first seen as settled.
+    pub fn new(tempo: Tempo, on_settled: Box<dyn Fn() + Send + Sync>) -> Arc<Ledger> {
+        let state = State {
+            entries: HashMap::new(),
+            waited: HashSet::new(),
+            asked: None,
+            next_slot: Instant::now(),
+            paced: 0,
+            outage: None,
+            listing: false,
+            listed: None,
+            listed_well: None,
+        };
+        Arc::new(Ledger {
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            hinted: Semaphore::new(HINTED_AT_ONCE),
+            tempo,
+            on_settled,
+        })
+    }
+
+    /// From now on this store is asked; `None` asks nobody.
+    pub fn ask(&self, asked: Option<Asked>) {
+        let mut state = self.lock();
+        let other_store =
+            state.asked.as_ref().map(|asked| &asked.terms.store) != asked.as_ref().map(|asked| &asked.terms.store);
+        if other_store {
+            state.forget_unwaited();
+        }
+        state.asked = asked;
+        state.outage = None;
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Notes an invoice that was just made. Facts that a delivery brought before stay: they are newer.
+    pub fn made(&self, invoice: Invoice, asked_at: Instant) {
+        let mut state = self.lock();
+        let id: Arc<str> = invoice.id.as_str().into();
+        if let Some(entry) = state.entry(&id)
+            && entry.invoice().is_none()
+        {
+            entry.learn(invoice, asked_at);
+        }
+    }
+
+    /// A delivery says that the invoice changed. It is looked up at once; a hint that comes while the look-up is under way
+    /// causes exactly one more.
+    pub fn hint(self: &Arc<Self>, id: &str) {
+        let id: Arc<str> = id.into();
+        let mut state = self.lock();
+        if state.asked.is_none() {
+            return;
+        }
+        let Some(entry) = state.entry(&id) else { return };
+        match entry.asking {
+            Asking::No => {
+                entry.asking = Asking::Queued;
+                tokio::spawn(self.clone().look_up_hinted(id));
+            }
+            Asking::Queued => {}
+            Asking::Now { .. } => entry.asking = Asking::Now { again: true },
+        }
+    }
+
+    /// Whether anybody waits for this invoice.
+    pub fn is_waited_for(&self, id: &str) -> bool {
+        self.lock().waited.contains(id)
+    }
+
+    /// Waits for an invoice, until the [`Held`] is dropped.
+    pub fn hold(self: &Arc<Self>, id: &str) -> Result<Held, Full> {
+        let id: Arc<str> = id.into();
+        let mut state = self.lock();
+        let entry = state.entry(&id).ok_or(Full::Ledger)?;
+        if entry.waiters >= MAX_HELD {
+            return Err(Full::Invoice);
+        }
+        entry.waiters += 1;
+        let changes = entry.changes();
+        state.waited.insert(id.clone());
+        drop(state);
+        self.wake.notify_one();
+        Ok(Held { ledger: self.clone(), id, changes })
+    }
+
+    async fn look_up_hinted(self: Arc<Self>, id: Arc<str>) {
+        loop {
+            let _turn = self.hinted.acquire().await;
+            if !self.look_up(&id).await {
+                return;
+            }
+        }
+    }
+
+    /// Asks for one invoice and keeps the answer. Whether a hint came meanwhile, so that it has to be asked for again.
+    async fn look_up(&self, id: &Arc<str>) -> bool {
+        let source = {
+            let mut state = self.lock();
+            let source = state.asked.as_ref().map(|asked| asked.source.clone());
+            let Some(entry) = state.entry(id) else { return false };
+            entry.asking = if source.is_some() { Asking::Now { again: false } } else { Asking::No };
+            source
+        };
+        let Some(source) = source else { return false };
+        let asked_at = Instant::now();
+        let answer = source.invoice(id).await;
+
+        let mut state = self.lock();
+        let now = Instant::now();
+        match answer {
+            Ok(looked) => {
+                state.outage = None;
+                if looked.requests > 1 {
+                    state.next_slot = state.next_slot.max(now + looked.requests * self.tempo.spacing);
+                }
+                self.learn(&mut state, looked.invoice, asked_at);
+                if let Some(entry) = state.entry(id) {
+                    entry.next_try = now + entry.back_off(self.tempo.again);
+                }
+            }
+            Err(err) => {
+                debug!(invoice = %id, %err, "nothing learned");
+                if err == LookupError::Outage {
+                    state.failed(now, self.tempo.retry);
+                }
+                if let Some(entry) = state.entry(id) {
+                    entry.failed(err, now);
+                    entry.next_try = match err {
+                        // When BTCPay is to be asked again, the outage tells.
+                        LookupError::Outage => now,
+                        _ => now + entry.back_off(self.tempo.again),
+                    };
+                }
+            }
+        }
+        let again = state.entry(id).is_some_and(Entry::asked);
+        drop(state);
+        self.wake.notify_one();
+        again
+    }
+
+    /// Keeps a fetched invoice that somebody may ask for.
+    fn learn(&self, state: &mut State, invoice: Invoice, asked_at: Instant) {
+        let Some(terms) = state.asked.as_ref().map(|asked| asked.terms.clone()) else { return };
+        let Some(entry) = state.entries.get_mut(invoice.id.as_str()) else { return };
+        let was_settled = entry.invoice().is_some_and(|before| before.is_paid(&terms));
+        entry.learn(invoice, asked_at);
+        let is_settled = entry.invoice().is_some_and(|after| after.is_paid(&terms));
+        if is_settled && !was_settled {
+            (self.on_settled)();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What a panic left behind is still a cache of true facts.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The entry of this invoice, a new one if need be; `None` if all others are waited for.
+    fn entry(&mut self, id: &Arc<str>) -> Option<&mut Entry> {
+        if !self.entries.contains_key(id) {
+            if self.entries.len() >= CAPACITY {
+                self.forget_oldest();
+            }
+            if self.entries.len() >= CAPACITY {
+                return None;
+            }
+        }
+        let entry = self.entries.entry(id.clone()).or_insert_with(Entry::new);
+        entry.used = Instant::now();
+        Some(entry)
+    }
+
+    /// Makes room: drops the tenth that was not used for longest.
+    fn forget_oldest(&mut self) {
+        let mut idle: Vec<(Instant, Arc<str>)> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_idle())
+            .map(|(id, entry)| (entry.used, id.clone()))
+            .collect();
+        idle.sort_unstable();
+        for (_, id) in idle.into_iter().take(CAPACITY / 10) {
+            self.entries.remove(&id);
+        }
+    }
+
+    fn forget_unwaited(&mut self) {
+        self.entries.retain(|_, entry| !entry.is_idle());
+    }
+
+    /// BTCPay could not be asked: the next try comes later and later.
+    fn failed(&mut self, now: Instant, (first, longest): (Duration, Duration)) {
+        let step = match &self.outage {
+            // Requests of before this outage's last try tell nothing new.
+            Some(outage) if now < outage.until => return,
+            Some(outage) => (outage.step * 2).min(longest),
+            None => first,
+        };
+        self.outage = Some(Outage { until: now + step, step });
+    }
+}
+
+impl Held {
+    /// What is known now.
+    pub fn known(&mut self) -> Known {
+        self.changes.mark_unchanged();
+        let state = self.ledger.lock();
+        let Some(entry) = state.entries.get(&self.id) else {
+            return Known { invoice: None, fresh: false, error: None };
+        };
+        let mut error = entry.error();
+        // The key may list the store's invoices and yet not see this one: it does not exist.
+        if let Some((LookupError::Hidden, at)) = entry.failure
+            && state.listed_well.is_some_and(|listed| listed > at)
+        {
+            error = Some(LookupError::Unknown);
+        }
+        // A second more than from one listing to the next.
+        let recently = self.ledger.tempo.listing + Duration::from_secs(1);
+        Known { invoice: entry.invoice(), fresh: entry.is_fresh(recently), error }
+    }
+
+    /// Whether this is the first time that its token is handed out here, as far as the cache remembers.
+    pub fn claimed_first(&self) -> bool {
+        let mut state = self.ledger.lock();
+        let entry = state.entries.get_mut(&self.id);
+        entry.is_some_and(|entry| !std::mem::replace(&mut entry.claimed, true))
+    }
+
+    /// Ready when something was learned since [`Held::known`].
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            // The entry is gone, which does not happen while it is waited for.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.ledger.lock();
+        if let Some(entry) = state.entries.get_mut(&self.id) {
+            entry.waiters -= 1;
+            if entry.waiters == 0 {
+                state.waited.remove(&self.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is known of one invoice, and what is being done to know more.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::server::shop::source::LookupError;
+use crate::shop::settlement::Invoice;
+
+/// One invoice of the cache.
+pub(super) struct Entry {
+    facts: Option<Facts>,
+    /// Why and when the last look-up told nothing.
+    pub(super) failure: Option<(LookupError, Instant)>,
+    /// Whether it is being asked for.
+    pub(super) asking: Asking,
+    /// Earliest time for a look-up that nobody hinted at.
+    pub(super) next_try: Instant,
+    /// Look-ups since the last change.
+    tries: u32,
+    /// How many requests are held for it.
+    pub(super) waiters: usize,
+    /// Whether its token was handed out.
+    pub(super) claimed: bool,
+    /// Last time that anybody asked for it.
+    pub(super) used: Instant,
+    changed: watch::Sender<u64>,
+}
+
+struct Facts {
+    invoice: Arc<Invoice>,
+    /// When the question was sent that this is the answer to.
+    asked_at: Instant,
+    /// When they were last told, the same as before or not.
+    told_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    No,
+    Queued,
+    Now { again: bool },
+}
+
+impl Entry {
+    pub(super) fn new() -> Entry {
+        let now = Instant::now();
+        Entry {
+            facts: None,
+            failure: None,
+            asking: Asking::No,
+            next_try: now,
+            tries: 0,
+            waiters: 0,
+            claimed: false,
+            used: now,
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Takes a fetched invoice in, unless something newer is known.
+    pub(super) fn learn(&mut self, invoice: Invoice, asked_at: Instant) {
+        self.failure = None;
+        match &mut self.facts {
+            // Two answers can overtake each other.
+            Some(facts) if facts.asked_at > asked_at => {}
+            // Settled by a payment is final: whatever says otherwise was under way before.
+            Some(facts) if facts.invoice.is_final() && !invoice.is_final() => facts.told_at = Instant::now(),
+            // A listing without payments repeats what is known with them.
+            Some(facts) if invoice.payments.is_none() && without_payments(&facts.invoice) == invoice => {
+                (facts.asked_at, facts.told_at) = (asked_at, Instant::now());
+            }
+            facts => {
+                if facts.as_ref().is_none_or(|facts| *facts.invoice != invoice) {
+                    self.tries = 0;
+                }
+                *facts = Some(Facts { invoice: Arc::new(invoice), asked_at, told_at: Instant::now() });
+            }
+        }
+        self.tell();
+    }
+
+    /// Notes that a look-up told nothing.
+    pub(super) fn failed(&mut self, err: LookupError, now: Instant) {
+        self.failure = Some((err, now));
+        self.tell();
+    }
+
+    /// Wakes those who wait for it.
+    pub(super) fn tell(&self) {
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// Tells of every [`Entry::tell`] from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn invoice(&self) -> Option<Arc<Invoice>> {
+        self.facts.as_ref().map(|facts| facts.invoice.clone())
+    }
+
+    pub(super) fn error(&self) -> Option<LookupError> {
+        self.failure.map(|(err, _)| err)
+    }
+
+    /// When BTCPay last told of it.
+    pub(super) fn told_at(&self) -> Option<Instant> {
+        self.facts.as_ref().map(|facts| facts.told_at)
+    }
+
+    pub(super) fn is_final(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.invoice.is_final())
+    }
+
+    pub(super) fn is_fresh(&self, recently: Duration) -> bool {
+        self.is_final() || self.told_at().is_some_and(|at| at.elapsed() <= recently)
+    }
+
+    /// Whether its payments are needed and were not told.
+    pub(super) fn lacks_payments(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.invoice.needs_payments() && facts.invoice.payments.is_none())
+    }
+
+    /// Nobody waits for it and nobody asks: it can be forgotten.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiters == 0 && self.asking == Asking::No
+    }
+
+    /// Time until the next look-up that nobody hinted at, longer each time.
+    pub(super) fn back_off(&mut self, (first, longest): (Duration, Duration)) -> Duration {
+        let wait = first.saturating_mul(1 << self.tries.min(16)).min(longest);
+        self.tries = self.tries.saturating_add(1);
+        wait
+    }
+
+    /// A look-up ended. Whether a hint came meanwhile; then it counts as queued.
+    pub(super) fn asked(&mut self) -> bool {
+        let again = self.asking == Asking::Now { again: true };
+        self.asking = if again { Asking::Queued } else { Asking::No };
+        again
+    }
+}
+
+fn without_payments(invoice: &Invoice) -> Invoice {
+    Invoice { payments: None, ..invoice.clone() }
+}

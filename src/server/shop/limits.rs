@@ -1,0 +1,111 @@
+//! How many invoices are made: each costs BTCPay a Lightning invoice, and perhaps an address.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::problem::Problem;
+use crate::config::Shop;
+
+/// The limits on creation, for all viewers together. nginx limits each address.
+pub struct Limits {
+    state: Mutex<State>,
+}
+
+struct State {
+    per_minute: u32,
+    /// Invoices that may be made now, in parts: it fills up as time passes.
+    left: f64,
+    filled: Instant,
+    at_once: u32,
+    places: Arc<Semaphore>,
+}
+
+impl Limits {
+    /// Nothing was made yet.
+    pub fn new(shop: &Shop) -> Limits {
+        Limits {
+            state: Mutex::new(State {
+                per_minute: shop.invoices_per_minute,
+                left: f64::from(shop.invoices_per_minute),
+                filled: Instant::now(),
+                at_once: shop.invoices_at_once,
+                places: Arc::new(Semaphore::new(shop.invoices_at_once as usize)),
+            }),
+        }
+    }
+
+    /// A place to make one invoice, given back when dropped.
+    ///
+    /// Errors: `busy`, 503 when all places are taken, 429 when there were too many within a minute.
+    pub fn enter(&self, shop: &Shop, now: Instant) -> Result<OwnedSemaphorePermit, Problem> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.follow(shop);
+        state.fill(now);
+        let place = state.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| Problem::overloaded("too many invoices are being made at once", 1))?;
+        if state.left < 1.0 {
+            let wait = (1.0 - state.left) * 60.0 / f64::from(state.per_minute);
+            return Err(Problem::too_often("too many invoices were made within a minute", wait.ceil() as u64));
+        }
+        state.left -= 1.0;
+        Ok(place)
+    }
+}
+
+impl State {
+    /// A reload may have changed the numbers.
+    fn follow(&mut self, shop: &Shop) {
+        if shop.invoices_per_minute != self.per_minute {
+            self.per_minute = shop.invoices_per_minute;
+            self.left = self.left.min(f64::from(self.per_minute));
+        }
+        if shop.invoices_at_once != self.at_once {
+            // Those under way keep their old places: for a moment there may be more.
+            self.at_once = shop.invoices_at_once;
+            self.places = Arc::new(Semaphore::new(self.at_once as usize));
+        }
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        let most = f64::from(self.per_minute);
+        self.left = (self.left + passed * most / 60.0).min(most);
+        self.filled = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn shop(invoices_per_minute: u32, invoices_at_once: u32) -> Shop {
+        Shop { page: "/".into(), invoices_per_minute, invoices_at_once }
+    }
+
+    #[test]
+    fn so_many_a_minute_and_no_more() {
+        let (shop, start) = (shop(30, 100), Instant::now());
+        let limits = Limits::new(&shop);
+        let made = |at| (0..100).take_while(|_| limits.enter(&shop, at).is_ok()).count();
+        assert_eq!(made(start), 30);
+        assert_eq!(made(start + Duration::from_secs(1)), 0);
+        assert_eq!(made(start + Duration::from_secs(10)), 5);
+        assert_eq!(made(start + Duration::from_secs(3600)), 30);
+    }
+
+    #[test]
+    fn so_many_at_once_and_a_place_is_given_back() {
+        let (two, one, now) = (shop(300, 2), shop(300, 1), Instant::now());
+        let limits = Limits::new(&two);
+        let first = limits.enter(&two, now).unwrap();
+        let _second = limits.enter(&two, now).unwrap();
+        assert_eq!(limits.enter(&two, now).unwrap_err().reason(), "busy");
+        drop(first);
+        let _third = limits.enter(&two, now).unwrap();
+        let _of_the_new_places = limits.enter(&one, now).unwrap();
+        assert!(limits.enter(&one, now).is_err());
+    }
+}

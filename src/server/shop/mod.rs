@@ -1,0 +1,170 @@
+//! `/hlsgate/…`: the shop, as nginx proxies it (design, section 5). One file an endpoint.
+//!
+//! [`offers`] shows, [`create`] makes an invoice, [`wait`] hands out its token, [`session`] turns tokens into cookies,
+//! [`webhook`] takes BTCPay's hints. All ask the [`ledger`] what is known of an invoice. Without `[btcpay]` only the access
+//! of [`offers`] and the [`session`] are left.
+
+mod body;
+mod create;
+pub mod ledger;
+pub mod limits;
+pub mod metrics;
+mod offers;
+pub mod problem;
+pub mod selling;
+mod session;
+pub mod source;
+mod status;
+mod token_cookies;
+mod wait;
+mod webhook;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use prometheus::Registry;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::app::{App, now};
+use super::live::Live;
+use crate::btcpay::Error;
+use crate::gate::scope::VideoId;
+use ledger::{Asked, Ledger, Tempo};
+use limits::Limits;
+use metrics::ShopMetrics;
+use problem::Problem;
+use source::Store;
+
+/// What every path of the shop starts with.
+pub const PREFIX: &str = "/hlsgate/";
+/// How much longer than an invoice can be paid listings watch it.
+const WINDOW_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// What all requests to the shop share.
+pub struct Shop {
+    /// What is known of invoices.
+    pub ledger: Arc<Ledger>,
+    limits: Limits,
+    metrics: Arc<ShopMetrics>,
+    draining: watch::Sender<bool>,
+}
+
+impl Shop {
+    /// A shop that knows of no invoice yet.
+    pub fn new(live: &Live, registry: &Registry) -> Shop {
+        let metrics = Arc::new(ShopMetrics::new(registry));
+        let counting = metrics.clone();
+        let ledger = Ledger::new(Tempo::default(), Box::new(move || counting.settled()));
+        let shop =
+            Shop { ledger, limits: Limits::new(&live.config.shop), metrics, draining: watch::Sender::new(false) };
+        shop.sell_by(live);
+        shop
+    }
+
+    /// From now on BTCPay is asked as `live` says.
+    pub fn sell_by(&self, live: &Live) {
+        self.ledger.ask(live.selling.as_ref().map(|selling| {
+            let metrics = self.metrics.clone();
+            let on_error = move |what: &'static str, err: &Error| {
+                metrics.failed(err);
+                complain(what, err);
+            };
+            let store = Store { client: selling.client.clone(), on_error: Box::new(on_error) };
+            let window = selling.config.invoice_expiration + WINDOW_AFTER;
+            Asked { source: Arc::new(store), terms: selling.terms.clone(), window }
+        }));
+    }
+
+    /// A drain has begun: held requests are answered.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// A request to BTCPay failed: it is counted and logged, and the viewer is told as little as helps him.
+    fn failed(&self, what: &str, err: &Error) -> Problem {
+        self.metrics.failed(err);
+        complain(what, err);
+        Problem::btcpay_unavailable()
+    }
+
+    fn count_held(&self) -> CountHeld<'_> {
+        self.metrics.held(1);
+        CountHeld(&self.metrics)
+    }
+}
+
+struct CountHeld<'a>(&'a ShopMetrics);
+
+impl Drop for CountHeld<'_> {
+    fn drop(&mut self) {
+        self.0.held(-1);
+    }
+}
+
+/// What passes by itself is a warning; what a person has to mend is an error.
+fn complain(what: &str, err: &Error) {
+    let causes: String = std::iter::successors(std::error::Error::source(err), |err| err.source())
+        .map(|cause| format!(": {cause}"))
+        .collect();
+    match err.is_passing() || err.may_be_unknown_id() {
+        true => warn!("cannot {what}: {err}{causes}"),
+        false => error!("cannot {what}: {err}{causes}"),
+    }
+}
+
+/// Answers a request whose path starts with [`PREFIX`].
+pub async fn handle(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    answer(app, request).await.unwrap_or_else(Problem::response)
+}
+
+async fn answer(app: &App, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+    let (parts, body) = request.into_parts();
+    let (headers, query) = (&parts.headers, parts.uri.query().unwrap_or_default());
+    let (shop, live) = (&app.shop, app.live());
+    let selling = || live.selling.as_deref().ok_or_else(|| Problem::not_found("nothing is sold here"));
+    let rest = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    let path: Vec<&str> = rest.split('/').collect();
+    match path[..] {
+        ["videos", id] => {
+            only(&parts.method, &[Method::GET, Method::HEAD], "GET")?;
+            Ok(offers::answer(shop, &live, video(id)?, headers, query, now()).await)
+        }
+        ["videos", id, "invoices"] => {
+            let selling = selling()?;
+            only(&parts.method, &[Method::POST], "POST")?;
+            create::answer(shop, &live, selling, video(id)?, headers, body).await
+        }
+        ["invoices", id] => {
+            selling()?;
+            only(&parts.method, &[Method::GET, Method::HEAD], "GET")?;
+            wait::answer(app, id, headers, query).await
+        }
+        ["session"] => {
+            only(&parts.method, &[Method::POST], "POST")?;
+            session::answer(headers, body, &live, now()).await
+        }
+        ["webhooks", "btcpay"] => {
+            let selling = selling()?;
+            only(&parts.method, &[Method::POST], "POST")?;
+            webhook::answer(shop, &live, selling, headers, body).await
+        }
+        _ => Err(Problem::not_found("there is nothing here")),
+    }
+}
+
+fn video(id: &str) -> Result<VideoId, Problem> {
+    VideoId::from_bytes(id.as_bytes()).ok_or_else(|| Problem::not_found("no video has such an id"))
+}
+
+fn only(method: &Method, allowed: &[Method], names: &'static str) -> Result<(), Problem> {
+    if allowed.contains(method) { Ok(()) } else { Err(Problem::wrong_method(names)) }
+}

@@ -1,0 +1,78 @@
+//! An invoice as its buyer is told it.
+
+use serde::Serialize;
+
+use crate::gate::decision::Policy;
+use crate::shop::order::Order;
+use crate::shop::settlement::{Invoice, NotSettled, Settlement, Status, Terms};
+
+/// The stable words of section 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// Waits for a payment.
+    New,
+    /// Paid, not yet confirmed.
+    Processing,
+    /// There is a token.
+    Settled,
+    /// Its time passed; it may still be paid.
+    Expired,
+    /// It buys nothing.
+    Invalid,
+}
+
+impl Word {
+    /// The word that a viewer saw last.
+    pub fn parse(text: &str) -> Option<Word> {
+        let all = [Word::New, Word::Processing, Word::Settled, Word::Expired, Word::Invalid];
+        all.into_iter().find(|word| word.as_str() == text)
+    }
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Word::New => "new",
+            Word::Processing => "processing",
+            Word::Settled => "settled",
+            Word::Expired => "expired",
+            Word::Invalid => "invalid",
+        }
+    }
+}
+
+/// What an invoice is worth to its buyer.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// How far it is: [`Word::Settled`] if and only if there is a `settlement`.
+    pub word: Word,
+    /// What was ordered.
+    pub order: Order,
+    /// What was bought.
+    pub settlement: Option<Settlement>,
+}
+
+/// Judges a fetched invoice by what is in force. `None` if its order is not ours.
+pub fn judge(invoice: &Invoice, terms: &Terms, policy: &Policy) -> Option<Judged> {
+    let order = Order::verify(invoice.order.as_deref()?, &policy.keyring).ok()?;
+    let (word, settlement) = match invoice.settle(terms, &policy.keyring) {
+        Ok(settlement) => (Word::Settled, Some(settlement)),
+        // A look-up is under way.
+        Err(NotSettled::PaymentsUnknown) => (Word::Processing, None),
+        Err(err) => {
+            let word = match invoice.status {
+                Status::New => Word::New,
+                Status::Processing => Word::Processing,
+                Status::Expired => Word::Expired,
+                Status::Invalid => Word::Invalid,
+                // BTCPay calls it settled, and it is not what was ordered, or not paid for.
+                Status::Settled => {
+                    tracing::warn!(invoice = %invoice.id, %err, "BTCPay calls the invoice settled; it grants nothing");
+                    Word::Invalid
+                }
+            };
+            (word, None)
+        }
+    };
+    Some(Judged { word, order, settlement })
+}

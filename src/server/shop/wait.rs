@@ -1,0 +1,196 @@
+//! `GET /hlsgate/invoices/{id}`: how far a purchase is, held until that changes, and the token once it is settled.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use tracing::info;
+
+use super::ledger::{Full as LedgerFull, Held, MAX_HELD};
+use super::problem::Problem;
+use super::source::LookupError;
+use super::status::{Judged, Word, judge};
+use super::{Shop, body, token_cookies};
+use crate::gate::decision::Refusal;
+use crate::gate::time::UnixTime;
+use crate::server::app::{App, now};
+use crate::server::carriers;
+use crate::server::live::Live;
+use crate::shop::claim::VerifiedClaim;
+use crate::shop::settlement::Invoice;
+
+/// Longest time that a request is held: nginx and browsers give up later.
+const MAX_WAIT: u64 = 50;
+/// Longest wait for the first facts of an invoice, whatever `wait` says: without them there is no answer.
+const FIRST_FACTS: Duration = Duration::from_secs(5);
+/// Longest wait for facts to be confirmed, whatever `wait` says.
+const FRESH_FACTS: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    status: Word,
+    video: &'a str,
+    tier: &'a str,
+    covers: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<UnixTime>,
+}
+
+/// The query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wish {
+    wait: Duration,
+    seen: Option<Word>,
+}
+
+/// Answers whoever has the claim. Nothing is asked, nor said, before it is verified.
+pub async fn answer(app: &App, id: &str, headers: &HeaderMap, query: &str) -> Result<Response<Full<Bytes>>, Problem> {
+    let shop = &app.shop;
+    let claim = claim_on(id, headers, &app.live()).ok_or_else(Problem::wrong_claim)?;
+    let wish = Wish::parse(query)?;
+    let mut held = shop.ledger.hold(id).map_err(|full| match full {
+        LedgerFull::Invoice => Problem::too_often(&format!("{MAX_HELD} requests are already held for this invoice"), 5),
+        LedgerFull::Ledger => Problem::overloaded("too many viewers wait", 5),
+    })?;
+    let _counted = shop.count_held();
+    let began = Instant::now();
+    let mut draining = shop.draining();
+    loop {
+        // Read anew each time: keys and revocations may change while a request is held.
+        let live = app.live();
+        let selling = live.selling.as_ref().ok_or_else(|| Problem::not_found("nothing is sold here"))?;
+        let known = held.known();
+        if known.invoice.is_none() && known.error == Some(LookupError::Unknown) {
+            return Err(Problem::not_found("there is no such invoice any more"));
+        }
+        let judged = match &known.invoice {
+            Some(invoice) => Some(judged(invoice, &claim, &selling.terms, &live)?),
+            None => None,
+        };
+        let differs = judged.as_ref().is_some_and(|judged| wish.seen != Some(judged.word));
+        let unpaid = |judged: &Judged| judged.settlement.is_none();
+        let unsure = !known.fresh && known.error.is_none();
+        let until = match &judged {
+            Some(judged) if differs && !(unsure && unpaid(judged)) => return told(shop, &held, judged, &live),
+            // Nobody confirmed it for a while: a payment may have come since.
+            Some(_) if differs => began + FRESH_FACTS,
+            Some(_) => began + wish.wait.max(if unsure { FRESH_FACTS } else { Duration::ZERO }),
+            None => began + wish.wait.max(FIRST_FACTS),
+        };
+        let over = tokio::select! {
+            () = held.changed() => false,
+            () = tokio::time::sleep_until(until.into()) => true,
+            _ = draining.wait_for(|draining| *draining) => true,
+        };
+        if over {
+            return match judged {
+                Some(judged) => told(shop, &held, &judged, &live),
+                None if *shop.draining().borrow() => Err(Problem::overloaded("the server is being restarted", 1)),
+                None => Err(Problem::btcpay_unavailable()),
+            };
+        }
+    }
+}
+
+/// The invoice's state, if the claim is for the order that it carries.
+fn judged(
+    invoice: &Arc<Invoice>,
+    claim: &VerifiedClaim,
+    terms: &crate::shop::settlement::Terms,
+    live: &Live,
+) -> Result<Judged, Problem> {
+    let fits = invoice.order.as_deref().is_some_and(|order| claim.is_for(order));
+    let judged = if fits { judge(invoice, terms, &live.policy) } else { None };
+    judged.ok_or_else(|| {
+        info!(invoice = %invoice.id, "the invoice no longer carries the order that the claim is for");
+        Problem::wrong_claim()
+    })
+}
+
+fn told(shop: &Shop, held: &Held, judged: &Judged, live: &Live) -> Result<Response<Full<Bytes>>, Problem> {
+    let (now, order) = (now(), &judged.order);
+    let mut answer = Answer {
+        status: judged.word,
+        video: order.video().as_str(),
+        tier: order.tier().as_str(),
+        covers: order.sub().to_string(),
+        token: None,
+        expires_at: None,
+    };
+    let Some(settlement) = &judged.settlement else {
+        return Ok(body::answer(StatusCode::OK, &answer));
+    };
+    let claims = &settlement.token;
+    if live.policy.revocations.contains(&claims.jti) {
+        return Err(Problem::token(Refusal::Revoked));
+    }
+    let token = claims.sign(live.policy.keyring.signing());
+    (answer.token, answer.expires_at) = (Some(token.expose()), claims.exp);
+    let mut response = body::answer(StatusCode::OK, &answer);
+    token_cookies::set_token(&mut response, token.expose(), &claims.sub, claims.exp, live, now);
+    if held.claimed_first() {
+        let after = claims.iat.until(now);
+        info!(invoice = %claims.jti, tier = %claims.tier, after, "handed out a token");
+        shop.metrics.claimed(Duration::from_secs(after));
+    }
+    Ok(response)
+}
+
+/// The claim on this invoice that the request carries, as Bearer or in the cookie of a pending purchase.
+fn claim_on(id: &str, headers: &HeaderMap, live: &Live) -> Option<VerifiedClaim> {
+    let bearer = headers.get_all(AUTHORIZATION).into_iter().filter_map(|value| carriers::bearer(value.as_bytes()));
+    let cookies = token_cookies::pending(headers).filter(|(invoice, _)| *invoice == id).map(|(_, claim)| claim);
+    bearer.chain(cookies).take(MAX_HELD).find_map(|claim| VerifiedClaim::verify(claim, id, &live.policy.keyring))
+}
+
+impl Wish {
+    fn parse(query: &str) -> Result<Wish, Problem> {
+        let mut wish = Wish::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "wait" => {
+                    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+                    if !digits {
+                        return Err(Problem::bad_field(format!("wait is not a number of seconds up to {MAX_WAIT}")));
+                    }
+                    // A number too large to read is a long wait as well.
+                    wish.wait = Duration::from_secs(value.parse().unwrap_or(MAX_WAIT).min(MAX_WAIT));
+                }
+                "seen" => {
+                    let expected = "seen is none of new, processing, settled, expired, invalid";
+                    wish.seen = Some(Word::parse(&value).ok_or_else(|| Problem::bad_field(expected))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(wish)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_is_a_number_of_seconds_and_a_word() {
+        let wish = |seconds, seen| Ok(Wish { wait: Duration::from_secs(seconds), seen });
+        for (query, expected) in [
+            ("", wish(0, None)),
+            ("wait=25&seen=new", wish(25, Some(Word::New))),
+            ("wait=50&seen=expired&x=y", wish(50, Some(Word::Expired))),
+            ("wait=99999999999999999999999", wish(50, None)),
+            ("wait=51", wish(50, None)),
+        ] {
+            assert_eq!(Wish::parse(query), expected, "{query}");
+        }
+        for query in ["wait=", "wait=-1", "wait=1.5", "wait=soon", "seen=", "seen=New", "seen=paid"] {
+            assert_eq!(Wish::parse(query).unwrap_err().reason(), "bad-field", "{query}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `POST /hlsgate/webhooks/btcpay`: BTCPay says that something happened. Answered at once, looked up afterwards.
+//!
+//! A 4xx loses a delivery for good, and a slow or failing answer holds up every later one: so whatever BTCPay signed is
+//! answered with 204, known or not, and only a wrong signature or a body beyond reason is refused.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tracing::{debug, warn};
+
+use super::problem::Problem;
+use super::selling::Selling;
+use super::{Shop, body};
+use crate::btcpay::webhook::{Delivery, SIGNATURE_HEADER, verify};
+use crate::server::live::Live;
+use crate::shop::order::{METADATA_KEY, Order};
+
+/// Takes a delivery.
+pub async fn answer(
+    shop: &Shop,
+    live: &Live,
+    selling: &Selling,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let refused = |problem: Problem| {
+        shop.metrics.delivery(problem.reason());
+        problem
+    };
+    let bytes = body::read(body).await.map_err(refused)?;
+    let mut signatures = headers.get_all(SIGNATURE_HEADER).iter();
+    let signature = match (signatures.next(), signatures.next()) {
+        (Some(only), None) => only.as_bytes(),
+        _ => b"",
+    };
+    verify(signature, &bytes, &selling.secrets).map_err(|err| {
+        warn!("a delivery was refused: {err}");
+        refused(Problem::bad_signature())
+    })?;
+    shop.metrics.delivery(if hint(shop, live, &bytes) { "looked-up" } else { "ignored" });
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// Whether the delivery is about an invoice of ours, as far as it can say, or about one that somebody waits for.
+fn hint(shop: &Shop, live: &Live, bytes: &[u8]) -> bool {
+    let Ok(delivery) = Delivery::parse(bytes) else { return false };
+    let Some(invoice) = delivery.invoice_id.as_deref() else { return false };
+    let carries_order =
+        delivery.metadata.text(METADATA_KEY).is_some_and(|order| Order::verify(order, &live.policy.keyring).is_ok());
+    let concerns_us = carries_order || shop.ledger.is_waited_for(invoice);
+    debug!(
+        invoice,
+        event = delivery.event.as_str(),
+        redelivery = delivery.is_redelivery,
+        concerns_us,
+        "a delivery came"
+    );
+    if concerns_us {
+        shop.ledger.hint(invoice);
+    }
+    concerns_us
+}
