@@ -1,1 +1,324 @@
+//! The ledger against a BTCPay of memory: who is asked, how often, and what is believed.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rust_decimal::Decimal;
+
+use super::*;
+use crate::gate::time::UnixTime;
+use crate::server::shop::source::{Answer, Looked, PAGE, Page};
+use crate::shop::settlement::{Additional, Payment, PaymentStatus, Status};
+
+const TODAY: UnixTime = UnixTime(1_785_000_000);
+const SPACING: Duration = Duration::from_millis(10);
+
+fn tempo() -> Tempo {
+    let millis = Duration::from_millis;
+    Tempo { spacing: SPACING, listing: millis(100), retry: (millis(20), millis(80)), again: (millis(100), millis(200)) }
+}
+
+/// BTCPay, as far as the ledger sees it.
+#[derive(Default)]
+struct Memory {
+    invoices: Mutex<BTreeMap<String, Invoice>>,
+    looked_up: Mutex<Vec<(String, Instant)>>,
+    listed: Mutex<Vec<Instant>>,
+    down: AtomicBool,
+    hide_payments: AtomicBool,
+    hidden: AtomicBool,
+    slow: Mutex<Duration>,
+    under_way: AtomicUsize,
+    most_at_once: AtomicUsize,
+}
+
+impl Memory {
+    fn put(&self, id: &str, status: Status, additional: Additional, created: UnixTime) {
+        let payment = Payment {
+            method: "BTC-LN".into(),
+            id: "p".into(),
+            received: created.plus(60),
+            value: Decimal::ONE,
+            fee: Decimal::ZERO,
+            rate: Decimal::ONE,
+            status: PaymentStatus::Settled,
+        };
+        let paid = status == Status::Settled || additional == Additional::PaidLate;
+        let invoice = Invoice {
+            id: id.into(),
+            store: "store".into(),
+            kind: "Standard".into(),
+            status,
+            additional,
+            amount: Decimal::ONE,
+            currency: "BTC".into(),
+            created,
+            order: Some("order".into()),
+            payments: Some(if paid { vec![payment] } else { vec![] }),
+        };
+        self.invoices.lock().unwrap().insert(id.into(), invoice);
+    }
+
+    fn new_one(&self, id: &str) {
+        self.put(id, Status::New, Additional::None, TODAY);
+    }
+
+    fn settle(&self, id: &str) {
+        self.put(id, Status::Settled, Additional::None, TODAY);
+    }
+
+    fn times_looked_up(&self, id: &str) -> usize {
+        self.looked_up.lock().unwrap().iter().filter(|(asked, _)| asked == id).count()
+    }
+
+    fn requests(&self) -> usize {
+        self.looked_up.lock().unwrap().len() + self.listed.lock().unwrap().len()
+    }
+
+    async fn work(&self) -> Result<(), LookupError> {
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(under_way, Ordering::SeqCst);
+        let slow = *self.slow.lock().unwrap();
+        tokio::time::sleep(slow).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        if self.down.load(Ordering::SeqCst) { Err(LookupError::Outage) } else { Ok(()) }
+    }
+}
+
+impl Source for Memory {
+    fn invoice<'a>(&'a self, id: &'a str) -> Answer<'a, Looked> {
+        Box::pin(async move {
+            self.looked_up.lock().unwrap().push((id.into(), Instant::now()));
+            // As BTCPay: the answer is that of the moment when the question came.
+            let found = self.invoices.lock().unwrap().get(id).cloned();
+            self.work().await?;
+            let missing = if self.hidden.load(Ordering::SeqCst) { LookupError::Hidden } else { LookupError::Unknown };
+            found.map(|invoice| Looked { invoice, requests: 1 }).ok_or(missing)
+        })
+    }
+
+    fn page(&self, since: UnixTime, skip: usize) -> Answer<'_, Page> {
+        Box::pin(async move {
+            self.listed.lock().unwrap().push(Instant::now());
+            let mut found: Vec<Invoice> = self.invoices.lock().unwrap().values().cloned().collect();
+            found.retain(|invoice| invoice.created >= since);
+            found.sort_by_key(|invoice| std::cmp::Reverse(invoice.created));
+            if self.hide_payments.load(Ordering::SeqCst) {
+                found.iter_mut().for_each(|invoice| invoice.payments = None);
+            }
+            self.work().await?;
+            let invoices: Vec<Invoice> = found.into_iter().skip(skip).take(PAGE).collect();
+            Ok(Page { covered: invoices.len(), invoices })
+        })
+    }
+}
+
+fn ledger() -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
+    let (memory, settled) = (Arc::new(Memory::default()), Arc::new(AtomicUsize::new(0)));
+    let counting = settled.clone();
+    let ledger = Ledger::new(tempo(), Box::new(move || drop(counting.fetch_add(1, Ordering::SeqCst))));
+    let terms = Terms { store: "store".into(), accept_marked: true };
+    ledger.ask(Some(Asked { source: memory.clone(), terms, window: Duration::from_secs(3600) }));
+    tokio::spawn(ledger.clone().watch(|| TODAY.plus(10)));
+    (ledger, memory, settled)
+}
+
+/// Waits until the invoice is known to be in this state.
+async fn known_as(held: &mut Held, status: Status) -> Instant {
+    let waiting = async {
+        while held.known().invoice.is_none_or(|invoice| invoice.status != status) {
+            held.changed().await;
+        }
+        Instant::now()
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the state is learned")
+}
+
+#[tokio::test]
+async fn nobody_is_asked_while_nobody_waits() {
+    let (ledger, memory, _) = ledger();
+    memory.new_one("a");
+    drop(ledger.hold("a").unwrap());
+    tokio::time::sleep(tempo().listing * 3).await;
+    assert!(memory.requests() <= 1, "{} requests", memory.requests());
+}
+
+#[tokio::test]
+async fn a_claim_without_a_cache_is_looked_up_once_for_all_who_wait() {
+    let (ledger, memory, settled) = ledger();
+    memory.settle("a");
+    let mut held: Vec<Held> = (0..MAX_HELD).map(|_| ledger.hold("a").unwrap()).collect();
+    assert!(matches!(ledger.hold("a"), Err(Full::Invoice)));
+    for held in &mut held {
+        known_as(held, Status::Settled).await;
+    }
+    assert_eq!((memory.times_looked_up("a"), settled.load(Ordering::SeqCst)), (1, 1));
+    held.pop();
+    assert!(ledger.hold("a").is_ok());
+}
+
+#[tokio::test]
+async fn a_listing_catches_what_webhooks_lost() {
+    let (ledger, memory, settled) = ledger();
+    memory.new_one("a");
+    ledger.made(memory.invoices.lock().unwrap()["a"].clone(), Instant::now());
+    let mut held = ledger.hold("a").unwrap();
+    known_as(&mut held, Status::New).await;
+    memory.settle("a");
+    known_as(&mut held, Status::Settled).await;
+    assert_eq!((memory.times_looked_up("a"), settled.load(Ordering::SeqCst)), (0, 1));
+}
+
+#[tokio::test]
+async fn a_listing_without_payments_leads_to_a_look_up() {
+    let (ledger, memory, _) = ledger();
+    memory.hide_payments.store(true, Ordering::SeqCst);
+    memory.new_one("a");
+    ledger.made(memory.invoices.lock().unwrap()["a"].clone(), Instant::now());
+    let mut held = ledger.hold("a").unwrap();
+    memory.settle("a");
+    let waiting = async {
+        while held.known().invoice.is_none_or(|invoice| !invoice.is_final()) {
+            held.changed().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
+    assert_eq!(memory.times_looked_up("a"), 1);
+}
+
+#[tokio::test]
+async fn a_hint_during_a_look_up_causes_exactly_one_more() {
+    let (ledger, memory, _) = ledger();
+    memory.new_one("a");
+    *memory.slow.lock().unwrap() = Duration::from_millis(60);
+    ledger.hint("a");
+    while memory.under_way.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    memory.settle("a");
+    (0..20).for_each(|_| ledger.hint("a"));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(memory.times_looked_up("a"), 2);
+    let known = ledger.hold("a").unwrap().known();
+    assert!(known.fresh && known.invoice.unwrap().status == Status::Settled);
+}
+
+#[tokio::test]
+async fn many_hints_are_looked_up_a_few_at_once() {
+    let (ledger, memory, _) = ledger();
+    *memory.slow.lock().unwrap() = Duration::from_millis(5);
+    (0..200).for_each(|n| ledger.hint(&format!("i{n}")));
+    while memory.looked_up.lock().unwrap().len() < 200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(memory.most_at_once.load(Ordering::SeqCst) <= HINTED_AT_ONCE);
+}
+
+#[tokio::test]
+async fn an_outage_is_waited_out_with_fewer_and_fewer_questions() {
+    let (ledger, memory, _) = ledger();
+    memory.settle("a");
+    memory.down.store(true, Ordering::SeqCst);
+    let mut held: Vec<Held> = (0..8).map(|_| ledger.hold("a").unwrap()).collect();
+    held.extend((0..100).map(|n| ledger.hold(&format!("other{n}")).unwrap()));
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    // 20, 40, 80, 80 … ms apart, and up to four that were under way when it began.
+    assert!(memory.requests() <= 20, "{} requests in a second of outage", memory.requests());
+    assert_eq!(held[0].known().invoice, None);
+    memory.down.store(false, Ordering::SeqCst);
+    let back = Instant::now();
+    assert!(known_as(&mut held[0], Status::Settled).await - back < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_cost_two_requests_in_the_time_of_two() {
+    let (ledger, memory, settled) = ledger();
+    let ids: Vec<String> = (0..1000).map(|n| format!("i{n}")).collect();
+    ids.iter().for_each(|id| memory.new_one(id));
+    let mut held: Vec<Held> = ids.iter().map(|id| ledger.hold(id).unwrap()).collect();
+    for held in &mut held {
+        known_as(held, Status::New).await;
+    }
+    ids.iter().for_each(|id| memory.settle(id));
+    let paid = Instant::now();
+    for held in &mut held {
+        known_as(held, Status::Settled).await;
+    }
+    // Two listings and the pages of the second.
+    assert!(paid.elapsed() < 2 * tempo().listing + 20 * SPACING, "{:?}", paid.elapsed());
+    assert_eq!(settled.load(Ordering::SeqCst), 1000);
+    let mut asked: Vec<Instant> = memory.looked_up.lock().unwrap().iter().map(|(_, at)| *at).collect();
+    asked.extend(memory.listed.lock().unwrap().iter());
+    asked.sort();
+    assert!(asked.len() < 60, "{} requests", asked.len());
+    let spread = asked.windows(3).map(|three| three[2] - three[0]).min().unwrap();
+    assert!(spread >= SPACING, "three requests within {spread:?}");
+}
+
+#[tokio::test]
+async fn an_old_invoice_is_looked_up_by_itself_and_less_often() {
+    let (ledger, memory, _) = ledger();
+    let long_ago = UnixTime(TODAY.0 - 100_000);
+    memory.put("a", Status::Expired, Additional::None, long_ago);
+    let mut held = ledger.hold("a").unwrap();
+    known_as(&mut held, Status::Expired).await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let times = memory.times_looked_up("a");
+    assert!((3..=7).contains(&times), "{times} look-ups");
+    assert!(memory.listed.lock().unwrap().is_empty());
+    memory.put("a", Status::Expired, Additional::PaidLate, long_ago);
+    let waiting = async {
+        while held.known().invoice.is_none_or(|invoice| invoice.additional != Additional::PaidLate) {
+            held.changed().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_invoice_that_btcpay_does_not_show_is_told_apart_from_a_weak_key() {
+    let (ledger, memory, _) = ledger();
+    memory.hidden.store(true, Ordering::SeqCst);
+    let mut held = ledger.hold("gone").unwrap();
+    let waiting = async {
+        while held.known().error != Some(LookupError::Unknown) {
+            held.changed().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap();
+    assert!(!memory.listed.lock().unwrap().is_empty());
+}
+
+#[test]
+fn older_answers_and_late_doubts_change_nothing() {
+    let memory = Memory::default();
+    let facts = |status| {
+        memory.put("a", status, Additional::None, TODAY);
+        memory.invoices.lock().unwrap()["a"].clone()
+    };
+    let (before, after) = (Instant::now(), Instant::now() + Duration::from_millis(1));
+    let mut entry = Entry::new();
+    entry.learn(facts(Status::Processing), after);
+    entry.learn(facts(Status::New), before);
+    assert_eq!(entry.invoice().unwrap().status, Status::Processing);
+    entry.learn(facts(Status::Settled), after);
+    entry.learn(facts(Status::New), after);
+    assert_eq!(entry.invoice().unwrap().status, Status::Settled);
+    let listed = Invoice { payments: None, ..facts(Status::Settled) };
+    entry.learn(listed, after);
+    assert!(entry.is_final() && !entry.lacks_payments());
+}
+
+#[tokio::test]
+async fn the_cache_is_bounded_and_keeps_those_who_are_waited_for() {
+    let (ledger, memory, _) = ledger();
+    memory.new_one("kept");
+    let _held = ledger.hold("kept").unwrap();
+    let one = memory.invoices.lock().unwrap()["kept"].clone();
+    for n in 0..CAPACITY + 100 {
+        ledger.made(Invoice { id: format!("i{n}"), ..one.clone() }, Instant::now());
+    }
+    let state = ledger.lock();
+    assert!(state.entries.len() <= CAPACITY);
+    assert!(state.entries.contains_key("kept"));
+}

@@ -102,6 +102,12 @@ impl Ledger {
         let mut state = self.lock();
         if well {
             state.listed_well = Some(Instant::now());
+            // To those who wait for an invoice that BTCPay does not show, this tells something.
+            state.waited.iter().filter_map(|id| state.entries.get(id)).for_each(|entry| {
+                if entry.error() == Some(LookupError::Hidden) {
+                    entry.tell();
+                }
+            });
         }
         (state.listing, state.paced) = (false, state.paced - 1);
         drop(state);
