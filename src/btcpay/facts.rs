@@ -1,0 +1,103 @@
+//! An invoice as the shop judges it: the same facts in the shop's own words.
+
+use super::invoice::{AdditionalStatus, Invoice, InvoiceStatus, InvoiceType, PaymentMethod, PaymentStatus};
+use crate::shop::order::METADATA_KEY;
+use crate::shop::settlement::{self, Additional, Payment, Status};
+
+impl Invoice {
+    /// What a sale depends on.
+    ///
+    /// Payments are unknown, and so nothing is bought, unless payment methods came with the invoice:
+    /// [`Client::invoice_with_payments`](super::Client::invoice_with_payments) sees to that.
+    pub fn facts(&self) -> settlement::Invoice {
+        let known = !self.payment_methods.is_empty();
+        settlement::Invoice {
+            id: self.id.clone(),
+            store: self.store_id.clone(),
+            kind: match self.kind {
+                InvoiceType::Standard => "Standard",
+                InvoiceType::TopUp => "TopUp",
+                InvoiceType::Other => "Other",
+            }
+            .into(),
+            status: match self.status {
+                // A word that we do not know is waited on: it says neither that it was paid nor that it never will be.
+                InvoiceStatus::New | InvoiceStatus::Other => Status::New,
+                InvoiceStatus::Processing => Status::Processing,
+                InvoiceStatus::Settled => Status::Settled,
+                InvoiceStatus::Expired => Status::Expired,
+                InvoiceStatus::Invalid => Status::Invalid,
+            },
+            additional: match self.additional_status {
+                AdditionalStatus::None => Additional::None,
+                AdditionalStatus::PaidPartial => Additional::PaidPartial,
+                AdditionalStatus::PaidOver => Additional::PaidOver,
+                AdditionalStatus::PaidLate => Additional::PaidLate,
+                AdditionalStatus::Marked => Additional::Marked,
+                AdditionalStatus::Other => Additional::Other,
+            },
+            amount: self.amount,
+            currency: self.currency.clone(),
+            created: self.created_time,
+            order: self.metadata.text(METADATA_KEY).map(str::to_owned),
+            payments: known.then(|| self.payment_methods.iter().flat_map(payments).collect()),
+        }
+    }
+}
+
+fn payments(method: &PaymentMethod) -> impl Iterator<Item = Payment> {
+    method.payments.iter().map(|payment| Payment {
+        method: method.payment_method_id.clone(),
+        id: payment.id.clone(),
+        received: payment.received_date,
+        value: payment.value,
+        fee: payment.fee,
+        rate: method.rate,
+        status: match payment.status {
+            PaymentStatus::Processing => settlement::PaymentStatus::Processing,
+            PaymentStatus::Settled => settlement::PaymentStatus::Settled,
+            PaymentStatus::Invalid | PaymentStatus::Other => settlement::PaymentStatus::Invalid,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invoice(status: &str, methods: &str) -> Invoice {
+        serde_json::from_str(&format!(
+            r#"{{"id":"HMp","storeId":"9Ci","amount":"0.0001","currency":"BTC","type":"Standard","status":"{status}",
+            "createdTime":1,"expirationTime":2,"monitoringExpiration":3,"metadata":{{"hlsgate":"a.b.c"}},
+            "paymentMethods":{methods}}}"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn payments_keep_their_methods_rate() {
+        let payment = |id: &str, status: &str| {
+            format!(r#"{{"id":"{id}","receivedDate":5,"value":"0.0001","fee":"0.00001","status":"{status}"}}"#)
+        };
+        let method = |id: &str, rate: &str, payments: &str| {
+            format!(
+                r#"{{"paymentMethodId":"{id}","currency":"BTC","rate":"{rate}","amount":"1","due":"0","payments":[{payments}]}}"#
+            )
+        };
+        let chain = method("BTC-CHAIN", "1.0", &format!("{},{}", payment("a", "Settled"), payment("b", "Odd")));
+        let lightning = method("BTC-LN", "2.0", &payment("c", "Processing"));
+        let facts = invoice("Settled", &format!("[{chain},{lightning}]")).facts();
+        assert_eq!(facts.order.as_deref(), Some("a.b.c"));
+        let payments: Vec<_> =
+            facts.payments.unwrap().into_iter().map(|p| (p.id, p.rate.to_string(), p.status)).collect();
+        use settlement::PaymentStatus::{Invalid, Processing, Settled};
+        let expected = [("a", "1.0", Settled), ("b", "1.0", Invalid), ("c", "2.0", Processing)];
+        assert_eq!(payments, expected.map(|(id, rate, status)| (id.to_owned(), rate.to_owned(), status)));
+    }
+
+    #[test]
+    fn what_is_not_known_grants_nothing() {
+        assert_eq!(invoice("Settled", "[]").facts().payments, None);
+        assert_eq!(invoice("PaidTwice", "[]").facts().status, Status::New);
+    }
+}
