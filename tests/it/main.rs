@@ -2,10 +2,12 @@
 //!
 //! `tests/run` installs what these need. A missing program is a failure that names its package.
 
+mod fake_btcpay;
 mod harness;
 
 mod carriers;
 mod daemon;
+mod openapi_btcpay;
 mod playback;
 mod smoke;
 mod tokens;

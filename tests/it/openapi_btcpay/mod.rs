@@ -1,0 +1,256 @@
+//! What the client asks and the stand-in answers, held against BTCPay's own description of its API.
+//!
+//! The description is not part of this project: without it (see [`document::file`]) the test says that it did not run,
+//! unless `HLSGATE_REQUIRE_OPENAPI=1` makes that a failure.
+
+mod document;
+mod recorder;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use hlsgate::btcpay::client::InvoiceQuery;
+use hlsgate::btcpay::invoice::{InvoiceStatus, Metadata, NewCheckout, NewInvoice, NewReceipt};
+use hlsgate::btcpay::secret::WebhookSecret;
+use hlsgate::btcpay::setup::{AuthorizedEvents, NewWebhook};
+use hlsgate::btcpay::{ApiKey, Client, Error, Settings, Timeouts};
+use serde_json::{Value, json};
+
+use crate::fake_btcpay::{API_KEY, FakeBtcpay, STORE};
+use document::{Document, Exchange};
+use recorder::Recorder;
+
+/// What the client asks in the course of a sale, its set-up and its checks.
+const OPERATIONS: [&str; 14] = [
+    "GET /api/v1/api-keys/current",
+    "GET /api/v1/health",
+    "GET /api/v1/invoices/{invoiceId}",
+    "GET /api/v1/invoices/{invoiceId}/payment-methods",
+    "GET /api/v1/server/info",
+    "GET /api/v1/stores/{storeId}",
+    "GET /api/v1/stores/{storeId}/invoices",
+    "GET /api/v1/stores/{storeId}/payment-methods",
+    "GET /api/v1/stores/{storeId}/webhooks",
+    "GET /api/v1/webhooks/{webhookId}",
+    "GET /api/v1/webhooks/{webhookId}/deliveries",
+    "POST /api/v1/stores/{storeId}/invoices",
+    "POST /api/v1/stores/{storeId}/webhooks",
+    "PUT /api/v1/webhooks/{webhookId}",
+];
+
+#[tokio::test]
+async fn requests_and_answers_fit_btcpays_description() {
+    let Some(document) = document() else { return };
+    let mut asked = BTreeSet::new();
+    for version in ["2.0.0", "2.3.6", "2.4.1"] {
+        let btcpay = FakeBtcpay::start(&["--version", version]);
+        let recorder = Recorder::before(&btcpay.url).await;
+        buy(&client(&recorder, API_KEY), &btcpay, version).await;
+        refusals(&recorder, &btcpay).await;
+        let exchanges = recorder.take();
+        assert!(exchanges.iter().any(|exchange| exchange.status == 422), "a 422 was provoked");
+        for exchange in exchanges {
+            let (operation, problems) = document.check(&exchange);
+            assert!(problems.is_empty(), "BTCPay {version}: {}", told(&operation, &exchange, &problems));
+            asked.insert(operation);
+        }
+        events(&document, &btcpay).await;
+    }
+    assert_eq!(asked, BTreeSet::from(OPERATIONS.map(str::to_owned)));
+}
+
+/// The check itself finds what is wrong: each of these differs from a good exchange in one thing.
+#[test]
+fn the_check_is_not_blind() {
+    let Some(document) = document() else { return };
+    let good = || Exchange {
+        method: "POST".into(),
+        path: format!("/api/v1/stores/{STORE}/invoices"),
+        query: String::new(),
+        request: json!({ "amount": "1", "currency": "BTC", "checkout": { "expirationMinutes": 30 } })
+            .to_string()
+            .into(),
+        status: 200,
+        media_type: "application/json".into(),
+        answer: json!({ "id": "a", "amount": "1", "status": "New", "createdTime": 1 }).to_string().into(),
+    };
+    assert_eq!(document.check(&good()).1, [""; 0]);
+    let with_request = |body: Value| Exchange { request: body.to_string().into(), ..good() };
+    let with_answer = |body: Value| Exchange { answer: body.to_string().into(), ..good() };
+    let list = |query: &str| Exchange {
+        method: "GET".into(),
+        query: query.into(),
+        request: Vec::new(),
+        answer: b"[]".into(),
+        ..good()
+    };
+    assert_eq!(document.check(&list("take=5&status=New&orderId=a&orderId=b")).1, [""; 0]);
+    let bad = [
+        ("an unknown field", with_request(json!({ "amount": "1", "price": "1" }))),
+        ("an unknown nested field", with_request(json!({ "checkout": { "redirectUrl": "https://a.example" } }))),
+        ("a float for minutes", with_request(json!({ "checkout": { "expirationMinutes": 30.5 } }))),
+        ("a word that is none", with_request(json!({ "checkout": { "speedPolicy": "Fast" } }))),
+        ("an amount as a number in the answer", with_answer(json!({ "amount": 1 }))),
+        ("an unknown status in the answer", with_answer(json!({ "status": "Paid" }))),
+        ("an unknown field in the answer", with_answer(json!({ "paid": true }))),
+        ("an answer that is no JSON", Exchange { answer: b"<html>".into(), ..good() }),
+        ("an undeclared status", Exchange { status: 201, ..good() }),
+        ("a 422 that is no list", Exchange { status: 422, ..good() }),
+        ("a path that is none", Exchange { path: "/api/v1/store".into(), ..good() }),
+        ("a method that is none", Exchange { method: "PATCH".into(), ..good() }),
+        ("an undeclared query parameter", list("limit=5")),
+        ("a query parameter of the wrong type", list("take=many")),
+    ];
+    for (what, exchange) in bad {
+        assert!(!document.check(&exchange).1.is_empty(), "{what} went unnoticed");
+    }
+}
+
+fn document() -> Option<Document> {
+    let file = document::file();
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Some(Document::read(&text)),
+        Err(err) => {
+            let required = std::env::var_os("HLSGATE_REQUIRE_OPENAPI").is_some_and(|value| value == "1");
+            assert!(!required, "cannot read {}: {err}", file.display());
+            // Past the test's own capture, or nobody would see it.
+            let _ =
+                writeln!(std::io::stderr(), "NOT RUN: BTCPay's API description is not at {} ({err})", file.display());
+            None
+        }
+    }
+}
+
+fn client(recorder: &Recorder, key: &str) -> Client {
+    Client::new(&Settings {
+        url: recorder.url.parse().unwrap(),
+        public_url: None,
+        store: STORE.into(),
+        api_key: ApiKey::parse(key).unwrap(),
+        timeouts: Timeouts::default(),
+    })
+    .unwrap()
+}
+
+fn new_invoice(methods: &[&str]) -> NewInvoice {
+    NewInvoice {
+        amount: "0.00010000".parse().unwrap(),
+        currency: "BTC".into(),
+        metadata: Metadata(
+            json!({ "orderId": "c05f2318 24h", "itemDesc": "A film", "hlsgate": "a.b.c" }).as_object().unwrap().clone(),
+        ),
+        checkout: NewCheckout {
+            speed_policy: "MediumSpeed".into(),
+            payment_methods: methods.iter().map(|&method| method.into()).collect(),
+            default_payment_method: Some("BTC-LN".into()),
+            lazy_payment_methods: false,
+            expiration_minutes: 30,
+            monitoring_minutes: 1440,
+            payment_tolerance: 0,
+            redirect_url: Some("https://video.example/watch.html?v=c05f2318".into()),
+            redirect_automatically: true,
+        },
+        receipt: NewReceipt { enabled: false },
+    }
+}
+
+/// A set-up, a sale from the first question to the last, a late one, and the checks.
+async fn buy(client: &Client, btcpay: &FakeBtcpay, version: &str) {
+    assert!(client.health().await.unwrap().date.is_some());
+    assert_eq!(client.server_info().await.unwrap().version, version);
+    client.api_key().await.unwrap();
+    assert_eq!(client.store().await.unwrap().id, STORE);
+    assert!(!client.store_payment_methods().await.unwrap().is_empty());
+
+    // Nobody listens there: each delivery fails and is recorded.
+    let secret = WebhookSecret::new("test-webhook-secret").unwrap();
+    let webhook = NewWebhook {
+        url: "http://127.0.0.1:9/hlsgate/webhooks/btcpay",
+        enabled: true,
+        automatic_redelivery: false,
+        authorized_events: AuthorizedEvents::only(&["InvoiceSettled"]),
+        secret: Some(&secret),
+    };
+    let made = client.create_webhook(&webhook).await.unwrap();
+    let changed = NewWebhook {
+        secret: None,
+        authorized_events: AuthorizedEvents { everything: true, specific_events: vec![] },
+        ..webhook
+    };
+    client.update_webhook(&made.id, &changed).await.unwrap();
+    assert!(client.webhook(&made.id).await.unwrap().authorized_events.everything);
+    assert_eq!(client.webhooks().await.unwrap().len(), 1);
+
+    let invoice = client.create_invoice(&new_invoice(&["BTC-LN", "BTC-CHAIN", "BTC-LNURL"])).await.unwrap();
+    assert_eq!((invoice.status, invoice.metadata.text("hlsgate")), (InvoiceStatus::New, Some("a.b.c")));
+    let methods = client.payment_methods(&invoice.id).await.unwrap();
+    assert!(methods.iter().any(|method| method.payment_method_id == "BTC-LN" && method.destination.is_some()));
+    btcpay.control("pay", json!({ "invoice": invoice.id })).await;
+    let paid = client.invoice_with_payments(&invoice.id).await.unwrap();
+    assert_eq!(paid.status, InvoiceStatus::Settled);
+    assert_eq!(paid.payment_methods.iter().map(|method| method.payments.len()).sum::<usize>(), 1);
+
+    let late = client.create_invoice(&new_invoice(&["BTC-LN", "BTC-CHAIN"])).await.unwrap();
+    btcpay.control("expire", json!({ "invoice": late.id })).await;
+    btcpay.control("pay", json!({ "invoice": late.id, "method": "BTC-CHAIN" })).await;
+    btcpay.control("confirm", json!({ "invoice": late.id })).await;
+    let query = InvoiceQuery {
+        start_date: Some(invoice.created_time),
+        statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],
+        order_ids: vec!["c05f2318 24h".into()],
+        include_payment_methods: true,
+        take: 10,
+        ..InvoiceQuery::default()
+    };
+    let page = client.invoices(&query).await.unwrap();
+    assert_eq!((page.invoices.len(), page.unreadable), (2, 0));
+
+    btcpay.told("wait?idle").await;
+    assert!(!client.deliveries(&made.id, 20).await.unwrap().is_empty());
+}
+
+/// The refusals that the document has words for.
+async fn refusals(recorder: &Recorder, btcpay: &FakeBtcpay) {
+    let client_with = |key| client(recorder, key);
+    let client = client_with(API_KEY);
+    let unknown = client.create_invoice(&new_invoice(&["BTC-GOLD"])).await.unwrap_err();
+    assert!(matches!(&unknown, Error::Invalid { problems } if !problems.is_empty()), "{unknown}");
+    let nobody = client_with("ffffffffffffffffffffffffffffffffffffffff");
+    assert_eq!(nobody.invoice("HMprBnL9BTXWuPvpoKBS6e").await.unwrap_err().kind(), "unauthenticated");
+    assert!(client.invoice("HMprBnL9BTXWuPvpoKBS6e").await.unwrap_err().may_be_unknown_id());
+    let weak = "1111111111111111111111111111111111111111";
+    let permissions = [format!("btcpay.store.canviewinvoices:{STORE}")];
+    btcpay.control("keys", json!({ "key": weak, "permissions": permissions })).await;
+    let refused = client_with(weak).create_invoice(&new_invoice(&["BTC-LN"])).await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::MissingPermission { permission } if permission == "btcpay.store.cancreateinvoice"),
+        "{refused}"
+    );
+}
+
+/// The bodies of the stand-in's deliveries.
+async fn events(document: &Document, btcpay: &FakeBtcpay) {
+    let attempts = btcpay.told("attempts").await;
+    let mut known = 0;
+    for attempt in attempts["attempts"].as_array().unwrap() {
+        let body = attempt["body"].as_str().unwrap();
+        let mut problems = Vec::new();
+        if document.check_event(attempt["type"].as_str().unwrap(), body.as_bytes(), &mut problems) {
+            known += 1;
+        }
+        assert!(problems.is_empty(), "{}\n{body}", problems.join("\n"));
+    }
+    assert!(known > 0, "at least one event has a description");
+}
+
+fn told(operation: &str, exchange: &Exchange, problems: &[String]) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!(
+        "{operation} -> {}\n  {}\nquery: {}\nrequest: {}\nanswer: {}",
+        exchange.status,
+        problems.join("\n  "),
+        exchange.query,
+        text(&exchange.request),
+        text(&exchange.answer)
+    )
+}
