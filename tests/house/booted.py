@@ -56,6 +56,9 @@ class Booted:
                         f"lowerdir={system()},upperdir={layers}/upper,workdir={layers}/work", self.root], check=True)
         self._process = None
         try:
+            # There is no network but loopback, so nothing may wait for a name server.
+            self.write("/etc/hosts", "127.0.0.1 localhost\n")
+            self.write("/etc/resolv.conf", "")
             prepare(self)
             self._console = tempfile.TemporaryFile("w+")
             self._process = subprocess.Popen(

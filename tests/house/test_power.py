@@ -91,16 +91,16 @@ class Power(unittest.TestCase):
             machine.write("/etc/nut/upsd.conf", "LISTEN 127.0.0.1 3493\n", 0o640)
             machine.write("/etc/nut/upsd.users", "[monitor]\npassword = p\nupsmon primary\nactions = SET\n", 0o640)
             shipped = (REPOSITORY / "packaging/power/upsmon.conf").read_text()
-            machine.write("/etc/nut/upsmon.conf", f"MONITOR ups@localhost 1 monitor p primary\nMINSUPPLIES 1\nPOLLFREQ 1\nPOLLFREQALERT 1\n{shipped}", 0o640)
+            machine.write("/etc/nut/upsmon.conf", f"MONITOR ups@127.0.0.1 1 monitor p primary\nMINSUPPLIES 1\nPOLLFREQ 1\nPOLLFREQALERT 1\n{shipped}", 0o640)
             for name in ("ups.conf", "upsd.conf", "upsd.users", "upsmon.conf"):
                 machine.own(f"/etc/nut/{name}", "root", "nut")
         machine = self.boot(prepare=nut)
-        wait_until(lambda: machine.run("upsc", "ups@localhost", "ups.status", check=False).stdout.strip() == "OL", "the UPS is on line")
+        wait_until(lambda: machine.run("upsc", "ups@127.0.0.1", "ups.status", check=False).stdout.strip() == "OL", "the UPS is on line")
         wait_until(lambda: machine.run("systemctl", "is-active", "nut-monitor", check=False).stdout.strip() == "active", "upsmon runs")
-        machine.run("upsrw", "-s", "ups.status=OB", "-u", "monitor", "-p", "p", "ups@localhost")
+        machine.run("upsrw", "-s", "ups.status=OB", "-u", "monitor", "-p", "p", "ups@127.0.0.1")
         wait_until(lambda: "on battery" in machine.journal("-u", "nut-monitor"), "upsmon has seen that the power failed")
         machine.run("systemctl", "is-active", *NODE)
-        machine.run("upsrw", "-s", "ups.status=OB LB", "-u", "monitor", "-p", "p", "ups@localhost")
+        machine.run("upsrw", "-s", "ups.status=OB LB", "-u", "monitor", "-p", "p", "ups@127.0.0.1")
         self.assertEqual(self.goes_off(machine), IN_ORDER)
 
     def test_apcupsd_shuts_the_machine_down(self):
