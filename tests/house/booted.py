@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -62,7 +63,7 @@ class Booted:
             prepare(self)
             self._console = tempfile.TemporaryFile("w+")
             self._process = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", "-b", "-D", self.root, "-M", self.folder.name, "--register=no", "--keep-unit",
+                ["systemd-nspawn", "--quiet", "-b", "-D", self.root, "-M", f"house-{secrets.token_hex(4)}", "--register=no", "--keep-unit",
                  "--private-network", "--console=read-only"], stdout=self._console, stderr=subprocess.STDOUT)
             wait_until(self._is_up, "the container has booted")
         except BaseException:
