@@ -8,15 +8,22 @@ import sys
 import unittest
 
 
+class Result(unittest.TextTestResult):
+    passed = 0
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.passed += 1
+
+
 def main(names):
     sys.path.insert(0, str(pathlib.Path(__file__).parent))
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.loadTestsFromNames(names))
+    result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(unittest.defaultTestLoader.loadTestsFromNames(names))
     failed = {test_case(test) for test, _ in result.failures + result.errors} | {test_case(test) for test in result.unexpectedSuccesses}
     for test, reason in result.skipped:
         print(f"skipped: {test}: {reason}")
-    passed = result.testsRun - len(failed) - len(result.skipped)
-    print(f"{max(passed, 0)} passed, {len(failed)} failed" + (f", {len(result.skipped)} skipped" if result.skipped else ""))
-    return 0 if result.wasSuccessful() and passed > 0 else 1
+    print(f"{result.passed} passed, {len(failed)} failed" + (f", {len(result.skipped)} skipped" if result.skipped else ""))
+    return 0 if result.wasSuccessful() and result.passed else 1
 
 
 def test_case(test):

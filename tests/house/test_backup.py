@@ -29,6 +29,7 @@ class Folder(unittest.TestCase):
         self.store.mkdir()
         (self.etc / "hlsgate.toml").write_text(
             f'[keys]\nfile = "keys.json"\n[revocations]\nfile = "{self.folder}/lib/revoked"\n[btcpay]\napi_key_file = "btcpay-api-key"\n')
+        (self.etc / "btcpay-webhook-secret").write_text("secret-of-the-webhook")
         (self.etc / "keys.json").write_text('{"keys":[{"kid":"k1"}]}')
         (self.etc / "keys.json").chmod(0o600)
         (self.etc / "btcpay-api-key").write_text("secret-of-btcpay")
@@ -62,7 +63,7 @@ class Making(Folder):
         root = self.folder / "root"
         root.mkdir()
         self.program("restore", self.archive(), "-i", self.folder / "identity", "--root", root)
-        for path in (self.etc / "hlsgate.toml", self.etc / "keys.json", self.etc / "btcpay-api-key", self.folder / "lib/revoked"):
+        for path in (self.etc / "hlsgate.toml", self.etc / "keys.json", self.etc / "btcpay-api-key", self.etc / "btcpay-webhook-secret", self.folder / "lib/revoked"):
             self.assertEqual(self.under(root, path).read_bytes(), path.read_bytes())
             self.assertEqual(self.under(root, path).stat().st_mode, path.stat().st_mode)
 
@@ -73,6 +74,14 @@ class Making(Folder):
     def test_the_archive_shows_nothing(self):
         self.assertNotIn(b"secret-of-btcpay", self.archive().read_bytes())
         self.assertNotIn(b"keys.json", self.archive().read_bytes())
+
+    def test_what_the_configuration_leaves_out_is_found_at_its_default(self):
+        (self.etc / "hlsgate.toml").write_text("#[keys]\n[btcpay]\n")
+        root = self.folder / "root"
+        root.mkdir()
+        self.program("restore", self.archive(), "-i", self.folder / "identity", "--root", root)
+        kept = sorted(path.name for path in root.rglob("*") if path.is_file() and path.parent.name == "etc")
+        self.assertEqual(kept, ["btcpay-api-key", "btcpay-webhook-secret", "hlsgate.toml", "keys.json"])
 
     def test_a_missing_key_file_is_no_backup(self):
         (self.etc / "keys.json").unlink()
