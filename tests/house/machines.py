@@ -16,7 +16,7 @@ import tempfile
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-DEADLINE = 20.0
+DEADLINE = 30.0
 """Seconds that a condition may take to come true, unless the test says otherwise."""
 
 _SETUP = r"""
