@@ -1,0 +1,21 @@
+"""Publishing worker: a video file becomes an HLS stream that nginx serves behind the gate.
+
+Rooms, in the order a video walks through them:
+
+- `cli`        arguments, exit codes, what a person reads
+- `watch`      a folder as a letter-box: settled files in, done and refused files out
+- `publish`    one file from start to end
+- `probe`      ffprobe's answer as a `Source`, or the reason why it is refused
+- `structure`  is the file all there? (MP4, Matroska and AVI say how long they ought to be)
+- `ladder`     pure: source size and rate → renditions, segment length, disk space
+- `filters`    pure: the FFmpeg filter text for rotation, interlacing, HDR, frame rate, sizes
+- `encode`     chunks of video and tracks of sound, each made once and kept across interruptions
+- `captions`   text subtitles → WebVTT, whole and in segments
+- `package`    chunks → segments and playlists; `aes` encrypts, `playlist` reads and writes M3U8
+- `poster`     one picture
+- `conform`    the conformity check that a stream must pass before it is shown
+- `desk`       the work folder: lock, resume, and the rename that makes a video visible
+- `catalogue`  the site's `videos.json`
+
+`errors`, `ffmpeg`, `progress` and `languages` serve them all.
+"""

@@ -1,0 +1,184 @@
+"""Chunks of video and tracks of sound, each made once and kept across interruptions.
+
+The pictures are cut into chunks of whole segments (a minute by default). One FFmpeg reads a chunk's span once and
+encodes it in all sizes; a chunk counts only when its folder has its final name. Frames stand on a fixed grid of
+`frame / rate` seconds, so chunks made on different days join without a seam: same number of frames, same keyframes.
+
+Layout under the work folder: `chunks/0000/720p.mp4`, `audio/0.aac`, `audio/0.json` (measured loudness).
+"""
+import concurrent.futures
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from . import ffmpeg, filters, ladder
+from .errors import Refused
+from .plan import Plan
+from .probe import AudioTrack, Source
+from .progress import Progress
+
+CRF = 21
+# EBU R 128 speaks of -23 LUFS for television; -16 is what streaming and mobile players commonly aim at.
+LOUDNESS = "I=-16:TP=-1.5:LRA=11"
+SAMPLE_RATE = 48000
+# An AAC encoder puts one frame of silence in front. We leave out as much of the sound's beginning, so that the rest
+# is in time without an edit list, which not every player reads.
+AAC_PRIMING = 1024
+# Compared with a frame of video, what a frame's worth of sound costs, for the progress bar.
+AUDIO_SHARE = 0.05
+
+
+def encode(source: Source, plan: Plan, work: Path, jobs: int, progress: Progress) -> None:
+    """Makes what is missing, with at most `jobs` FFmpeg processes at a time."""
+    chunks = [n for n in range(plan.chunks) if not chunk_folder(work, n).is_dir()]
+    tracks = [n for n in range(len(source.audio)) if not audio_file(work, n).exists()]
+    weight = plan.frames * AUDIO_SHARE
+    todo = sum(plan.chunk_span(n)[1] for n in chunks) + len(tracks) * weight
+    total = plan.frames + len(source.audio) * weight
+    progress.stage("encoding", total, total - todo)
+    (work / "chunks").mkdir(exist_ok=True)
+    (work / "audio").mkdir(exist_ok=True)
+
+    def video(number: int) -> None:
+        make_chunk(source, plan, work, number, lambda frames: progress.part(("video", number), frames))
+
+    def sound(number: int) -> None:
+        def report(share: float) -> None:
+            progress.part(("audio", number), share * weight)
+        make_audio(source, plan, work, number, report)
+
+    _bounded([lambda n=n: sound(n) for n in tracks] + [lambda n=n: video(n) for n in chunks], jobs)
+
+
+def chunk_folder(work: Path, number: int) -> Path:
+    return work / "chunks" / f"{number:05}"
+
+
+def audio_file(work: Path, number: int) -> Path:
+    return work / "audio" / f"{number}.aac"
+
+
+def make_chunk(source: Source, plan: Plan, work: Path, number: int, report: Callable[[int], None]) -> None:
+    start, frames = plan.chunk_span(number)
+    final = chunk_folder(work, number)
+    part = final.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    # Reading begins at a keyframe before the span; the frame grid drops what comes too early. FFmpeg's own exact seek
+    # would drop by a time that is not on the grid.
+    seek = ["-noaccurate_seek", "-ss", f"{max(0.0, start - source.preroll):.6f}"] if start else []
+    arguments = ["-v", "error", *seek, "-copyts", "-start_at_zero", *ffmpeg.media_input(source.path),
+                 "-filter_complex", filters.ladder_graph(source, list(plan.renditions), start)]
+    for n, rendition in enumerate(plan.renditions):
+        arguments += ["-map", f"[v{n}]", "-frames:v", str(frames), *_video_options(plan, rendition.peak_kbit),
+                      "-output_ts_offset", f"-{start:.6f}", "-f", "mp4", str(part / f"{rendition.name}.mp4")]
+    try:
+        ffmpeg.ffmpeg(arguments, lambda done, _seconds: report(min(done, frames)))
+    except ffmpeg.ToolFailed as error:
+        raise Refused(f"FFmpeg cannot decode or encode it from second {start:.0f} on: {error.last_line}",
+                      "play the file in a player around that place; if it breaks there too, export it again") from error
+    for rendition in plan.renditions:
+        _whole_chunk(part / f"{rendition.name}.mp4", frames, start)
+    _sync_folder(part)
+    part.rename(final)
+    report(frames)
+
+
+def _video_options(plan: Plan, peak_kbit: int) -> list[str]:
+    interval = str(ladder.keyframe_interval(plan.rate))
+    return [
+        "-c:v", "libx264", "-profile:v", "high", "-preset", plan.preset,
+        "-crf", str(CRF), "-maxrate", f"{peak_kbit}k", "-bufsize", f"{peak_kbit * 2}k",
+        # Keyframes exactly on the grid and nowhere else, or segments of different renditions would not agree.
+        "-g", interval, "-keyint_min", interval, "-sc_threshold", "0",
+        # Same headers in every chunk, whatever it shows: they are joined without encoding again.
+        "-x264-params", "stitchable=1",
+        "-video_track_timescale", str(plan.rate.numerator * (1 if plan.rate.numerator >= 1000 else 1000)),
+        "-map_metadata", "-1", "-map_chapters", "-1",
+    ]
+
+
+def _whole_chunk(file: Path, frames: int, start: float) -> None:
+    answer = ffmpeg.ffprobe_json(["-show_entries", "stream=nb_frames", str(file)])
+    made = int(answer["streams"][0].get("nb_frames", 0)) if answer.get("streams") else 0
+    if made != frames:
+        raise Refused(f"its pictures break off at second {start:.0f}: {made} of {frames} frames could be decoded there",
+                      "the file is damaged; copy it or export it again")
+
+
+def make_audio(source: Source, plan: Plan, work: Path, number: int, report: Callable[[float], None]) -> None:
+    track, final = source.audio[number], audio_file(work, number)
+    part = final.with_suffix(".part")
+    steps = [f"aresample={SAMPLE_RATE}:async=1000:first_pts=0", "aformat=channel_layouts=stereo"]
+    if plan.loudness:
+        gain = _loudness_filter(source, track, steps, final.with_suffix(".json"), lambda done: report(done * 0.4))
+        # loudnorm works at 192 kHz inside and says so at its end.
+        steps += [gain, f"aresample={SAMPLE_RATE}"] if gain else []
+    first = AAC_PRIMING / SAMPLE_RATE
+    steps.append(f"apad,atrim=start={first:.9f}:end={plan.seconds:.6f},asetpts=PTS-STARTPTS")
+    arguments = ["-v", "error", "-copyts", "-start_at_zero", *ffmpeg.media_input(source.path),
+                 "-map", f"0:{track.index}", "-af", ",".join(steps),
+                 "-c:a", "aac", "-b:a", f"{ladder.AUDIO_KBIT}k", "-f", "adts", str(part)]
+    base = 0.4 if plan.loudness else 0.0
+    try:
+        ffmpeg.ffmpeg(arguments, lambda _frames, at: report(base + (1 - base) * min(1.0, at / plan.seconds)))
+    except ffmpeg.ToolFailed as error:
+        raise Refused(f"its sound cannot be decoded: {error.last_line}", "export the file with AAC sound") from error
+    _sync(part)
+    part.rename(final)
+    report(1.0)
+
+
+def _loudness_filter(source: Source, track: AudioTrack, steps: list[str], memo: Path,
+                     report: Callable[[float], None]) -> str:
+    """The second pass of EBU R 128 normalisation; "" for a silent track, which no gain can help.
+
+    The first pass measures the whole track, a preview's too: what is free must not be louder than what is paid for.
+    """
+    if memo.exists():
+        measured = json.loads(memo.read_text())
+    else:
+        stderr = ffmpeg.ffmpeg(
+            ["-v", "info", "-copyts", "-start_at_zero", *ffmpeg.media_input(source.path), "-map", f"0:{track.index}",
+             "-af", ",".join([*steps, f"loudnorm={LOUDNESS}:print_format=json"]), "-f", "null", "-"],
+            lambda _frames, at: report(min(1.0, at / source.duration)))
+        measured = json.loads(stderr[stderr.rindex("{"):stderr.rindex("}") + 1])
+        memo.write_text(json.dumps(measured))
+    if "inf" in measured["input_i"] or float(measured["input_i"]) < -69:
+        return ""
+    return (f"loudnorm={LOUDNESS}:linear=true:measured_I={measured['input_i']}:measured_TP={measured['input_tp']}"
+            f":measured_LRA={measured['input_lra']}:measured_thresh={measured['input_thresh']}"
+            f":offset={measured['target_offset']}")
+
+
+def _bounded(tasks: list[Callable[[], None]], jobs: int) -> None:
+    """Runs the tasks on `jobs` threads. The first failure, or an interruption, ends the others."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
+        futures = [pool.submit(task) for task in tasks]
+        try:
+            concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
+            failed = [f.exception() for f in futures if f.done() and not f.cancelled() and f.exception()]
+            if failed:
+                raise next((error for error in failed if not isinstance(error, ffmpeg.Stopped)), failed[0])
+        except BaseException:
+            ffmpeg.stop_all()
+            pool.shutdown(wait=True, cancel_futures=True)
+            ffmpeg.allow_children()
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    for file in folder.iterdir():
+        _sync(file)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """To the disk before it gets its final name, or a power cut could leave a finished name with nothing in it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

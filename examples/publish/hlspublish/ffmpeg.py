@@ -1,0 +1,169 @@
+"""Runs ffmpeg and ffprobe: no shell, no standard input, only local files, and no child that outlives us.
+
+Every input is opened with a list of permitted formats. Without it a "video" that is really a playlist could make
+ffmpeg read other files of this machine, or fetch addresses of its network.
+"""
+import functools
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .errors import NoSpace, Refused
+
+# Demuxers for what people film, export or download. Left out on purpose: hls, dash, concat, image2, sdp and every
+# other format whose file names further files or addresses. Sound formats are in, for a clearer refusal.
+INPUT_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,flv,asf,ogg,mxf,gif,dv,rm,nut,ivf,"
+    "mp3,wav,flac,aac,ac3,aiff"
+)
+SUBTITLE_FORMATS = "srt,webvtt"
+
+_running: set[subprocess.Popen] = set()
+_running_lock = threading.Lock()
+_stopping = threading.Event()
+
+
+class ToolFailed(Exception):
+    """ffmpeg or ffprobe ended with an error; `stderr` is what it said."""
+
+    def __init__(self, tool: str, stderr: str) -> None:
+        self.stderr = stderr.strip()
+        super().__init__(f"{tool}: {self.last_line}")
+
+    @property
+    def last_line(self) -> str:
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        return lines[-1].strip() if lines else "it gave no reason"
+
+
+class Stopped(Exception):
+    """The run is being stopped; this child was ended, or not begun."""
+
+
+def media_input(path: Path, formats: str = INPUT_FORMATS) -> list[str]:
+    """Options that open `path` as a local file of a permitted format. `file:` keeps odd names from being protocols."""
+    return ["-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{path.resolve()}"]
+
+
+def ffmpeg(arguments: list[str], on_progress: Callable[[int, float], None] | None = None) -> str:
+    """Runs ffmpeg and returns what it wrote to standard error.
+
+    `on_progress(frames, seconds)` is called about twice a second with what has been written so far.
+    Errors: `NoSpace` when a disk is full, `ToolFailed` for the rest, `Stopped` after `stop_all`.
+    """
+    command = ["ffmpeg", "-hide_banner", "-nostdin", "-y", "-nostats", "-progress", "pipe:1", *arguments]
+    with _child(command) as child:
+        errors = _Collector(child.stderr)
+        frames = 0
+        for line in child.stdout:
+            name, _, value = line.strip().partition("=")
+            if name == "frame" and value.isdigit():
+                frames = int(value)
+            elif name == "out_time_us" and on_progress is not None and value.lstrip("-").isdigit():
+                on_progress(frames, max(0, int(value)) / 1_000_000)
+        stderr = errors.text()
+        _judge("ffmpeg", child.wait(), stderr)
+        return stderr
+
+
+def ffprobe_json(arguments: list[str]) -> dict:
+    """ffprobe's answer as JSON."""
+    return json.loads("".join(ffprobe_lines(["-of", "json", *arguments])) or "{}")
+
+
+def ffprobe_lines(arguments: list[str]) -> Iterator[str]:
+    """ffprobe's answer line by line, for the listings of packets that are too long to hold."""
+    with _child(["ffprobe", "-hide_banner", "-v", "error", *arguments]) as child:
+        errors = _Collector(child.stderr)
+        yield from child.stdout
+        _judge("ffprobe", child.wait(), errors.text())
+
+
+def stop_all() -> None:
+    """Ends every child and lets no new one begin."""
+    _stopping.set()
+    with _running_lock:
+        for child in _running:
+            child.terminate()
+
+
+def allow_children() -> None:
+    """Takes `stop_all` back: the next file may begin."""
+    _stopping.clear()
+
+
+@functools.cache
+def has_filter(name: str) -> bool:
+    listing = subprocess.run(["ffmpeg", "-hide_banner", "-filters"], capture_output=True, text=True, check=False)
+    return any(line.split()[1:2] == [name] for line in listing.stdout.splitlines())
+
+
+def require_tools() -> None:
+    for tool in ("ffmpeg", "ffprobe"):
+        if shutil.which(tool) is None:
+            raise Refused(f"{tool} was not found", "install it (Debian: apt install ffmpeg)")
+
+
+class _child:
+    """A child process that is ended and reaped when the block is left, however it is left."""
+
+    def __init__(self, command: list[str]) -> None:
+        # Should we be killed outright, the kernel ends the child too: it must not go on writing into a work folder
+        # that the next run has taken over.
+        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        self.command = guard + command
+
+    def __enter__(self) -> subprocess.Popen:
+        with _running_lock:
+            if _stopping.is_set():
+                raise Stopped
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, encoding="utf-8", errors="replace",
+            )
+            _running.add(self.process)
+        return self.process
+
+    def __exit__(self, *_exception) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        with _running_lock:
+            _running.discard(self.process)
+        self.process.stdout.close()
+
+
+class _Collector(threading.Thread):
+    """Reads standard error beside standard output, so that neither pipe fills up and blocks the child."""
+
+    KEEP = 200  # lines: a damaged file can produce one for each of its frames
+
+    def __init__(self, stream) -> None:
+        super().__init__(daemon=True)
+        self.stream = stream
+        self.lines: list[str] = []
+        self.start()
+
+    def run(self) -> None:
+        for line in self.stream:
+            self.lines.append(line)
+            if len(self.lines) > self.KEEP:
+                del self.lines[self.KEEP // 2]
+        self.stream.close()
+
+    def text(self) -> str:
+        self.join()
+        return "".join(self.lines)
+
+
+def _judge(tool: str, status: int, stderr: str) -> None:
+    # ffmpeg 5.1 can end with 0 although the last bytes of a file did not fit on the disk, so the text decides first.
+    if "No space left on device" in stderr or "Disk quota exceeded" in stderr:
+        raise NoSpace("the disk is full", "free some space and publish again")
+    if _stopping.is_set():
+        raise Stopped
+    if status != 0:
+        raise ToolFailed(tool, stderr)

@@ -1,0 +1,222 @@
+"""Chunks → segments and playlists, without encoding again.
+
+Layout of a stream's folder:
+
+    master.m3u8
+    720p/index.m3u8 init.mp4 00000.m4s …     one folder for each rendition (00000.ts … for TS)
+    audio0/…                                 one for each sound track
+    captions/en.vtt  captions/en/…           whole for a page's <track>, in segments for HLS
+    key                                      16 bytes, with --encrypt
+
+Every URI is relative, so that a token in the path of the master playlist reaches everything else; only segments on a
+CDN are named in full.
+"""
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from . import aes, captions, ffmpeg, languages, playlist
+from .captions import Captions
+from .encode import audio_file, chunk_folder
+from .plan import Plan
+from .playlist import MasterPlaylist, MediaPlaylist, Segment, Variant
+from .probe import Source
+from .progress import Progress
+
+AAC_LC = "mp4a.40.2"
+AUDIO_GROUP, CAPTIONS_GROUP = "audio", "captions"
+# Where transport streams begin. They cannot hold times below zero, which frames have that are decoded before they
+# are shown; 10 s is the usual room. `captions.TS_START_TICKS` is the same moment.
+TS_START = captions.TS_START_TICKS / 90_000
+
+
+def package(source: Source, plan: Plan, found: list[Captions], work: Path, progress: Progress) -> None:
+    """Makes `work/stream`, and `work/segments` for a CDN. What an earlier run has finished is kept."""
+    stream = work / "stream"
+    stream.mkdir(exist_ok=True)
+    progress.stage("packaging", len(plan.renditions) + len(source.audio))
+    key = _key(stream) if plan.encrypt else b""
+    for n, rendition in enumerate(plan.renditions):
+        if not (stream / rendition.name).is_dir():
+            _package_video(plan, work, rendition.name, key)
+        # What is packaged is needed no longer; the empty chunk folders stay as a sign that they were made.
+        for number in range(plan.chunks):
+            (chunk_folder(work, number) / f"{rendition.name}.mp4").unlink(missing_ok=True)
+        progress.part("renditions", n + 1)
+    for n in range(len(source.audio)):
+        name = f"audio{n}"
+        if not (stream / name).is_dir():
+            source_file = ["-f", "aac", "-i", str(audio_file(work, n))]
+            bitstream = ["-bsf:a", "aac_adtstoasc"] if plan.container == "fmp4" else []
+            _segment(plan, work, name, source_file, bitstream, key, AAC_LC)
+        progress.part("audio", n + 1)
+    starts = playlist.parse_media((stream / plan.renditions[0].name / "index.m3u8").read_text()).starts()
+    for track in found:
+        _write_captions(plan, stream / "captions", track, starts)
+    _write(stream / "master.m3u8", _master(source, plan, found, work).render())
+
+
+def _key(stream: Path) -> bytes:
+    """The video's key, made once. Of its own for each video: who pays for one can decrypt that one."""
+    file = stream / "key"
+    if not file.exists():
+        part = stream / "key.part"
+        part.write_bytes(secrets.token_bytes(aes.KEY_LENGTH))
+        part.rename(file)
+    return file.read_bytes()
+
+
+def _package_video(plan: Plan, work: Path, name: str, key: bytes) -> None:
+    lines = ["ffconcat version 1.0"]
+    for number in range(plan.chunks):
+        # Relative to the list: a path with quotes or spaces never stands in it.
+        lines.append(f"file 'chunks/{number:05}/{name}.mp4'")
+        frames = plan.chunk_span(number)[1]
+        lines.append(f"duration {float(frames / plan.rate):.6f}")
+    listing = work / f"{name}.ffconcat"
+    listing.write_text("\n".join(lines) + "\n")
+    codec = avc_codec(chunk_folder(work, 0) / f"{name}.mp4")
+    _segment(plan, work, name, ["-f", "concat", "-i", str(listing)], [], key, codec)
+    listing.unlink()
+
+
+def _segment(plan: Plan, work: Path, name: str, source: list[str], bitstream: list[str], key: bytes, codec: str) -> None:
+    """Cuts one rendition, and gives its folder the final name when all of it is there."""
+    part = work / "stream" / f"{name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    extension = "m4s" if plan.container == "fmp4" else "ts"
+    if plan.container == "fmp4":
+        # Times below zero go into an edit list, where players look for them; shifted, the picture would lag the sound.
+        timing = ["-avoid_negative_ts", "disabled"]
+    else:
+        timing = ["-output_ts_offset", f"{TS_START:g}", "-muxdelay", "0", "-muxpreload", "0"]
+    ffmpeg.ffmpeg(["-v", "error", *source, "-map", "0:0", "-c", "copy", *bitstream, *timing,
+                   "-f", "hls", "-hls_time", f"{plan.segment_seconds:.6f}", "-hls_playlist_type", "vod",
+                   "-hls_segment_type", "fmp4" if plan.container == "fmp4" else "mpegts",
+                   "-hls_segment_filename", str(part / f"%05d.{extension}"), str(part / "index.m3u8")])
+    media = playlist.parse_media((part / "index.m3u8").read_text())
+    facts = _facts(part, media, codec)
+    if key:
+        _encrypt(part, media, key)
+    _place(plan, work, name, part, media)
+    (work / f"{name}.json").write_text(json.dumps(facts))
+    part.rename(work / "stream" / name)
+
+
+def _facts(folder: Path, media: MediaPlaylist, codec: str) -> dict:
+    """What the master playlist says of a rendition, measured: bits a second at the peak and on average."""
+    sizes = [(folder / segment.uri).stat().st_size * 8 for segment in media.segments]
+    seconds = [max(segment.seconds, 0.001) for segment in media.segments]
+    # A last segment of a few frames has a rate that says nothing about the line that is needed.
+    whole = [(size, length) for size, length in zip(sizes, seconds) if length >= 0.5 * max(seconds)]
+    average = round(sum(sizes) / sum(seconds))
+    return {"codec": codec, "peak": max(average, *(round(size / length) for size, length in whole)), "average": average}
+
+
+def _encrypt(folder: Path, media: MediaPlaylist, key: bytes) -> None:
+    """Encrypts every segment in place. The IV is the segment's number, the one form that every player knows.
+
+    Renditions share key and numbers. For CBC that tells a stranger no more than that two segments begin with the same
+    blocks, which all segments do: their headers are known.
+    """
+    for number, segment in enumerate(media.segments):
+        file = folder / segment.uri
+        file.write_bytes(aes.encrypt(key, aes.sequence_iv(number), file.read_bytes()))
+    media.key_uri = "../key"
+
+
+def _place(plan: Plan, work: Path, name: str, part: Path, media: MediaPlaylist) -> None:
+    """Writes the playlist, and moves the segments to where the CDN is filled from."""
+    media.version = playlist.VERSION_FMP4 if plan.container == "fmp4" else playlist.VERSION_TS
+    if plan.segments_url:
+        public = work / "segments" / name
+        shutil.rmtree(public, ignore_errors=True)
+        public.mkdir(parents=True)
+        for uri in [media.map_uri, *(segment.uri for segment in media.segments)]:
+            if uri:
+                (part / uri).rename(public / uri)
+        prefix = f"{plan.segments_url}{name}/"
+        media.map_uri = prefix + media.map_uri if media.map_uri else ""
+        for segment in media.segments:
+            segment.uri = prefix + segment.uri
+    _write(part / "index.m3u8", media.render())
+
+
+def _write_captions(plan: Plan, folder: Path, track: Captions, starts: list[float]) -> None:
+    """Captions stay under the gate in the clear, even where the segments are on a CDN: they are small."""
+    cues = captions.clipped(track.cues, plan.seconds)
+    own = folder / track.name
+    own.mkdir(parents=True, exist_ok=True)
+    _write(folder / f"{track.name}.vtt", captions.render(cues))
+    media = MediaPlaylist(version=playlist.VERSION_TS)
+    for n, text in enumerate(captions.segments(cues, starts, plan.container)):
+        _write(own / f"{n:05}.vtt", text)
+        media.segments.append(Segment(f"{n:05}.vtt", starts[n + 1] - starts[n]))
+    _write(own / "index.m3u8", media.render())
+
+
+def _master(source: Source, plan: Plan, found: list[Captions], work: Path) -> MasterPlaylist:
+    master = MasterPlaylist(version=playlist.VERSION_FMP4 if plan.container == "fmp4" else playlist.VERSION_TS)
+    sound = [json.loads((work / f"audio{n}.json").read_text()) for n in range(len(source.audio))]
+    master.media = _audio_media(source) + _caption_media(found)
+    for rendition in plan.renditions:
+        facts = json.loads((work / f"{rendition.name}.json").read_text())
+        attributes = {
+            "BANDWIDTH": str(facts["peak"] + max((s["peak"] for s in sound), default=0)),
+            "AVERAGE-BANDWIDTH": str(facts["average"] + max((s["average"] for s in sound), default=0)),
+            "RESOLUTION": f"{rendition.width}x{rendition.height}",
+            "FRAME-RATE": f"{float(plan.rate):.3f}",
+            "CODECS": ",".join([facts["codec"], *([AAC_LC] if sound else [])]),
+        }
+        if sound:
+            attributes["AUDIO"] = AUDIO_GROUP
+        if found:
+            attributes["SUBTITLES"] = CAPTIONS_GROUP
+        master.variants.append(Variant(f"{rendition.name}/index.m3u8", attributes))
+    return master
+
+
+def _audio_media(source: Source) -> list[dict[str, str]]:
+    default = next((n for n, track in enumerate(source.audio) if track.default), 0)
+    names: list[str] = []
+    media = []
+    for n, track in enumerate(source.audio):
+        label = captions.unique(track.title or languages.label(track.language, "Original"), names)
+        names.append(label)
+        entry = {"TYPE": "AUDIO", "GROUP-ID": AUDIO_GROUP, "NAME": label}
+        if track.language != languages.UNDETERMINED:
+            entry["LANGUAGE"] = track.language
+        entry |= {"DEFAULT": "YES" if n == default else "NO", "AUTOSELECT": "YES", "CHANNELS": "2",
+                  "URI": f"audio{n}/index.m3u8"}
+        media.append(entry)
+    return media
+
+
+def _caption_media(found: list[Captions]) -> list[dict[str, str]]:
+    media = []
+    for track in found:
+        entry = {"TYPE": "SUBTITLES", "GROUP-ID": CAPTIONS_GROUP, "NAME": track.label}
+        if track.language != languages.UNDETERMINED:
+            entry["LANGUAGE"] = track.language
+        entry |= {"DEFAULT": "NO", "AUTOSELECT": "YES", "FORCED": "YES" if track.forced else "NO",
+                  "URI": f"captions/{track.name}/index.m3u8"}
+        media.append(entry)
+    return media
+
+
+def avc_codec(file: Path) -> str:
+    """`avc1.64001F`: profile, constraints and level, from an MP4's decoder configuration (RFC 6381 section 3.3)."""
+    data = file.read_bytes()
+    at = data.rfind(b"avcC")
+    if at < 0:
+        raise ffmpeg.ToolFailed("ffmpeg", f"{file.name} has no H.264 configuration")
+    return "avc1." + data[at + 5:at + 8].hex().upper()
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_name(file.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, file)

@@ -1,0 +1,264 @@
+"""ffprobe's answer as a `Source`, or the reason why the file is refused."""
+import statistics
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from . import ffmpeg, ladder, structure
+from .errors import Refused
+from .languages import tag
+
+HDR_TRANSFERS = ("smpte2084", "arib-std-b67")  # PQ and HLG
+TEXT_SUBTITLES = ("subrip", "ass", "ssa", "mov_text", "webvtt", "text")
+# Containers with an index of keyframes: seeking lands on one. In the others the search is by guessing, so a chunk
+# starts reading this much earlier to be sure of a keyframe before its first frame.
+INDEXED_FORMATS = ("mov", "matroska", "webm")
+PREROLL_INDEXED = 1.0
+PREROLL_GUESSED = 15.0
+# Where a container tells only a duration: how much less may be found before the file counts as cut off.
+DURATION_SLACK = 1.0
+DURATION_SLACK_SHARE = 0.02
+# A tail of sound this much longer than the pictures is kept, over the last picture.
+LONG_TAIL = 0.5
+
+
+@dataclass(frozen=True)
+class AudioTrack:
+    index: int  # ffmpeg's stream index
+    language: str  # RFC 5646
+    title: str
+    default: bool
+
+
+@dataclass(frozen=True)
+class SubtitleTrack:
+    index: int
+    language: str
+    title: str
+    forced: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video that can be published. Sizes in square pixels as displayed; seconds count from the file's first packet."""
+
+    path: Path
+    title: str
+    video_index: int
+    width: int
+    height: int
+    rate: Fraction
+    duration: float
+    last_picture: float
+    variable_rate: bool
+    interlaced: bool
+    rotated: bool
+    hdr_transfer: str  # "" for SDR
+    colour_primaries: str
+    colour_matrix: str
+    preroll: float
+    audio: tuple[AudioTrack, ...] = ()
+    subtitles: tuple[SubtitleTrack, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total_frames(self) -> int:
+        return max(1, round(self.duration * self.rate))
+
+
+def probe(path: Path) -> Source:
+    """Looks at `path` and at every packet in it. Errors: `Refused`, each for one thing that is wrong."""
+    _readable(path)
+    missing = structure.missing_bytes(path)
+    answer = _ask(path, missing)
+    streams = answer.get("streams", [])
+    video = _video_stream(streams)
+    if missing:
+        raise Refused(f"the file is cut off: its container promises {missing} bytes more than there are",
+                      "copy or upload it again, completely")
+    audio = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name")]
+    packets = _scan(path)
+    start = _float(answer["format"].get("start_time")) or 0.0
+    pictures = packets.get(video["index"])
+    if pictures is None or len(pictures.times) < 2:
+        raise Refused("no moving picture: fewer than two frames were found", "publish a video, not a still picture")
+    last_picture = pictures.last - start
+    ends = [packets[s["index"]].end - start for s in audio if s["index"] in packets]
+    _not_cut_off(answer["format"], max([pictures.end - start, *ends]))
+    duration = pictures.end - start
+    if ends and max(ends) > duration + LONG_TAIL:
+        duration = max(ends)
+    width, height, rotated = _displayed_size(video)
+    rate, variable = _rate(pictures)
+    transfer, notes = _hdr(video), []
+    if len(audio) == 0:
+        notes.append("there is no sound in it; the stream will have none either")
+    if variable:
+        notes.append(f"its frame rate varies; the stream will have a constant {float(rate):g} a second")
+    tracks, subtitle_notes = _subtitles(streams)
+    indexed = any(name in answer["format"].get("format_name", "").split(",") for name in INDEXED_FORMATS)
+    return Source(
+        path=path,
+        title=(answer["format"].get("tags") or {}).get("title", "").strip() or path.stem,
+        video_index=video["index"],
+        width=width, height=height, rate=rate, duration=duration, last_picture=last_picture,
+        variable_rate=variable,
+        interlaced=video.get("field_order", "progressive") in ("tt", "bb", "tb", "bt"),
+        rotated=rotated,
+        hdr_transfer=transfer,
+        colour_primaries=video.get("color_primaries", "bt2020"),
+        colour_matrix=video.get("color_space", "bt2020nc"),
+        preroll=PREROLL_INDEXED if indexed else PREROLL_GUESSED,
+        audio=tuple(_audio_track(s) for s in audio),
+        subtitles=tracks,
+        notes=tuple(notes + subtitle_notes),
+    )
+
+
+def _readable(path: Path) -> None:
+    if not path.exists():
+        raise Refused("there is no such file", "check the path")
+    if not path.is_file():
+        raise Refused("this is not a file", "name a video file, or use --watch for a folder")
+    if path.stat().st_size == 0:
+        raise Refused("the file is empty", "copy or upload it again")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise Refused(f"the file cannot be read: {error.strerror}", "check its owner and mode") from error
+
+
+def _ask(path: Path, missing: int) -> dict:
+    try:
+        return ffmpeg.ffprobe_json(["-show_format", "-show_streams", *ffmpeg.media_input(path)])
+    except ffmpeg.ToolFailed as error:
+        if "moov atom not found" in error.stderr or missing:
+            raise Refused("the file is cut off: the index that says what is in it is missing",
+                          "copy or upload it again, completely") from error
+        raise Refused("this is not a video that FFmpeg can read", "publish a file such as MP4, MOV, MKV or WebM") from error
+
+
+def _video_stream(streams: list[dict]) -> dict:
+    # A cover picture in a music file is a video stream too, marked as attached.
+    videos = [s for s in streams if s.get("codec_type") == "video" and not s.get("disposition", {}).get("attached_pic")]
+    if not videos:
+        held = "only sound" if any(s.get("codec_type") == "audio" for s in streams) else "no video stream"
+        raise Refused(f"this is not a video: there is {held} in it", "publish a file with moving pictures")
+    video = max(videos, key=lambda s: s.get("disposition", {}).get("default", 0))
+    if not video.get("codec_name") or not video.get("width"):
+        raise Refused("its video codec is unknown to this FFmpeg", "convert it to H.264 first")
+    return video
+
+
+@dataclass
+class _Packets:
+    """What the packets of one stream say, in seconds."""
+
+    times: list[float] = field(default_factory=list)
+    last: float = float("-inf")
+    end: float = float("-inf")
+
+    def add(self, time: float, duration: float) -> None:
+        self.times.append(time)
+        self.last = max(self.last, time)
+        self.end = max(self.end, time + duration)
+
+
+def _scan(path: Path) -> dict[int, _Packets]:
+    """Reads every packet's time. Headers can be wrong or silent about the duration; the packets are what there is."""
+    found: dict[int, _Packets] = {}
+    arguments = ["-show_entries", "packet=stream_index,pts_time,dts_time,duration_time,flags", "-of", "compact=p=0",
+                 *ffmpeg.media_input(path)]
+    try:
+        for line in ffmpeg.ffprobe_lines(arguments):
+            fields = dict(part.partition("=")[::2] for part in line.strip().split("|"))
+            time = _float(fields.get("pts_time"))
+            if time is None:
+                time = _float(fields.get("dts_time"))
+            # D: to be decoded and not shown (an edit list cuts it away).
+            if time is not None and "D" not in fields.get("flags", "") and fields.get("stream_index", "").isdigit():
+                packets = found.setdefault(int(fields["stream_index"]), _Packets())
+                packets.add(time, _float(fields.get("duration_time")) or 0.0)
+    except ffmpeg.ToolFailed as error:
+        raise Refused(f"the file is damaged: {error.last_line}", "copy or upload it again") from error
+    return found
+
+
+def _not_cut_off(container: dict, found: float) -> None:
+    promised = _float(container.get("duration"))
+    names = container.get("format_name", "").split(",")
+    # Those that tell their size were judged by it; and where the last picture stands long, their duration knows better.
+    if promised is None or any(name in names for name in (*INDEXED_FORMATS, "avi")):
+        return
+    if promised - found > max(DURATION_SLACK, promised * DURATION_SLACK_SHARE):
+        raise Refused(f"the file is cut off: it promises {promised:.1f} s, and only {found:.1f} s are in it",
+                      "copy or upload it again, completely")
+
+
+def _displayed_size(video: dict) -> tuple[int, int, bool]:
+    """Width and height as a player shows them, and whether it turns the picture."""
+    width, height = Fraction(video["width"]), video["height"]
+    aspect = video.get("sample_aspect_ratio", "1:1").split(":")
+    if len(aspect) == 2 and all(part.isdigit() and int(part) > 0 for part in aspect):
+        width *= Fraction(int(aspect[0]), int(aspect[1]))
+    rotation = next((s["rotation"] for s in video.get("side_data_list", []) if "rotation" in s), 0)
+    turned = round(float(rotation)) % 180 == 90
+    size = (height, round(width)) if turned else (round(width), height)
+    return *size, round(float(rotation)) % 360 != 0
+
+
+def _rate(pictures: _Packets) -> tuple[Fraction, bool]:
+    """The stream's constant frame rate, and whether the source's varies."""
+    times = sorted(pictures.times)
+    steps = [after - before for before, after in zip(times, times[1:]) if after > before]
+    if not steps:
+        raise Refused("no moving picture: all frames are shown at the same moment", "publish a video")
+    mean = (times[-1] - times[0]) / len(steps)
+    # Containers that count milliseconds jitter by one; more than that in more than 2 % of the steps is a varying rate.
+    odd = sum(abs(step - mean) > 0.0021 + mean * 0.02 for step in steps)
+    if odd <= len(steps) * 0.02:
+        return ladder.output_rate(1 / mean), False
+    return ladder.usual_rate(1 / statistics.quantiles(steps, n=10)[0] if len(steps) > 1 else 1 / mean), True
+
+
+def _hdr(video: dict) -> str:
+    for side in video.get("side_data_list", []):
+        if side.get("dv_profile") == 5:
+            raise Refused("it is Dolby Vision profile 5, which has no picture that other screens can show",
+                          "export it as HDR10, HLG or SDR")
+    transfer = video.get("color_transfer", "")
+    if transfer not in HDR_TRANSFERS:
+        return ""
+    for name in ("zscale", "tonemap"):
+        if not ffmpeg.has_filter(name):
+            raise Refused(f"it is HDR ({transfer}), and this FFmpeg lacks the {name} filter that turns it into SDR",
+                          "use an FFmpeg built with libzimg (Debian's is), or export the video as SDR")
+    return transfer
+
+
+def _audio_track(stream: dict) -> AudioTrack:
+    tags = stream.get("tags") or {}
+    return AudioTrack(stream["index"], tag(tags.get("language")), tags.get("title", "").strip(),
+                      bool(stream.get("disposition", {}).get("default")))
+
+
+def _subtitles(streams: list[dict]) -> tuple[tuple[SubtitleTrack, ...], list[str]]:
+    tracks, notes = [], []
+    for stream in streams:
+        if stream.get("codec_type") != "subtitle":
+            continue
+        tags, codec = stream.get("tags") or {}, stream.get("codec_name", "unknown")
+        language = tag(tags.get("language"))
+        if codec in TEXT_SUBTITLES:
+            forced = bool(stream.get("disposition", {}).get("forced"))
+            tracks.append(SubtitleTrack(stream["index"], language, tags.get("title", "").strip(), forced))
+        else:
+            notes.append(f"its {language} subtitles are pictures ({codec}) and are left out; add them as an .srt file")
+    return tuple(tracks), notes
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:  # ffprobe writes N/A
+        return None

@@ -1,0 +1,125 @@
+"""A folder as a letter-box: files that have come to rest are published, then moved out.
+
+A file is taken when its size and time have not changed for a while, so an upload in progress is left alone; names that
+begin with a dot are never looked at. Published files go to one folder, refused ones to another with the reason beside
+them. Nothing is deleted.
+"""
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import captions
+from .errors import Busy, NoSpace, Refused
+
+LOOK_EVERY = 1.0  # seconds
+# A full disk is not the file's fault: it stays, and is tried again.
+RETRY_AFTER = 60.0
+# Captions may come before their video; and what is still named as an upload in progress may have stalled.
+PATIENCE = 60
+PARTIAL_SUFFIXES = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".download")
+
+
+class Watch:
+    """- `settle`: seconds for which a file must not have changed.
+    - `publish(path)`: publishes one file; raises `Refused`.
+    - `say(text)`: tells the operator.
+    """
+
+    def __init__(self, folder: Path, done: Path, refused: Path, settle: float,
+                 publish: Callable[[Path], str], say: Callable[[str], None]) -> None:
+        self.folder, self.done, self.refused, self.settle = folder, done, refused, settle
+        self.publish, self.say = publish, say
+        self._seen: dict[Path, tuple[tuple, float]] = {}
+        self._not_before: dict[Path, float] = {}
+        self.failures = 0
+
+    def run(self, once: bool) -> None:
+        """For ever; with `once` until the folder holds nothing that could be published."""
+        while True:
+            waiting = self.look()
+            if once and not waiting:
+                return
+            time.sleep(LOOK_EVERY)
+
+    def look(self) -> bool:
+        """One look around: publishes what has settled. False when there is nothing left to wait for."""
+        present = self._present()
+        self._seen = {path: seen for path, seen in self._seen.items() if path in present}
+        now = time.monotonic()
+        for path in present:
+            state = _state(path)
+            if path not in self._seen or self._seen[path][0] != state:
+                self._seen[path] = (state, now)
+        for path in present:
+            if path.exists() and self._settled(path, self._wait(path)) and self._not_before.get(path, 0) <= now:
+                self._take(path)
+        return bool(self._present())
+
+    def _present(self) -> list[Path]:
+        return sorted(path for path in self.folder.iterdir()
+                      if not path.name.startswith(".") and path not in (self.done, self.refused))
+
+    def _wait(self, path: Path) -> float:
+        slow = path.suffix.lower() in PARTIAL_SUFFIXES or _is_caption(path)
+        return self.settle * (PATIENCE if slow else 1)
+
+    def _settled(self, path: Path, wait: float) -> bool:
+        """Whether `path`, and the captions that belong to it, have not changed for `wait` seconds."""
+        own = [path, *(file for file, _ in captions.sidecars(path))] if path.is_file() else [path]
+        now = time.monotonic()
+        return all(p in self._seen and self._seen[p][0] == _state(p) and now - self._seen[p][1] >= wait for p in own)
+
+    def _take(self, path: Path) -> None:
+        if path.is_dir():
+            self._refuse(path, [], "it is a folder\n  hint: put the video files themselves here")
+            return
+        if _is_caption(path):
+            self._refuse(path, [], "no video of that name came\n  hint: name captions like the video (film.en.srt for"
+                                   " film.mp4) and put them here before it")
+            return
+        beside = [file for file, _ in captions.sidecars(path)]
+        try:
+            self.publish(path)
+        except (NoSpace, Busy) as error:
+            self.say(f"{path.name}: {error.message}; next try in {RETRY_AFTER:.0f} s")
+            self._not_before[path] = time.monotonic() + RETRY_AFTER
+        except Refused as error:
+            self._refuse(path, beside, f"{error.message}\n  hint: {error.hint}")
+        else:
+            for file in [*beside, path]:
+                _move(file, self.done)
+
+    def _refuse(self, path: Path, beside: list[Path], reason: str) -> None:
+        self.failures += 1
+        self.say(f"error: {path.name}: {reason}")
+        moved = _move(path, self.refused)
+        for file in beside:
+            _move(file, self.refused)
+        moved.with_name(moved.name + ".why.txt").write_text(f"{path.name}: {reason}\n", encoding="utf-8")
+
+
+def _is_caption(path: Path) -> bool:
+    return path.suffix.lower() in captions.SIDECAR_SUFFIXES
+
+
+def _state(path: Path) -> tuple:
+    """Changes while something is still being written."""
+    try:
+        if path.is_dir():
+            return tuple(sorted((str(p), p.lstat().st_size, p.lstat().st_mtime_ns) for p in path.rglob("*")))
+        stat = path.stat()
+        return stat.st_size, stat.st_mtime_ns, stat.st_ino
+    except FileNotFoundError:
+        return ()
+
+
+def _move(path: Path, folder: Path) -> Path:
+    """Into `folder`, beside whatever has the same name there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, n = folder / path.name, 1
+    while target.exists():
+        n += 1
+        target = folder / f"{path.stem}.{n}{path.suffix}"
+    shutil.move(path, target)
+    return target
