@@ -6,6 +6,7 @@ what is wrong, and what was expected.
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from . import aes, ffmpeg, playlist
@@ -24,6 +25,12 @@ class _Rendition:
     media: MediaPlaylist
     files: list[Path] = field(default_factory=list)  # the initialisation first, if there is one
     key_file: Path | None = None
+
+
+class _Packet(NamedTuple):
+    decoded: float  # seconds
+    shown: float
+    key: bool
 
 
 class Check:
@@ -170,18 +177,20 @@ class Check:
         if stream.get("codec_name") != wanted or not packets:
             self._say(rendition.name, f"ffprobe finds {stream.get('codec_name', 'nothing')} in it, and {wanted} was expected")
             return
-        packets.sort()
-        begin, step = packets[0][0], _median([b[0] - a[0] for a, b in zip(packets, packets[1:])])
-        last = packets[-1]
+        if any(after.decoded <= before.decoded for before, after in zip(packets, packets[1:])):
+            self._say(rendition.name, "its segments are not in the order of their times")
+            return
+        packets.sort(key=lambda packet: packet.shown)
+        begin, step = packets[0].shown, _median([b.shown - a.shown for a, b in zip(packets, packets[1:])])
         for before, after in zip(packets, packets[1:]):
-            if not 0.5 * step < after[0] - before[0] < 1.5 * step:
-                self._say(rendition.name, f"there is a gap or a repetition at {before[0] - begin:.3f} s")
+            if not 0.5 * step < after.shown - before.shown < 1.5 * step:
+                self._say(rendition.name, f"there is a gap or a repetition at {before.shown - begin:.3f} s")
                 return
-        length, promised = last[0] - begin + step, rendition.media.starts()[-1]
+        length, promised = packets[-1].shown - begin + step, rendition.media.starts()[-1]
         if abs(length - promised) > max(1.5 * step, AUDIO_FRAME if rendition.kind == "audio" else 0):
             self._say(rendition.name, f"it lasts {length:.3f} s, and its playlist says {promised:.3f} s")
         if rendition.kind == "video":
-            self._keyframes(rendition, [time - begin for time, key in packets if key], step)
+            self._keyframes(rendition, [packet.shown - begin for packet in packets if packet.key], step)
             self._size(rendition, stream, master)
 
     def _keyframes(self, rendition: _Rendition, keyframes: list[float], step: float) -> None:
@@ -218,8 +227,8 @@ class Check:
                     self._say(str(file.relative_to(root)), "no playlist names this file")
 
 
-def _read(rendition: _Rendition) -> tuple[dict, list[tuple[float, bool]]]:
-    """ffprobe's view: the stream, and (time, is keyframe) of every packet. Reads by local paths, wherever URLs point."""
+def _read(rendition: _Rendition) -> tuple[dict, list[_Packet]]:
+    """ffprobe's view: the stream, and every packet as it comes. Reads by local paths, wherever URLs point."""
     files = list(rendition.files)
     media = rendition.media
     local = MediaPlaylist(version=playlist.VERSION_FMP4, sequence=media.sequence)
@@ -237,18 +246,20 @@ def _read(rendition: _Rendition) -> tuple[dict, list[tuple[float, bool]]]:
             local.key_uri = link(rendition.key_file, "key")
         listing = Path(folder) / "index.m3u8"
         listing.write_text(local.render())
-        arguments = ["-protocol_whitelist", "file,crypto", "-allowed_extensions", "ALL", "-i", str(listing)]
-        answer = ffmpeg.ffprobe_json(["-show_entries", "stream=codec_name,width,height", *arguments])
-        packets = []
-        for line in ffmpeg.ffprobe_lines(["-select_streams", "0", "-show_entries", "packet=pts_time,flags",
-                                          "-of", "compact=p=0", *arguments]):
-            fields = dict(part.partition("=")[::2] for part in line.strip().split("|"))
-            try:
-                packets.append((float(fields.get("pts_time", "")), "K" in fields.get("flags", "")))
-            except ValueError:
-                continue
-    streams = answer.get("streams") or [{}]
-    return streams[0], packets
+        stream, packets = {}, []
+        for line in ffmpeg.ffprobe_lines([
+                "-select_streams", "0", "-show_entries", "stream=codec_name,width,height:packet=pts_time,dts_time,flags",
+                "-of", "compact", "-protocol_whitelist", "file,crypto", "-allowed_extensions", "ALL", "-i", str(listing)]):
+            kind, *pairs = line.strip().split("|")
+            fields = dict(pair.partition("=")[::2] for pair in pairs)
+            if kind == "packet":
+                try:
+                    packets.append(_Packet(float(fields["dts_time"]), float(fields["pts_time"]), "K" in fields["flags"]))
+                except (KeyError, ValueError):  # a packet without times counts as one that is missing
+                    continue
+            elif kind == "stream" and not stream:
+                stream = fields
+    return stream, packets
 
 
 def _peak(rendition: _Rendition) -> int:

@@ -132,7 +132,7 @@ def _ask(path: Path, missing: int) -> dict:
     try:
         return ffmpeg.ffprobe_json(["-show_format", "-show_streams", *ffmpeg.media_input(path)])
     except ffmpeg.ToolFailed as error:
-        if "moov atom not found" in error.stderr or missing:
+        if missing or structure.is_boxes(path) and "moov atom not found" in error.stderr:
             raise Refused("the file is cut off: the index that says what is in it is missing",
                           "copy or upload it again, completely") from error
         raise Refused("this is not a video that FFmpeg can read", "publish a file such as MP4, MOV, MKV or WebM") from error

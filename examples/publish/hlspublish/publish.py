@@ -11,7 +11,8 @@ from .catalogue import Folders
 from .conform import Check
 from .desk import Desk
 from .encode import encode
-from .errors import Busy, NoSpace, Refused
+from .errors import NoSpace, Refused
+from .ffmpeg import ToolFailed
 from .package import package
 from .plan import Plan, Settings
 from .probe import Source, probe
@@ -54,6 +55,8 @@ def publish(path: Path, job: Job, progress: Progress) -> str:
                 desk.discard()
                 raise
         return video
+    except ToolFailed as error:
+        raise Refused(f"{error}", "see whether a player plays the file; if it does, please report this") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("the disk is full", "free some space and publish again") from error

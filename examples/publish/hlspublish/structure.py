@@ -8,6 +8,7 @@ from pathlib import Path
 
 EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 SEGMENT_ID = b"\x18\x53\x80\x67"
+FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
 def missing_bytes(path: Path) -> int:
@@ -16,7 +17,7 @@ def missing_bytes(path: Path) -> int:
     with path.open("rb") as file:
         magic = file.read(12)
         file.seek(0)
-        if magic[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        if magic[4:8] in FIRST_BOXES:
             end = _boxes_end(file, size)
         elif magic[:4] == EBML_MAGIC:
             end = _matroska_end(file)
@@ -25,6 +26,12 @@ def missing_bytes(path: Path) -> int:
         else:
             return 0
     return max(0, end - size)
+
+
+def is_boxes(path: Path) -> bool:
+    """Whether it begins as an MP4 or a MOV does, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in FIRST_BOXES
 
 
 def _boxes_end(file, size: int) -> int:
