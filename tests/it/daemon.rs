@@ -191,7 +191,8 @@ async fn garbage_and_huge_heads_get_a_clear_refusal() {
     let many: String = (0..300).map(|n| format!("X-{n}: y\r\n")).collect();
     let head = format!("GET /auth HTTP/1.1\r\nHost: hlsgate\r\nX-Hlsgate-Video: {A}\r\nX-Hlsgate-Kind: media\r\n");
     for (bytes, statuses) in [
-        (format!("{head}Cookie: hlsgate={long}\r\n\r\n").into_bytes(), &["431", "400"][..]),
+        // Closed before all was read: the refusal may be lost on its way.
+        (format!("{head}Cookie: hlsgate={long}\r\n\r\n").into_bytes(), &["431", "400", ""][..]),
         (format!("{head}{many}Cookie: hlsgate={token}\r\n\r\n").into_bytes(), &["431", "400"]),
         (vec![0xFF; 4096], &["400"]),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), &["400", ""]),
