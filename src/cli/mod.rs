@@ -1,14 +1,18 @@
 //! The commands, one file each. A command reads its input, calls the rooms below, and prints.
 
+pub mod btcpay;
 pub mod check;
 pub mod failure;
 pub mod files;
 pub mod init;
 pub mod keys;
+pub mod ledger;
 pub mod nginx;
 pub mod revoke;
+pub mod sales;
 pub mod serve;
 pub mod token;
+pub mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +62,11 @@ pub enum Command {
     Token(token::Token),
     /// Make a token worthless.
     Revoke(revoke::Revoke),
+    /// Connect the shop with BTCPay Server.
+    #[command(subcommand)]
+    Btcpay(btcpay::Btcpay),
+    /// Tell what was sold, from BTCPay's invoices.
+    Sales(sales::Sales),
 }
 
 /// Runs a command. A failure is printed to standard error; the exit code tells its kind.
@@ -71,6 +80,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Keys(command) => command.run(config),
         Command::Token(command) => command.run(config),
         Command::Revoke(command) => command.run(config),
+        Command::Btcpay(command) => command.run(config),
+        Command::Sales(command) => command.run(config),
     };
     done.unwrap_or_else(|failure| failure.report())
 }

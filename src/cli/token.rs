@@ -1,5 +1,7 @@
 //! `hlsgate token issue|inspect|link`
 
+mod bought;
+
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,7 +36,8 @@ pub enum Token {
 #[command(after_help = "Examples:
   hlsgate token issue --video c05f2318 --for 24h
   hlsgate token issue --pass summer --tier press --jti press-2026-07
-  hlsgate token issue --all                                # opens every video, never expires")]
+  hlsgate token issue --all                                # opens every video, never expires
+  hlsgate token issue --invoice HMprBnL9BTXWuPvpoKBS6e      # for a buyer who lost everything but the receipt")]
 pub struct Issue {
     #[command(flatten)]
     new: New,
@@ -67,6 +70,9 @@ struct What {
     /// Open every video.
     #[arg(long)]
     all: bool,
+    /// The token that this settled BTCPay invoice bought: the same bytes that its buyer gets.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["tier", "lasts", "jti"])]
+    invoice: Option<String>,
 }
 
 /// A token to be looked into.
@@ -107,7 +113,7 @@ impl Token {
         match self {
             Token::Issue(issue) => {
                 let live = Live::load(config)?;
-                println!("{}", issue.new.sign(&live)?.expose());
+                println!("{}", issue.new.sign(&live)?.1.expose());
                 Ok(ExitCode::SUCCESS)
             }
             Token::Inspect(inspect) => inspect.run(&Live::load(config)?),
@@ -117,7 +123,12 @@ impl Token {
 }
 
 impl New {
-    fn sign(&self, live: &Live) -> Result<SignedToken, Failure> {
+    /// The token and the video that its link leads to, if it says one.
+    fn sign(&self, live: &Live) -> Result<(Option<VideoId>, SignedToken), Failure> {
+        if let Some(invoice) = &self.what.invoice {
+            let (video, token) = bought::token(invoice, live)?;
+            return Ok((Some(video), token));
+        }
         let sub = self.what.scope();
         let passes = &live.config.catalogue.passes;
         if let Scope::Pass(name) = &sub
@@ -143,7 +154,8 @@ impl New {
         })?;
         let iat = now();
         let exp = self.lasts.map(|lasts| iat.plus(lasts.as_secs()));
-        Ok(NewToken { sub, tier: self.tier, iat, exp, jti }.sign(live.policy.keyring.signing()))
+        let token = NewToken { sub, tier: self.tier, iat, exp, jti }.sign(live.policy.keyring.signing());
+        Ok((self.what.video, token))
     }
 }
 
@@ -228,11 +240,11 @@ impl Link {
                 .hint("set public_url = \"https://video.example\""));
         };
         let site = site.as_str().trim_end_matches('/');
-        let video = match (self.watch, self.new.what.scope()) {
-            (Some(video), _) | (None, Scope::Video(video)) => video,
-            _ => return Err(Failure::new("which video should the links lead to?").hint("add --watch ID").exit(2)),
-        };
-        let token = self.new.sign(live)?;
+        let (video, token) = self.new.sign(live)?;
+        let video = self
+            .watch
+            .or(video)
+            .ok_or_else(|| Failure::new("which video should the links lead to?").hint("add --watch ID").exit(2))?;
         let media = &live.config.media;
         let page = live.config.shop.page.replace("{video}", video.as_str());
         println!("browser  {site}{page}#token={}", token.expose());

@@ -1,0 +1,88 @@
+//! What the commands that ask BTCPay share: the client, the runtime, and how a refusal is told.
+
+use std::future::Future;
+use std::io;
+
+use zeroize::Zeroizing;
+
+use super::Failure;
+use super::failure::EXIT_CONFIG;
+use crate::btcpay::{ApiKey, Client, Error, Settings, Timeouts};
+use crate::config::files::credential;
+use crate::config::{Btcpay, Config};
+
+/// `[btcpay]`, which these commands cannot do without.
+pub fn section(config: &Config) -> Result<&Btcpay, Failure> {
+    config.btcpay.as_ref().ok_or_else(|| {
+        Failure::new(format!("{} has no [btcpay]: there is no payment machine to ask", config.file.display()))
+            .hint("add [btcpay] with url and store; `hlsgate init` writes an example")
+            .exit(EXIT_CONFIG)
+    })
+}
+
+/// The API key, or `None` if there is no file for it yet.
+pub fn api_key(btcpay: &Btcpay) -> Result<Option<ApiKey>, Failure> {
+    let file = credential(&btcpay.api_key_file);
+    let text = match std::fs::read_to_string(&file).map(Zeroizing::new) {
+        Ok(text) if text.trim().is_empty() => return Ok(None),
+        Ok(text) => text,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(Failure::file("read", &file, &err)),
+    };
+    let key = ApiKey::parse(&text)
+        .map_err(|err| Failure::new(format!("btcpay.api_key_file: {}: {err}", file.display())).exit(EXIT_CONFIG))?;
+    Ok(Some(key))
+}
+
+/// A client with this key.
+pub fn client_with(btcpay: &Btcpay, api_key: ApiKey) -> Result<Client, Failure> {
+    let settings = Settings {
+        url: btcpay.url.clone(),
+        public_url: Some(btcpay.public_url.clone()),
+        store: btcpay.store.clone(),
+        api_key,
+        timeouts: Timeouts::default(),
+    };
+    Client::new(&settings).map_err(|err| failed("ask BTCPay", &err))
+}
+
+/// A client with the configured key.
+pub fn client(config: &Config) -> Result<Client, Failure> {
+    let btcpay = section(config)?;
+    let key = api_key(btcpay)?.ok_or_else(|| {
+        Failure::new(format!("there is no API key in {}", btcpay.api_key_file.display()))
+            .hint("`hlsgate btcpay connect` tells how to get one")
+            .exit(EXIT_CONFIG)
+    })?;
+    client_with(btcpay, key)
+}
+
+/// Runs what a command has to wait for.
+pub fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|err| Failure::new(format!("cannot start: {err}")))?;
+    Ok(runtime.block_on(future))
+}
+
+/// What a question to BTCPay came to, told to the end of its chain of reasons.
+pub fn failed(doing: &str, err: &Error) -> Failure {
+    Failure::new(format!("cannot {doing}: {}", chain(err)))
+}
+
+/// The error and its causes, in one line.
+pub fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        let part = err.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = err.source();
+    }
+    text
+}

@@ -1,0 +1,230 @@
+//! `hlsgate sales`: BTCPay is the ledger, this adds it up.
+
+mod table;
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use rust_decimal::Decimal;
+
+use super::keys::date;
+use super::{Failure, ledger};
+use crate::btcpay::Client;
+use crate::btcpay::client::InvoiceQuery;
+use crate::btcpay::invoice::{Invoice, InvoiceStatus};
+use crate::config::section::duration;
+use crate::gate::time::UnixTime;
+use crate::server::app::now;
+use crate::server::live::Live;
+use crate::shop::settlement::{Settlement, Terms};
+
+/// Invoices in one question to BTCPay.
+const PAGE: usize = 100;
+/// Invoices looked at if nothing else is said, by the time of their creation.
+const DEFAULT_SINCE: &str = "30d";
+
+/// Tell what was sold, from BTCPay's invoices: by day, video and tier, with sums by currency.
+///
+/// Counted is what the shop itself takes for settled; a sale's day is the day (UTC) on which its price was paid. Nothing about
+/// the buyers is asked or told.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hlsgate sales
+  hlsgate sales --since 2026-01-01
+  hlsgate sales --since 7d --by tier
+  hlsgate sales --since 365d --csv > sales.csv")]
+pub struct Sales {
+    /// Invoices made from here on: a date, or so long ago.
+    #[arg(long, value_name = "DATE|DURATION", default_value = DEFAULT_SINCE, value_parser = since)]
+    since: Since,
+    /// One table only.
+    #[arg(long, value_enum)]
+    by: Option<By>,
+    /// One line a sale instead: settled_at,video,covers,tier,amount,currency
+    #[arg(long, conflicts_with = "by")]
+    csv: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    At(UnixTime),
+    Ago(Duration),
+}
+
+/// What a table has a line for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    Day,
+    Video,
+    Tier,
+}
+
+/// One settled invoice.
+struct Sale {
+    settled: UnixTime,
+    video: String,
+    covers: String,
+    tier: String,
+    amount: Decimal,
+    currency: String,
+}
+
+/// What was found in BTCPay.
+#[derive(Default)]
+struct Found {
+    sales: Vec<Sale>,
+    /// Paid, by an order of ours, and still not counted: each with the reason.
+    refused: Vec<(String, String)>,
+}
+
+impl Sales {
+    pub(super) fn run(self, file: &Path) -> Result<ExitCode, Failure> {
+        let live = Live::load(file)?;
+        let client = ledger::client(&live.config)?;
+        let since = match self.since {
+            Since::At(time) => time,
+            Since::Ago(ago) => UnixTime(now().0.saturating_sub(ago.as_secs())),
+        };
+        let mut found = ledger::wait(find(&client, &live, since))??;
+        found.sales.sort_by_key(|sale| sale.settled);
+        for (invoice, reason) in &found.refused {
+            eprintln!("not counted: {invoice}: {reason}");
+        }
+        let mut out = std::io::stdout().lock();
+        let written = match self.csv {
+            true => csv(&found.sales, &mut out),
+            false => self.tables(&found.sales, since, &mut out),
+        };
+        match written {
+            // `sales | head` is no failure.
+            Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Failure::new(format!("cannot print: {err}")))
+            }
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    fn tables(&self, sales: &[Sale], since: UnixTime, out: &mut impl Write) -> std::io::Result<()> {
+        writeln!(out, "Sales of invoices made since {}", date(since.0))?;
+        if sales.is_empty() {
+            return writeln!(out, "\nNone.");
+        }
+        let wanted = self.by.map_or_else(|| vec![By::Day, By::Video, By::Tier], |by| vec![by]);
+        for by in wanted {
+            let (heading, name): (_, fn(&Sale) -> String) = match by {
+                By::Day => ("day (UTC)", |sale| date(sale.settled.0)[..10].to_owned()),
+                By::Video => ("video", |sale| sale.video.clone()),
+                By::Tier => ("tier", |sale| sale.tier.clone()),
+            };
+            writeln!(out)?;
+            table::print(heading, sales.iter().map(|sale| (name(sale), sale)), out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Pages through the invoices, newest first; says on a terminal how far it is.
+async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Failure> {
+    let terms = Terms {
+        store: client.store_id().to_owned(),
+        accept_marked: live.config.btcpay.as_ref().is_some_and(|btcpay| btcpay.accept_marked),
+    };
+    let failed = |err| ledger::failed("list the store's invoices", &err);
+    let mut query = InvoiceQuery {
+        start_date: Some(since),
+        statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],
+        include_payment_methods: true,
+        include_archived: true,
+        take: PAGE,
+        ..InvoiceQuery::default()
+    };
+    let (mut found, progress) = (Found::default(), Progress::new());
+    loop {
+        let page = client.invoices(&query).await.map_err(failed)?;
+        let covered = page.covered();
+        for invoice in page.invoices {
+            let facts = invoice.facts();
+            // Strangers' invoices, and ours that nobody paid.
+            if facts.order(&terms, &live.policy.keyring).is_err() || !facts.needs_payments() {
+                continue;
+            }
+            let facts = match facts.payments {
+                Some(_) => facts,
+                // BTCPay before 2.3.6 tells payments of one invoice at a time only.
+                None => client.invoice_with_payments(&invoice.id).await.map_err(failed)?.facts(),
+            };
+            match facts.settle(&terms, &live.policy.keyring) {
+                Ok(settlement) => found.sales.push(Sale::of(&invoice, &settlement)),
+                Err(reason) => found.refused.push((invoice.id, reason.to_string())),
+            }
+        }
+        query.skip += covered;
+        progress.tell(query.skip, found.sales.len());
+        if covered < PAGE {
+            return Ok(found);
+        }
+    }
+}
+
+impl Sale {
+    fn of(invoice: &Invoice, settlement: &Settlement) -> Sale {
+        let order = &settlement.order;
+        Sale {
+            settled: settlement.token.iat,
+            video: order.video().to_string(),
+            covers: order.sub().to_string(),
+            tier: order.tier().to_string(),
+            amount: invoice.amount,
+            currency: invoice.currency.clone(),
+        }
+    }
+}
+
+/// No field can hold a comma or a quote: ids, amounts and codes have none.
+fn csv(sales: &[Sale], out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "settled_at,video,covers,tier,amount,currency")?;
+    for sale in sales {
+        let settled = date(sale.settled.0);
+        writeln!(out, "{settled},{},{},{},{},{}", sale.video, sale.covers, sale.tier, sale.amount, sale.currency)?;
+    }
+    Ok(())
+}
+
+/// One line on a terminal's standard error, written over and over, and wiped at the end.
+struct Progress {
+    shown: bool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { shown: std::io::stderr().is_terminal() }
+    }
+
+    fn tell(&self, invoices: usize, sales: usize) {
+        if self.shown {
+            eprint!("\r\x1b[K{invoices} invoices, {sales} sales …");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(ago) = duration(text) {
+        return Ok(Since::Ago(ago));
+    }
+    let midnight = humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")).ok();
+    let time = midnight.or_else(|| humantime::parse_rfc3339_weak(text).ok());
+    let seconds = time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let unknown = || format!("{text:?} is neither a date such as \"2026-01-31\" nor a length of time such as \"30d\"");
+    seconds.map(|since| Since::At(UnixTime(since.as_secs()))).ok_or_else(unknown)
+}

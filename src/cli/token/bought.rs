@@ -1,0 +1,33 @@
+//! The token of a settled invoice, from BTCPay: the same bytes that the shop gives its buyer.
+
+use crate::cli::{Failure, ledger};
+use crate::gate::scope::VideoId;
+use crate::gate::token::Token;
+use crate::server::live::Live;
+use crate::shop::settlement::Terms;
+
+/// Fetches the invoice and judges it as the shop does. Gives the video that it was bought at, and the token.
+pub fn token(invoice: &str, live: &Live) -> Result<(VideoId, Token), Failure> {
+    let section = ledger::section(&live.config)?;
+    let client = ledger::client(&live.config)?;
+    let fetched = ledger::wait(client.invoice_with_payments(invoice))?.map_err(|err| {
+        let failure = ledger::failed(&format!("fetch invoice {invoice}"), &err);
+        if err.may_be_unknown_id() {
+            failure.hint(
+                "is it an id of this store? BTCPay shows it in the list of invoices, and in the checkout's address",
+            )
+        } else {
+            failure
+        }
+    })?;
+    let terms = Terms { store: section.store.clone(), accept_marked: section.accept_marked };
+    let settlement = fetched
+        .facts()
+        .settle(&terms, &live.policy.keyring)
+        .map_err(|reason| Failure::new(format!("invoice {invoice} bought nothing: {reason}")))?;
+    if live.policy.revocations.contains(&settlement.token.jti) {
+        return Err(Failure::new(format!("the token of invoice {invoice} was revoked"))
+            .hint(format!("`hlsgate revoke --undo {invoice}` lets it open again")));
+    }
+    Ok((*settlement.order.video(), settlement.token.sign(live.policy.keyring.signing())))
+}
