@@ -44,6 +44,11 @@ impl Failure {
         }
     }
 
+    /// What was wrong.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Prints it to standard error.
     pub fn report(&self) -> ExitCode {
         eprintln!("error: {}", self.what);

@@ -1,4 +1,6 @@
 //! The stand-in BTCPay (`examples/fake_btcpay.rs`) as a child process.
+// A test may stop on what cannot happen.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! `hlsgate check`: what was seen, what was expected, what to do. One file per group of findings.
 
+mod btcpay;
 mod configuration;
 pub mod report;
 
@@ -39,6 +40,7 @@ impl Check {
             Err(err) => return Err(err.into()),
         };
         configuration::look(&config, &mut report);
+        super::ledger::wait(btcpay::look(&config, &mut report))?;
         match self.json {
             true => println!("{}", report.json()),
             false => print!("{report}"),
