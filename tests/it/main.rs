@@ -5,6 +5,7 @@
 mod fake_btcpay;
 mod harness;
 
+mod btcpay_commands;
 mod carriers;
 mod daemon;
 mod openapi_btcpay;

@@ -1,0 +1,365 @@
+//! The commands that ask BTCPay: what they do, and what they print.
+// A test may stop on what cannot happen.
+#![allow(clippy::unwrap_used)]
+
+mod shop;
+
+use std::os::unix::fs::PermissionsExt;
+
+use hlsgate::btcpay::setup::Webhook;
+use serde_json::json;
+
+use crate::fake_btcpay::{API_KEY, STORE};
+use shop::Shop;
+
+/// 2026-11-21 12:00 and 2026-11-22 12:00, UTC.
+const DAYS: [u64; 2] = [1_795_262_400, 1_795_348_800];
+
+#[tokio::test]
+async fn without_a_key_connect_tells_how_to_get_one() {
+    let shop = Shop::new(&[]);
+    let outcome = shop.run(&["btcpay", "connect"]);
+    let expected = "\
+There is no API key in DIR/btcpay-api-key yet.
+
+  1. Open this in a browser, log in to BTCPay, choose the store 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 alone:
+
+     BTCPAY/api-keys/authorize?permissions=btcpay.store.cancreateinvoice&permissions=btcpay.store.canviewinvoices\
+&permissions=btcpay.store.webhooks.canmodifywebhooks&applicationName=hlsgate&selectiveStores=true&strict=true
+
+     It asks for three rights in that store: make invoices, see them, manage webhooks.
+  2. Store the key that it shows. This reads it from the keyboard, so that no history keeps it:
+
+     ( umask 077; cat > DIR/btcpay-api-key )    # paste the key, then Enter and Ctrl-D
+     chown hlsgate: DIR/btcpay-api-key
+
+  3. Run `hlsgate btcpay connect` again.
+";
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (1, expected, ""));
+    assert!(!shop.file("btcpay-webhook-secret").exists());
+}
+
+#[tokio::test]
+async fn connect_registers_once_and_repairs() {
+    let shop = Shop::new(&[]);
+    shop.store_key(API_KEY);
+    let outcome = shop.run(&["btcpay", "connect"]);
+    let webhook = the_webhook(&shop).await;
+    let expected = "\
+BTCPay   BTCPAY: the API key may make and see invoices, and manage webhooks
+secret   made: DIR/btcpay-webhook-secret
+webhook  made: WEBHOOK
+         to SITE/hlsgate/webhooks/btcpay
+         for InvoiceProcessing, InvoiceSettled, InvoicePaymentSettled, InvoicePaidAfterExpiration, InvoiceInvalid
+trial    a trial delivery found nothing there (404): the daemon runs without [btcpay], or nginx does not include \
+snippets/hlsgate.conf
+
+Next steps: `systemctl reload hlsgate` (or start it), then `hlsgate check`.
+";
+    assert_eq!((outcome.code, outcome.stdout.replace(&webhook.id, "WEBHOOK").as_str()), (0, expected), "{outcome:?}");
+    assert!(webhook.enabled && webhook.automatic_redelivery && !webhook.authorized_events.everything);
+    let secrets = shop.secrets();
+    assert_eq!((secrets.len(), secrets[0].len()), (1, 43));
+    let mode = std::fs::metadata(shop.file("btcpay-webhook-secret")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // What BTCPay signs now is what the file says.
+    shop.reload();
+    sale_is_delivered(&shop).await;
+
+    // Again: the same webhook, the same secret.
+    let outcome = shop.run(&["btcpay", "connect"]);
+    assert!(outcome.stdout.contains("secret   kept: DIR/btcpay-webhook-secret\n"), "{outcome:?}");
+    assert!(outcome.stdout.contains("webhook  was right already: "), "{outcome:?}");
+    assert!(outcome.stdout.ends_with("trial    a signed trial delivery was accepted\n"), "{outcome:?}");
+    assert_eq!((the_webhook(&shop).await.id, shop.secrets()), (webhook.id.clone(), secrets.clone()));
+
+    // Somebody meddled with it in BTCPay, and set another secret.
+    let elsewhere = json!({ "url": webhook.url, "enabled": false, "automaticRedelivery": false, "secret": "other",
+        "authorizedEvents": { "everything": false, "specificEvents": ["InvoiceCreated", "InvoiceSettled"] } });
+    let put = reqwest::Client::new()
+        .put(format!("{}/api/v1/stores/{STORE}/webhooks/{}", shop.btcpay.url, webhook.id))
+        .header("Authorization", format!("token {API_KEY}"))
+        .json(&elsewhere);
+    assert!(put.send().await.unwrap().status().is_success());
+    let outcome = shop.run(&["btcpay", "connect"]);
+    let expected = "webhook  repaired (it was disabled; automatic redelivery was off; it did not deliver InvoiceProcessing, \
+        InvoicePaymentSettled, InvoicePaidAfterExpiration, InvoiceInvalid; it delivered InvoiceCreated besides): ";
+    assert!(outcome.stdout.contains(expected), "{outcome:?}");
+    let repaired = the_webhook(&shop).await;
+    assert!(repaired.enabled && repaired.automatic_redelivery && repaired.id == webhook.id);
+    sale_is_delivered(&shop).await;
+}
+
+#[tokio::test]
+async fn a_new_secret_loses_no_delivery() {
+    let shop = Shop::connected().await;
+    let before = shop.secrets();
+    let outcome = shop.run(&["btcpay", "connect", "--new-secret"]);
+    assert_eq!(outcome.code, 1);
+    let expected = "\
+error: BTCPay goes on with the old secret: a signed trial delivery was refused (403): the running daemon has another secret
+  hint: run `systemctl reload hlsgate`, and then `hlsgate btcpay connect` again
+";
+    assert_eq!(outcome.stderr, expected);
+    let during = shop.secrets();
+    assert_eq!((during.len(), &during[1]), (2, &before[0]));
+    assert_ne!(during[0], before[0]);
+    // The daemon has not reloaded, BTCPay still signs with the old one: nothing is lost. Nor when it has.
+    sale_is_delivered(&shop).await;
+    shop.reload();
+    sale_is_delivered(&shop).await;
+
+    let outcome = shop.run(&["btcpay", "connect"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(shop.secrets(), during);
+    // Now BTCPay signs with the new one alone.
+    std::fs::write(shop.file("btcpay-webhook-secret"), &during[0]).unwrap();
+    shop.reload();
+    sale_is_delivered(&shop).await;
+}
+
+#[tokio::test]
+async fn connect_says_what_the_key_lacks() {
+    let shop = Shop::new(&[]);
+    let weak = "1111111111111111111111111111111111111111";
+    let permissions = [format!("btcpay.store.canviewinvoices:{STORE}"), "btcpay.store.cancreateinvoice:Other".into()];
+    shop.btcpay.control("keys", json!({ "key": weak, "permissions": permissions })).await;
+    shop.store_key(weak);
+    let outcome = shop.run(&["btcpay", "connect"]);
+    assert_eq!(outcome.code, 1);
+    let expected = "error: the API key may not do this in store 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776: \
+        btcpay.store.cancreateinvoice, btcpay.store.webhooks.canmodifywebhooks\n  hint: make another at BTCPAY/api-keys/";
+    assert!(outcome.stderr.starts_with(expected), "{outcome:?}");
+    assert!(!shop.file("btcpay-webhook-secret").exists());
+
+    shop.store_key("2222222222222222222222222222222222222222");
+    let outcome = shop.run(&["btcpay", "connect"]);
+    let expected = "error: cannot ask BTCPay what the API key may: BTCPay at BTCPAY refused the API key (401); \
+        make a new one and put it into btcpay.api_key_file\n";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (1, expected));
+}
+
+#[tokio::test]
+async fn check_finds_nothing_wrong_where_nothing_is() {
+    let shop = Shop::connected().await;
+    let invoice = shop.order("c05f2318", "24h").await;
+    shop.pay(&invoice, DAYS[0]).await;
+    shop.btcpay.told("wait?idle").await;
+    let webhook = the_webhook(&shop).await;
+    let outcome = shop.run(&["check"]);
+    let group: String = outcome.stdout.split_inclusive('\n').skip_while(|line| *line != "BTCPay\n").collect();
+    let group: String = group.split_inclusive('\n').take_while(|l| *l == "BTCPay\n" || l.starts_with(' ')).collect();
+    let expected = "\
+BTCPay
+  ✓ reachable: BTCPAY
+  ✓ clock: agrees with this machine's
+  ✓ version: 2.4.1
+  ✓ API key: may make and see invoices
+  ✓ store: 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 (Stand-in)
+  ✓ payment methods: BTC-LN, BTC-CHAIN turned on in the store
+  ✓ webhook: WEBHOOK goes to SITE/hlsgate/webhooks/btcpay
+  ✓ deliveries: the latest 3 arrived
+  ✓ trial delivery: accepted by the running daemon
+";
+    assert_eq!(group.replace(&webhook.id, "WEBHOOK"), expected);
+}
+
+#[tokio::test]
+async fn check_names_each_trouble() {
+    let shop = Shop::connected().await;
+    let finds = |code: i32, expected: &str| {
+        let (got, findings) = shop.check();
+        assert!(findings.iter().any(|finding| finding == expected), "{expected}\nnot in {findings:#?}");
+        assert_eq!(got, code, "{expected}: {findings:#?}");
+    };
+    let switch = async |switches| {
+        shop.btcpay.control("switches", switches).await;
+    };
+    finds(0, "ok deliveries: none yet");
+
+    switch(json!({ "down": "502" })).await;
+    finds(2, "unknown reachable: BTCPay at BTCPAY is in trouble (502): no reason given");
+    switch(json!({ "down": null, "synchronized": false })).await;
+    finds(0, "warning reachable: BTCPAY answers, but its nodes are still synchronizing");
+    switch(json!({ "synchronized": true, "methods": ["BTC-LN", "BTC-LNURL"] })).await;
+    finds(0, "warning payment methods: BTC-CHAIN not turned on in the store");
+    switch(json!({ "methods": ["BTC-LNURL"] })).await;
+    finds(1, "wrong payment methods: BTC-LN, BTC-CHAIN not turned on in the store");
+    switch(json!({ "methods": ["BTC-LN", "BTC-CHAIN"] })).await;
+
+    // A key of the least rights cannot see the store's settings: the latest invoice tells.
+    let least = ["cancreateinvoice", "canviewinvoices", "webhooks.canmodifywebhooks"];
+    let least: Vec<String> = least.iter().map(|right| format!("btcpay.store.{right}:{STORE}")).collect();
+    shop.btcpay.control("keys", json!({ "key": API_KEY, "permissions": least })).await;
+    finds(
+        0,
+        "warning payment methods: not known: the store has no invoice yet, and the API key may not see its settings",
+    );
+    let invoice = shop.order("c05f2318", "24h").await;
+    finds(0, "ok payment methods: BTC-LN, BTC-CHAIN offered by the latest invoice");
+
+    // Deliveries that were refused: the daemon has another secret than BTCPay.
+    let secrets =
+        shop.site.secrets.lock().unwrap().replace(hlsgate::btcpay::secret::WebhookSecrets::parse("x").unwrap());
+    finds(1, "wrong trial delivery: a signed trial delivery was refused (403): the running daemon has another secret");
+    shop.pay(&invoice, DAYS[0]).await;
+    shop.btcpay.told("wait?idle").await;
+    *shop.site.secrets.lock().unwrap() = secrets;
+    let (code, findings) = shop.check();
+    let failed = findings.iter().find(|finding| finding.starts_with("wrong deliveries: 3 of the latest 3 failed"));
+    assert!(code == 1 && failed.is_some_and(|finding| finding.ends_with("(403)")), "{findings:#?}");
+    sale_is_delivered(&shop).await;
+    let (code, findings) = shop.check();
+    let failed = findings.iter().any(|finding| finding.starts_with("warning deliveries: 3 of the latest 6 failed"));
+    assert!(code == 0 && failed, "{findings:#?}");
+
+    shop.btcpay.control("clock", json!({ "advance": 30 })).await;
+    let (_, findings) = shop.check();
+    assert!(findings.iter().any(|f| f.starts_with("warning clock: BTCPay's clock is ") && f.ends_with("s ahead")));
+    shop.btcpay.control("clock", json!({ "advance": 100 })).await;
+    assert!(shop.check().1.iter().any(|finding| finding.starts_with("wrong clock: ")));
+
+    shop.btcpay.control("keys", json!({ "key": API_KEY, "permissions": ["unrestricted"] })).await;
+    let (_, findings) = shop.check();
+    assert!(findings.contains(&"warning API key: may more than it needs: unrestricted".to_owned()), "{findings:#?}");
+    let few = [format!("btcpay.store.canviewinvoices:{STORE}")];
+    shop.btcpay.control("keys", json!({ "key": API_KEY, "permissions": few })).await;
+    finds(1, &format!("wrong API key: may not btcpay.store.cancreateinvoice in store {STORE}"));
+    shop.btcpay.control("keys", json!({ "key": API_KEY, "permissions": null })).await;
+    finds(
+        1,
+        "wrong API key: BTCPay at BTCPAY refused the API key (401); make a new one and put it into btcpay.api_key_file",
+    );
+}
+
+#[tokio::test]
+async fn check_sees_a_webhook_that_is_missing_or_elsewhere() {
+    let shop = Shop::connected().await;
+    let webhook = the_webhook(&shop).await;
+    let delete = reqwest::Client::new()
+        .delete(format!("{}/api/v1/stores/{STORE}/webhooks/{}", shop.btcpay.url, webhook.id))
+        .header("Authorization", format!("token {API_KEY}"));
+    assert!(delete.send().await.unwrap().status().is_success());
+    let (code, findings) = shop.check();
+    let expected = "wrong webhook: none of the store's 0 goes to this site".to_owned();
+    assert!(code == 1 && findings.contains(&expected), "{findings:#?}");
+
+    let internal = format!("{}/hlsgate/webhooks/btcpay", shop.site.url.replace("127.0.0.1", "localhost"));
+    let outcome = shop.run(&["btcpay", "connect", "--url", &internal]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let (code, findings) = shop.check();
+    let expected = format!("warning webhook: goes to {internal}");
+    assert!(code == 0 && findings.contains(&expected), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn sales_adds_up_what_the_shop_counts() {
+    for version in ["2.0.0", "2.4.1"] {
+        let shop = Shop::new(&["--version", version]);
+        shop.store_key(API_KEY);
+        for (video, tier, day) in [
+            ("film", "24h", DAYS[0]),
+            ("film", "24h", DAYS[1]),
+            ("film", "forever", DAYS[1]),
+            ("series", "30d", DAYS[1]),
+        ] {
+            let invoice = shop.order(video, tier).await;
+            shop.pay(&invoice, day).await;
+        }
+        let _unpaid = shop.order("film", "24h").await;
+        // A stranger's, paid; one whose order is a copy; and one that somebody says was paid.
+        let stranger = shop.invoice("1", "BTC", json!({ "orderId": "film 24h", "buyerEmail": "a@b.example" })).await;
+        let paid = shop.order("film", "24h").await;
+        let copied = shop.invoice("0.00000001", "BTC", json!({ "hlsgate": paid.metadata.text("hlsgate") })).await;
+        shop.pay(&stranger, DAYS[0]).await;
+        shop.pay(&copied, DAYS[0]).await;
+
+        let outcome = shop.run(&["sales", "--since", "2026-01-01"]);
+        let expected = "\
+Sales of invoices made since 2026-01-01T00:00:00Z
+
+day (UTC)   sales         BTC   USD
+2026-11-21      1  0.00000100        ██████████
+2026-11-22      3  0.00020100  5.00  ██████████████████████████████
+total           4  0.00020200  5.00
+
+video   sales         BTC   USD
+film        3  0.00000200  5.00  ██████████████████████████████
+series      1  0.00020000        ██████████
+total       4  0.00020200  5.00
+
+tier     sales         BTC   USD
+24h          2  0.00000200        ██████████████████████████████
+30d          1  0.00020000        ███████████████
+forever      1              5.00  ███████████████
+total        4  0.00020200  5.00
+";
+        assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, expected, ""), "{version}");
+
+        let outcome = shop.run(&["sales", "--since", "2026-01-01", "--csv"]);
+        let mut lines: Vec<&str> = outcome.stdout.lines().collect();
+        assert_eq!(lines.remove(0), "settled_at,video,covers,tier,amount,currency");
+        lines.sort_unstable();
+        let expected = [
+            "2026-11-21T12:00:00Z,film,film,24h,0.00000100,BTC",
+            "2026-11-22T12:00:00Z,film,film,24h,0.00000100,BTC",
+            "2026-11-22T12:00:00Z,film,film,forever,5.00,USD",
+            "2026-11-22T12:00:00Z,series,pass:summer,30d,0.00020000,BTC",
+        ];
+        assert_eq!(lines, expected, "{version}");
+        assert_eq!(shop.run(&["sales", "--since", "2999-01-01"]).stdout.lines().last(), Some("None."));
+        let outcome = shop.run(&["sales", "--since", "lately"]);
+        assert!(outcome.code == 2 && outcome.stderr.contains("neither a date such as"), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_by_its_invoice_is_the_buyers_own() {
+    let shop = Shop::new(&[]);
+    shop.store_key(API_KEY);
+    let invoice = shop.order("film", "24h").await;
+    let outcome = shop.run(&["token", "issue", "--invoice", &invoice.id]);
+    let expected = format!("error: invoice {} bought nothing: the invoice is New/None\n", invoice.id);
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr), (1, "", expected));
+
+    shop.pay(&invoice, DAYS[0]).await;
+    let token = shop.run(&["token", "issue", "--invoice", &invoice.id]);
+    assert_eq!((token.code, &token.stdout), (0, &shop.run(&["token", "issue", "--invoice", &invoice.id]).stdout));
+    let told = shop.run(&["token", "inspect", "--json", token.stdout.trim()]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    let expected = json!({ "sub": "film", "tier": "24h", "iat": DAYS[0], "exp": DAYS[0] + 86_400, "jti": invoice.id });
+    assert_eq!(told["claims"], expected);
+    let link = shop.run(&["token", "link", "--invoice", &invoice.id]);
+    assert!(link.stdout.contains(&format!("SITE/hls/~{}/film/master.m3u8\n", token.stdout.trim())), "{link:?}");
+
+    assert_eq!(shop.run(&["revoke", &invoice.id]).code, 0);
+    let outcome = shop.run(&["token", "issue", "--invoice", &invoice.id]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("was revoked"), "{outcome:?}");
+
+    let outcome = shop.run(&["token", "issue", "--invoice", "HMprBnL9BTXWuPvpoKBS6e"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("is it an id of this store?"), "{outcome:?}");
+    let outcome = shop.run(&["token", "issue", "--invoice", &invoice.id, "--tier", "press"]);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+}
+
+async fn the_webhook(shop: &Shop) -> Webhook {
+    let mut webhooks = shop.client().webhooks().await.unwrap();
+    assert_eq!(webhooks.len(), 1);
+    webhooks.remove(0)
+}
+
+/// A sale's deliveries arrive: BTCPay signs with a secret that the site takes.
+async fn sale_is_delivered(shop: &Shop) {
+    let invoice = shop.order("c05f2318", "24h").await;
+    shop.pay(&invoice, DAYS[0]).await;
+    shop.btcpay.told("wait?idle").await;
+    let attempts = shop.btcpay.told(&format!("attempts?invoice={}", invoice.id)).await;
+    let attempts: Vec<(&str, u64)> = attempts["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| (attempt["type"].as_str().unwrap(), attempt["status"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(attempts, [("InvoicePaymentSettled", 204), ("InvoiceProcessing", 204), ("InvoiceSettled", 204)]);
+}

@@ -1,0 +1,205 @@
+//! A configuration, a stand-in BTCPay, and a site that takes deliveries: what the commands have around them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use hlsgate::btcpay::invoice::{Invoice, Metadata, NewCheckout, NewInvoice, NewReceipt};
+use hlsgate::btcpay::secret::WebhookSecrets;
+use hlsgate::btcpay::webhook::verify;
+use hlsgate::btcpay::{ApiKey, Client, Settings, Timeouts};
+use hlsgate::config::Config;
+use hlsgate::gate::keyring::Keyring;
+use hlsgate::shop::order::{METADATA_KEY, Order};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fake_btcpay::{API_KEY, FakeBtcpay, STORE};
+
+/// An installation that has not met its BTCPay yet.
+pub struct Shop {
+    pub btcpay: FakeBtcpay,
+    pub site: Site,
+    folder: TempDir,
+}
+
+/// Stands for nginx and the daemon, as far as a delivery sees them.
+pub struct Site {
+    pub url: String,
+    /// What the daemon takes; `None` is a site without a shop.
+    pub secrets: Arc<Mutex<Option<WebhookSecrets>>>,
+}
+
+/// What a command did, with all that differs from run to run named instead: `DIR`, `SITE`, `BTCPAY`.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Shop {
+    /// Without an API key, and with keys to sign orders.
+    pub fn new(arguments: &[&str]) -> Shop {
+        let (btcpay, site) = (FakeBtcpay::start(arguments), Site::start());
+        let folder = tempfile::Builder::new().prefix("hlsgate-it-").tempdir().unwrap();
+        let config = format!(
+            "public_url = \"{}\"\n[revocations]\nfile = \"revoked\"\n[btcpay]\nurl = \"{}\"\nstore = \"{STORE}\"\n\
+             payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]\n\
+             [[offers]]\ntier = \"24h\"\nprice = \"100\"\ncurrency = \"SATS\"\nduration = \"24h\"\n\
+             [[offers]]\ntier = \"forever\"\nprice = \"5.00\"\ncurrency = \"USD\"\n\
+             [passes.summer]\nvideos = \"all\"\noffers = [{{ tier = \"30d\", price = \"20000\", currency = \"SATS\", duration = \"30d\" }}]\n",
+            site.url, btcpay.url
+        );
+        let shop = Shop { btcpay, site, folder };
+        std::fs::write(shop.file("hlsgate.toml"), config).unwrap();
+        assert_eq!(shop.run(&["init"]).code, 0);
+        shop
+    }
+
+    /// With the API key in place, and connected.
+    pub async fn connected() -> Shop {
+        let shop = Shop::new(&[]);
+        shop.store_key(API_KEY);
+        assert_eq!(shop.run(&["btcpay", "connect"]).code, 0);
+        shop.reload();
+        shop
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// As the administrator does, with the mode that it should have.
+    pub fn store_key(&self, key: &str) {
+        let file = self.file("btcpay-api-key");
+        std::fs::write(&file, format!("{key}\n")).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    /// The lines of the webhook secret's file.
+    pub fn secrets(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.file("btcpay-webhook-secret")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The daemon takes what the file holds now.
+    pub fn reload(&self) {
+        *self.site.secrets.lock().unwrap() = Some(WebhookSecrets::parse(&self.secrets().join("\n")).unwrap());
+    }
+
+    /// Runs a command. No secret may show in what it prints.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        command.arg("--config").arg(self.file("hlsgate.toml")).args(arguments).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let printed = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            let secrets = std::fs::read_to_string(self.file("btcpay-webhook-secret")).unwrap_or_default();
+            for secret in secrets.lines().chain([API_KEY]) {
+                assert!(!text.contains(secret), "{arguments:?} prints a secret");
+            }
+            text.replace(self.folder.path().to_str().unwrap(), "DIR")
+                .replace(&self.site.url, "SITE")
+                .replace(&self.btcpay.url, "BTCPAY")
+        };
+        let (stdout, stderr) = (printed(output.stdout), printed(output.stderr));
+        Outcome { code: output.status.code().unwrap(), stdout, stderr }
+    }
+
+    /// BTCPay's findings of `check`, each as `level what: seen`.
+    pub fn check(&self) -> (i32, Vec<String>) {
+        let outcome = self.run(&["check", "--json"]);
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap().iter().filter(|finding| finding["group"] == "BTCPay");
+        let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        let line = |f: &Value| format!("{} {}: {}", text(f, "level"), text(f, "what"), text(f, "seen"));
+        (outcome.code, findings.map(line).collect())
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(&Settings {
+            url: self.btcpay.url.parse().unwrap(),
+            public_url: None,
+            store: STORE.into(),
+            api_key: ApiKey::parse(API_KEY).unwrap(),
+            timeouts: Timeouts::default(),
+        })
+        .unwrap()
+    }
+
+    /// An invoice as the daemon makes it: the metadata holds a signed order.
+    pub async fn order(&self, video: &str, tier: &str) -> Invoice {
+        let config = Config::load(&self.file("hlsgate.toml")).unwrap();
+        let keyring = Keyring::parse(&std::fs::read(self.file("keys.json")).unwrap()).unwrap();
+        let (video, tier) = (video.parse().unwrap(), tier.parse().unwrap());
+        let offer = config.catalogue.find(&video, &tier, None).unwrap();
+        let order = Order::new(video, &offer, "bm9uY2Utb2YtMTYtYnl0ZXM");
+        let metadata = json!({ "orderId": format!("{video} {tier}"), METADATA_KEY: order.sign(keyring.signing()) });
+        self.invoice(&order.amount().to_string(), order.currency().as_str(), metadata).await
+    }
+
+    pub async fn invoice(&self, amount: &str, currency: &str, metadata: Value) -> Invoice {
+        let invoice = NewInvoice {
+            amount: amount.parse().unwrap(),
+            currency: currency.into(),
+            metadata: Metadata(metadata.as_object().unwrap().clone()),
+            checkout: NewCheckout {
+                speed_policy: "MediumSpeed".into(),
+                payment_methods: vec!["BTC-LN".into(), "BTC-CHAIN".into()],
+                default_payment_method: None,
+                lazy_payment_methods: false,
+                expiration_minutes: 30,
+                monitoring_minutes: 1440,
+                payment_tolerance: 0,
+                redirect_url: None,
+                redirect_automatically: false,
+            },
+            receipt: NewReceipt { enabled: false },
+        };
+        self.client().create_invoice(&invoice).await.unwrap()
+    }
+
+    /// Somebody pays; `received` is when, in UNIX seconds.
+    pub async fn pay(&self, invoice: &Invoice, received: u64) {
+        self.btcpay.control("pay", json!({ "invoice": invoice.id, "receivedDate": received })).await;
+    }
+}
+
+impl Site {
+    fn start() -> Site {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let secrets: Arc<Mutex<Option<WebhookSecrets>>> = Arc::default();
+        let taken = secrets.clone();
+        std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| answer(stream, &taken)));
+        Site { url, secrets }
+    }
+}
+
+fn answer(mut stream: TcpStream, secrets: &Mutex<Option<WebhookSecrets>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut length, mut signature, mut first) = (0, String::new(), String::new());
+    reader.read_line(&mut first).unwrap();
+    for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        match line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value)) {
+            Some((name, value)) if name == "content-length" => length = value.parse().unwrap(),
+            Some((name, value)) if name == "btcpay-sig" => signature = value.to_owned(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let status = match &*secrets.lock().unwrap() {
+        Some(secrets) if first.starts_with("POST /hlsgate/webhooks/btcpay ") => {
+            match verify(signature.as_bytes(), &body, secrets) {
+                Ok(()) => "204 No Content",
+                Err(_) => "403 Forbidden",
+            }
+        }
+        _ => "404 Not Found",
+    };
+    let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
