@@ -25,7 +25,9 @@ class HlsgatePaywall extends HTMLElement {
   static observedAttributes = ['video'];
 
   state = 'loading';
-  /** For the views: what they show. */
+  /** What the last `hlsgate-open` told, for a page that listens later; null while locked. */
+  opened = null;
+  /** What the views show. */
   offers = [];
   access = null;
   invoice = null;
@@ -100,9 +102,11 @@ class HlsgatePaywall extends HTMLElement {
       if (state.access.granted) {
         this.#show('open');
         if (paid) this.#say(t('say_paid'));
-        this.#tell('hlsgate-open', { video, url: state.url, expires_at: state.access.expires_at, tier: state.access.tier, paid });
+        this.opened = { video, url: state.url, expires_at: state.access.expires_at, tier: state.access.tier, paid };
+        this.#tell('hlsgate-open', this.opened);
         return;
       }
+      this.opened = null;
       this.ended = ended || state.access.reason === 'expired';
       const invoice = ended ? null : await gate.resume(video, state);
       const stale = invoice && !invoice.claim && !['new', 'processing', 'settled'].includes(invoice.status);

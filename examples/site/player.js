@@ -1,0 +1,181 @@
+/**
+ * A video element that plays one HLS stream: Plyr on hls.js where Media Source exists, Plyr on the browser's own player where
+ * it does not. It knows nothing of payment; it says when the server refused, and can go on from where it stopped.
+ *
+ * Events: `refused` (the server answered 401, 402 or 403), `starved` (refused, and now there is nothing left to play),
+ * `trouble` and `recovered` (network), `unplayable`, `ended`.
+ */
+
+import Hls from './vendor/hls.js';
+import Plyr from './vendor/plyr.js';
+import { t } from './i18n.js';
+
+const asset = (name) => new URL(`vendor/${name}`, import.meta.url).href;
+const REFUSALS = [401, 402, 403];
+/** Seconds until a stream that failed is tried again. */
+const RETRY = 4;
+/** Plyr's words for its controls, from `texts.js`. */
+const WORDS = ['restart', 'rewind', 'play', 'pause', 'fastForward', 'seek', 'seekLabel', 'played', 'buffered', 'currentTime', 'duration', 'volume', 'mute',
+  'unmute', 'enableCaptions', 'disableCaptions', 'enterFullscreen', 'exitFullscreen', 'frameTitle', 'captions', 'settings', 'pip', 'menuBack', 'speed',
+  'normal', 'quality', 'disabled', 'enabled', 'reset'];
+
+export class Player extends EventTarget {
+  #video;
+  #title;
+  #hls = null;
+  #plyr = null;
+  #url = null;
+  #refused = false;
+  #retry;
+  #troubled = false;
+
+  constructor(video, { title = '' } = {}) {
+    super();
+    this.#video = video;
+    this.#title = title;
+    video.addEventListener('waiting', () => this.#refused && this.#starve());
+    video.addEventListener('ended', () => this.#tell('ended'));
+    video.addEventListener('playing', () => this.#recover());
+    video.addEventListener('error', () => !this.#hls && this.#url && this.#nativeFailed());
+  }
+
+  get position() {
+    return this.#video.currentTime;
+  }
+
+  /** Plays `url`, from `position` seconds on. `play`: at once, as far as the browser lets a page do that. */
+  load(url, { position = 0, play = false, captions = [] } = {}) {
+    this.unload();
+    this.#url = url;
+    this.#refused = false;
+    this.#video.replaceChildren(...captions.map(({ lang, label, src }) =>
+      Object.assign(document.createElement('track'), { kind: 'captions', srclang: lang, label, src })));
+    if (Hls.isSupported()) this.#loadHls(url, position);
+    else this.#loadNative(url, position);
+    if (play) this.#video.play().catch(() => {}); // not allowed without a gesture: the play button is there
+  }
+
+  unload() {
+    clearTimeout(this.#retry);
+    this.#hls?.destroy();
+    this.#hls = null;
+    this.#url = null;
+    this.#video.removeAttribute('src');
+  }
+
+  pause() {
+    this.#video.pause();
+  }
+
+  focus() {
+    (this.#plyr?.elements.container ?? this.#video).focus({ preventScroll: true });
+  }
+
+  #loadHls(url, position) {
+    const hls = new Hls({ workerPath: asset('hls.worker.js'), startPosition: position || -1, capLevelToPlayerSize: true });
+    this.#hls = hls;
+    hls.on(Hls.Events.ERROR, (_, data) => this.#hlsFailed(hls, data));
+    hls.on(Hls.Events.FRAG_BUFFERED, () => this.#recover());
+    hls.on(Hls.Events.MANIFEST_PARSED, () => this.#dress([...new Set(hls.levels.map((level) => level.height).filter(Boolean))]));
+    hls.loadSource(url);
+    hls.attachMedia(this.#video);
+  }
+
+  #loadNative(url, position) {
+    if (!this.#video.canPlayType('application/vnd.apple.mpegurl')) return this.#tell('unplayable');
+    this.#video.src = url;
+    if (position) this.#video.addEventListener('loadedmetadata', () => (this.#video.currentTime = position), { once: true });
+    this.#dress([]);
+  }
+
+  /** Puts Plyr's controls on, once: it outlives streams, so that going on after a new payment does not blink. */
+  #dress(heights) {
+    if (this.#plyr) return;
+    const i18n = Object.fromEntries(WORDS.map((key) => [key, t(`player_${key}`)]));
+    const controls = ['play-large', 'play', 'progress', 'current-time', 'duration', 'mute', 'volume', 'captions', 'settings', 'pip', 'airplay', 'fullscreen'];
+    const quality = { default: 0, options: [0, ...heights.sort((a, b) => b - a)], forced: true, onChange: (height) => this.#choose(height) };
+    this.#plyr = new Plyr(this.#video, {
+      title: this.#title,
+      controls,
+      settings: ['captions', ...(heights.length > 1 ? ['quality'] : []), 'speed'],
+      ...(heights.length > 1 ? { quality } : {}),
+      i18n: { ...i18n, qualityLabel: { 0: t('player_auto') } },
+      // Plyr would ask its own servers for these two.
+      iconUrl: asset('plyr.svg'),
+      blankVideo: '',
+      captions: { active: false, update: true },
+      keyboard: { focused: true, global: false },
+      storage: { enabled: false },
+      tooltips: { controls: true, seek: true },
+    });
+  }
+
+  #choose(height) {
+    if (this.#hls) this.#hls.currentLevel = height === 0 ? -1 : this.#hls.levels.findIndex((level) => level.height === height);
+  }
+
+  #hlsFailed(hls, { type, fatal, response }) {
+    if (hls !== this.#hls) return;
+    if (REFUSALS.includes(response?.code)) {
+      hls.stopLoad();
+      this.#refuse();
+    } else if (fatal && type === Hls.ErrorTypes.MEDIA_ERROR) {
+      hls.recoverMediaError();
+    } else if (fatal) {
+      this.#tryLater();
+    }
+  }
+
+  /** The browser's own player tells no status, so the server is asked what was wrong. */
+  async #nativeFailed() {
+    const url = this.#url;
+    const answer = await fetch(url, { cache: 'no-store' }).catch(() => null);
+    if (url !== this.#url) return;
+    if (REFUSALS.includes(answer?.status)) this.#refuse();
+    else if (answer?.ok && !this.#troubled) this.#tryLater();
+    else if (answer?.ok) this.#tell('unplayable');
+    else this.#tryLater();
+  }
+
+  #refuse() {
+    if (this.#refused) return;
+    this.#refused = true;
+    clearTimeout(this.#retry);
+    this.#tell('refused');
+    if (this.#video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) this.#starve();
+  }
+
+  #starve() {
+    this.#video.pause();
+    this.#tell('starved');
+  }
+
+  #tryLater() {
+    if (this.#refused) return;
+    if (!this.#troubled) this.#tell('trouble');
+    this.#troubled = true;
+    clearTimeout(this.#retry);
+    const playing = !this.#video.paused;
+    this.#retry = setTimeout(() => {
+      const { position } = this;
+      if (this.#hls && this.#hls.levels.length > 0) this.#hls.startLoad(position);
+      else if (this.#hls) this.#hls.loadSource(this.#url);
+      else this.#reloadNative(position, playing);
+    }, RETRY * 1000);
+  }
+
+  #reloadNative(position, playing) {
+    this.#loadNative(this.#url, position);
+    if (playing) this.#video.play().catch(() => {});
+  }
+
+  #recover() {
+    if (!this.#troubled) return;
+    this.#troubled = false;
+    this.#tell('recovered');
+  }
+
+  #tell(name) {
+    this.dispatchEvent(new Event(name));
+  }
+}

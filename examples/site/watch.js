@@ -1,0 +1,131 @@
+/** The watch page, and the page for embeds: a stage for the video, and beside it the paywall that opens it. */
+
+import './hlsgate-paywall.js';
+import './page.js';
+import { h, icon } from './dom.js';
+import { gate } from './gate.js';
+import { clock, left, t } from './i18n.js';
+import { findVideo } from './videos.js';
+import { Player } from './player.js';
+
+const $ = (id) => document.getElementById(id);
+const id = new URLSearchParams(location.search).get('v');
+const paywall = $('paywall');
+const stage = $('stage');
+const strip = $('strip');
+
+if (id) {
+  const about = findVideo(id);
+  restoreFromFragment().then(() => paywall.setAttribute('video', id));
+  about.then((video) => start(describe(video)));
+} else {
+  paywall.hidden = true;
+  curtain(t('no_video'), h('a', { class: 'button', href: 'index.html' }, t('videos')));
+}
+
+/** Fills the page with what `videos.json` knows of the video, which may be nothing. */
+function describe(video) {
+  const title = video?.title ?? id;
+  document.title = title;
+  $('title').textContent = title;
+  if ($('description')) $('description').textContent = video?.description ?? '';
+  if (video?.poster) $('video').poster = video.poster;
+  $('video').setAttribute('aria-label', t('video_label', { title }));
+  paywall.setAttribute('video-title', title);
+  if (video?.width && video?.height) stage.style.setProperty('--ratio', `${video.width} / ${video.height}`);
+  return { title, captions: [], ...video };
+}
+
+function start(video) {
+  const player = new Player($('video'), { title: video.title });
+  let stopWatching = () => {};
+  let opened = null; // { url, expires_at } of the stream that plays
+  let stopped = null; // where the film was when access ended
+
+  const open = ({ url, expires_at, paid }) => {
+    const again = opened !== null || stopped !== null;
+    opened = { url, expires_at };
+    const position = stopped ?? (again ? player.position : 0);
+    stopped = null;
+    curtain();
+    say('');
+    player.load(url, { position, play: paid || again, captions: video.captions.map((it) => ({ ...it, src: beside(url, it.src) })) });
+    stopWatching();
+    stopWatching = gate.watchExpiry(expires_at, {
+      onwarn: (seconds) => say(t('stage_ending', { time: left(seconds) })),
+      onend: () => say(t('stage_ended_soon')),
+    });
+  };
+
+  const locked = () => {
+    if (opened) return;
+    player.unload();
+    curtain(null, icon('lock'), h('span', { class: 'hidden' }, t('locked')),
+      video.preview && h('button', { type: 'button', class: 'button', onclick: preview }, icon('play'), t('watch_preview')));
+  };
+
+  const preview = () => {
+    curtain();
+    say(t('preview'));
+    player.load(video.preview, { play: true });
+    player.focus();
+  };
+
+  /** Playing is over until someone pays: keep the place, and show the offers. */
+  const end = () => {
+    stopped = player.position;
+    opened = null;
+    stopWatching();
+    say('');
+    curtain(t('stage_ended', { time: clock(stopped) }), h('button', { type: 'button', class: 'button', onclick: () => paywall.scrollIntoView() }, t('to_offers')));
+  };
+
+  player.addEventListener('refused', async () => {
+    say(t('stage_ended_soon'));
+    await paywall.refresh({ ended: true });
+  });
+  player.addEventListener('starved', () => paywall.state !== 'open' && end());
+  player.addEventListener('trouble', () => say(t('stage_trouble')));
+  player.addEventListener('recovered', () => say(''));
+  player.addEventListener('unplayable', () => curtain(t('stage_unplayable')));
+  player.addEventListener('ended', () => {
+    if (opened) return;
+    say(t('preview_over'));
+    locked();
+  });
+
+  paywall.addEventListener('hlsgate-open', ({ detail }) => {
+    // A second look that finds the same access must not disturb a film that plays.
+    if (opened && !detail.paid && opened.url === detail.url && opened.expires_at === detail.expires_at) return;
+    open(detail);
+  });
+  paywall.addEventListener('hlsgate-state', ({ detail }) => !['loading', 'open'].includes(detail.state) && stopped === null && locked());
+  if (paywall.opened) open(paywall.opened);
+  else if (paywall.state !== 'loading') locked();
+}
+
+/** What lies over the picture: nothing, or words and buttons. */
+function curtain(words, ...nodes) {
+  const shown = [words && h('p', {}, words), ...nodes].filter(Boolean);
+  $('curtain').replaceChildren(...shown);
+  $('curtain').hidden = shown.length === 0;
+  stage.classList.toggle('covered', shown.length > 0);
+}
+
+function say(text) {
+  strip.textContent = text;
+}
+
+/** Captions under the protected folder take the same way as the stream: by cookie, or with the token in the path. */
+function beside(url, src) {
+  const folder = gate.streamUrl(id).replace(/[^/]*$/, '');
+  return src.startsWith(folder) ? url.replace(/[^/]*$/, '') + src.slice(folder.length) : src;
+}
+
+/** A link made on another device carries a purchase in its fragment, which is taken in and then out of sight. */
+async function restoreFromFragment() {
+  if (!location.hash.startsWith('#restore=')) return;
+  const code = decodeURIComponent(location.hash);
+  history.replaceState(null, '', location.pathname + location.search);
+  await gate.restore(code).catch(() => {}); // without it the page is just locked, and says so
+}
