@@ -32,7 +32,7 @@ function card(video) {
       h('span', { class: 'poster' },
         h('img', { src: video.poster, alt: '', loading: 'lazy', width: video.width ?? 640, height: video.height ?? 360 }),
         video.duration ? h('span', { class: 'length' }, h('span', { class: 'hidden' }, t('length', { time: '' })), clock(video.duration)) : null),
-      h('span', { class: 'name', role: 'heading', 'aria-level': '2' }, video.title),
+      h('span', { class: 'name', role: 'heading', 'aria-level': '2', dir: 'auto' }, video.title),
       offer));
   near.observe(node);
   looks.set(node, () => fill(offer, video.id));

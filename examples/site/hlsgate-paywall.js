@@ -30,6 +30,8 @@ class HlsgatePaywall extends HTMLElement {
   /** What the views show. */
   offers = [];
   access = null;
+  /** The access was paid for just now, in this page. */
+  paid = false;
   invoice = null;
   ended = false;
   trouble = null;
@@ -100,6 +102,7 @@ class HlsgatePaywall extends HTMLElement {
       this.access = state.access;
       this.trouble = null;
       if (state.access.granted) {
+        this.paid ||= paid;
         this.#show('open');
         if (paid) this.#say(t('say_paid'));
         this.opened = { video, url: state.url, expires_at: state.access.expires_at, tier: state.access.tier, paid };
@@ -107,6 +110,7 @@ class HlsgatePaywall extends HTMLElement {
         return;
       }
       this.opened = null;
+      this.paid = false;
       this.ended = ended || state.access.reason === 'expired';
       const invoice = ended ? null : await gate.resume(video, state);
       const stale = invoice && !invoice.claim && !['new', 'processing', 'settled'].includes(invoice.status);
@@ -215,7 +219,7 @@ class HlsgatePaywall extends HTMLElement {
     const changed = state !== this.state || this.#view.childElementCount === 0;
     this.state = state;
     this.setAttribute('state', state);
-    this.#view.replaceChildren(...views[state](this));
+    this.#view.replaceChildren(...views[state](this).filter(Boolean));
     if (focused) this.#view.querySelector('h2')?.focus();
     if (!changed) return;
     const heading = this.#view.querySelector('h2')?.textContent;

@@ -37,7 +37,7 @@ export function chooseLanguage(tag) {
 export function price(amount, currency) {
   const decimals = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
   const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-  if (currency === 'SATS') return `${new Intl.NumberFormat(lang, digits).format(amount)} sats`;
+  if (currency === 'SATS') return `\u2066${new Intl.NumberFormat(lang, digits).format(amount)} sats\u2069`; // isolated: Latin letters also in right-to-left text
   return new Intl.NumberFormat(lang, { style: 'currency', currency, currencyDisplay: 'narrowSymbol', ...digits }).format(amount);
 }
 

@@ -35,7 +35,7 @@ export const style = `
   border: 1px solid var(--_line);
   border-radius: var(--_radius);
   padding: clamp(1rem, 4%, 1.5rem);
-  min-block-size: var(--hlsgate-min-height, 22rem);
+  min-block-size: var(--hlsgate-min-height, 19rem);
   container-type: inline-size;
 }
 .view { display: flex; flex-direction: column; gap: 0.85rem; }
@@ -44,7 +44,7 @@ export const style = `
 h2 { display: flex; align-items: center; gap: 0.5rem; margin: 0; font-size: 1.3rem; line-height: 1.25; text-wrap: balance; }
 h2:focus { outline: none; }
 p { margin: 0; }
-ul { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.6rem; }
+ul { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.6rem; grid-template-columns: minmax(0, 1fr); }
 .icon { inline-size: 1.3em; block-size: 1.3em; flex: none; }
 :host([state=open]) h2 .icon { color: var(--_good); }
 :host([state=trouble]) h2 .icon, :host([state=invalid]) h2 .icon { color: var(--_warn); }
@@ -70,6 +70,7 @@ button:disabled { opacity: 0.6; cursor: default; }
 .primary:hover { background: color-mix(in srgb, var(--_accent) 86%, #ffffff); }
 .quiet { border-color: transparent; color: var(--_muted); font-weight: 500; }
 .offer { justify-content: space-between; text-align: start; padding: 0.75rem 1rem; }
+@container (max-width: 17rem) { .offer { padding-inline: 0.7rem; } .offer .price { padding-inline: 0.55rem; } }
 .offer .what { display: grid; gap: 0.1rem; }
 .offer strong { font-size: 1.05rem; }
 .offer small { color: var(--_muted); font-size: 0.88rem; font-weight: 400; }

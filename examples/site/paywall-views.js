@@ -35,7 +35,7 @@ export const paying = (paywall) => {
   }
   const payable = invoice.unified ?? invoice.lightning?.uri ?? invoice.onchain?.uri;
   return [
-    heading(t('pay_heading', { price: price(invoice.amount, invoice.currency) })),
+    heading(t('pay_heading', { price: price(invoice.amount, invoice.currency) }), 'bolt'),
     text(`${offerText(offerOf(paywall)).length} · ${offerText(offerOf(paywall)).scope}`),
     payable ? qrCode(compact(payable, invoice.lightning?.bolt11), t('qr_label')) : null,
     h('p', { part: 'countdown', class: 'countdown' }, icon('clock'), t('valid_for'), ' ', h('time', {}, clock(paywall.secondsLeft))),
@@ -113,7 +113,7 @@ export const open = (paywall) => {
   const { expires_at } = paywall.access;
   const kept = paywall.gate.list().filter((it) => !it.expired && (it.covers === paywall.video || it.video === paywall.video));
   return [
-    heading(t('open_heading'), 'check'),
+    heading(t(paywall.paid ? 'paid_heading' : 'open_heading'), 'check'),
     text(expires_at ? t('open_until', { time: moment(expires_at) }) : t('open_forever')),
     ...(kept.length > 0 ? [
       note(t(paywall.gate.remembers ? 'save_text' : 'forgets_after')),

@@ -28,6 +28,7 @@ export class Player extends EventTarget {
   #refused = false;
   #retry;
   #troubled = false;
+  #play = false;
 
   constructor(video, { title = '' } = {}) {
     super();
@@ -45,6 +46,7 @@ export class Player extends EventTarget {
 
   /** Plays `url`, from `position` seconds on. `play`: at once, as far as the browser lets a page do that. */
   load(url, { position = 0, play = false, captions = [] } = {}) {
+    this.#play = play;
     this.unload();
     this.#url = url;
     this.#refused = false;
@@ -52,7 +54,6 @@ export class Player extends EventTarget {
       Object.assign(document.createElement('track'), { kind: 'captions', srclang: lang, label, src })));
     if (Hls.isSupported()) this.#loadHls(url, position);
     else this.#loadNative(url, position);
-    if (play) this.#video.play().catch(() => {}); // not allowed without a gesture: the play button is there
   }
 
   unload() {
@@ -76,9 +77,13 @@ export class Player extends EventTarget {
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_, data) => this.#hlsFailed(hls, data));
     hls.on(Hls.Events.FRAG_BUFFERED, () => this.#recover());
-    hls.on(Hls.Events.MANIFEST_PARSED, () => this.#dress([...new Set(hls.levels.map((level) => level.height).filter(Boolean))]));
+    hls.on(Hls.Events.MANIFEST_PARSED, () => {
+      // Plyr first: it wraps the element, which makes a browser fetch an attached stream's one-time URL again.
+      this.#dress([...new Set(hls.levels.map((level) => level.height).filter(Boolean))]);
+      if (!hls.media) hls.attachMedia(this.#video);
+      this.#begin();
+    });
     hls.loadSource(url);
-    hls.attachMedia(this.#video);
   }
 
   #loadNative(url, position) {
@@ -86,6 +91,11 @@ export class Player extends EventTarget {
     this.#video.src = url;
     if (position) this.#video.addEventListener('loadedmetadata', () => (this.#video.currentTime = position), { once: true });
     this.#dress([]);
+    this.#begin();
+  }
+
+  #begin() {
+    if (this.#play) this.#video.play().catch(() => {}); // not allowed without a gesture: the play button is there
   }
 
   /** Puts Plyr's controls on, once: it outlives streams, so that going on after a new payment does not blink. */

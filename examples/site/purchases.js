@@ -67,7 +67,7 @@ function entry(purchase, names) {
   const state = refused ? t('withdrawn') : expired ? t('ended_on', { time: moment(expires_at) }) : expires_at ? t('until', { time: moment(expires_at) }) : t('for_ever');
   return h('li', { class: usable ? 'entry' : 'entry over', 'data-id': id },
     h('div', { class: 'head' },
-      h('div', { class: 'what' }, h('strong', {}, name), whole && h('span', {}, whole), h('span', { class: 'state' }, icon(usable ? 'check' : 'clock'), state)),
+      h('div', { class: 'what' }, h('strong', { dir: 'auto' }, name), whole && h('span', {}, whole), h('span', { class: 'state' }, icon(usable ? 'check' : 'clock'), state)),
       usable && video ? h('a', { class: 'button primary', href: watchPage(video) }, icon('play'), t('watch')) : null),
     usable ? moveTo(purchase) : null,
     removal(purchase));

@@ -66,7 +66,8 @@ export const texts = {
     invalid_text: 'It was seen, but not confirmed in time. If it was taken from your wallet, write to the site and give this number.',
     invoice_number: 'Invoice',
 
-    open_heading: 'Paid. Enjoy the video',
+    paid_heading: 'Paid. Enjoy the video',
+    open_heading: 'You can watch this video',
     open_until: 'You can watch until {time}.',
     open_forever: 'It is yours to watch, for ever.',
     save_text: 'Keep a copy: with it you can watch on any device, and get your purchase back if this browser forgets it.',
@@ -210,7 +211,8 @@ export const texts = {
     invalid_text: 'Sie wurde gesehen, aber nicht rechtzeitig bestätigt. Wurde sie von Ihrer Wallet abgebucht, schreiben Sie dem Betreiber und nennen Sie diese Nummer.',
     invoice_number: 'Rechnung',
 
-    open_heading: 'Bezahlt. Viel Vergnügen',
+    paid_heading: 'Bezahlt. Viel Vergnügen',
+    open_heading: 'Sie können dieses Video ansehen',
     open_until: 'Sie können es bis {time} ansehen.',
     open_forever: 'Sie können es für immer ansehen.',
     save_text: 'Behalten Sie eine Kopie: Damit sehen Sie es auf jedem Gerät und bekommen den Kauf zurück, wenn dieser Browser ihn vergisst.',
@@ -354,7 +356,8 @@ export const texts = {
     invalid_text: 'رُصدت الدفعة ولم تُؤكَّد في الوقت المحدد. إن خُصمت من محفظتك فراسل الموقع واذكر هذا الرقم.',
     invoice_number: 'الفاتورة',
 
-    open_heading: 'تم الدفع. مشاهدة ممتعة',
+    paid_heading: 'تم الدفع. مشاهدة ممتعة',
+    open_heading: 'يمكنك مشاهدة هذا الفيديو',
     open_until: 'يمكنك المشاهدة حتى {time}.',
     open_forever: 'يمكنك مشاهدته للأبد.',
     save_text: 'احتفظ بنسخة: بها تشاهد على أي جهاز، وتستعيد مشترياتك إن نسيها هذا المتصفح.',
