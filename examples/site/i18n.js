@@ -37,9 +37,12 @@ export function chooseLanguage(tag) {
 export function price(amount, currency) {
   const decimals = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
   const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-  if (currency === 'SATS') return `\u2066${new Intl.NumberFormat(lang, digits).format(amount)} sats\u2069`; // isolated: Latin letters also in right-to-left text
+  if (currency === 'SATS') return isolated(`${new Intl.NumberFormat(lang, digits).format(amount)} sats`);
   return new Intl.NumberFormat(lang, { style: 'currency', currency, currencyDisplay: 'narrowSymbol', ...digits }).format(amount);
 }
+
+/** Latin words in right-to-left text keep their own order (Unicode TR 9: LRI … PDI). */
+const isolated = (text) => (texts[lang].direction === 'rtl' ? `\u2066${text}\u2069` : text);
 
 /** How long an offer lasts, in the largest unit that is whole: `24 hours`, `30 days`. */
 export function duration(seconds) {

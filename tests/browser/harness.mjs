@@ -1,0 +1,207 @@
+// A whole site on loopback, as an operator would have it: the shipped nginx files and pages, the daemon, the stand-in BTCPay.
+// Everything lives in a temporary folder and ends with the test file; when a test fails, the logs are printed.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+/** The film that is long enough to end access in its middle, and the short one. */
+export const FILM = 'c05f2318';
+export const SHORT = 'd41d8cd9';
+/** Milliseconds until something that must come has failed to come. */
+export const DEADLINE = 15_000;
+
+const OFFERS = [
+  { tier: '24h', price: '100', currency: 'SATS', duration: '24h' },
+  { tier: 'forever', price: '3000', currency: 'SATS' },
+];
+
+/** `offers`, `expiration` (of invoices), `cookie` (lines of `[cookie]`), `hosts` (names the site answers to beside 127.0.0.1). */
+export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 'secure = false' } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'site-'));
+  const port = await freePort();
+  const origin = `http://127.0.0.1:${port}`;
+  const children = [];
+  const logs = new Map();
+  const start = (name, file, args, ready) => startChild({ name, file, args, ready, children, logs });
+
+  const stop = async () => {
+    for (const child of children.reverse()) await endChild(child);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const secret = 'a-webhook-secret-for-tests-only';
+    const listening = /listening on (\S+)/;
+    const btcpay = await start('stand-in', required('FAKE_BTCPAY_BIN'),
+      ['--listen', '127.0.0.1:0', '--control', '127.0.0.1:0', '--until-stdin-closes', '--webhook-url', `${origin}/hlsgate/webhooks/btcpay`, '--webhook-secret', secret, '--time-scale', '0.01'],
+      [listening, /control on (\S+)/]);
+    const [shop, control] = btcpay.matches;
+    const { store } = await fetch(`${control}/fake/state`).then((it) => it.json());
+
+    mkdirSync(join(folder, 'run'));
+    writeFileSync(join(folder, 'btcpay-api-key'), '0123456789abcdef0123456789abcdef01234567\n', { mode: 0o600 });
+    writeFileSync(join(folder, 'btcpay-webhook-secret'), `${secret}\n`, { mode: 0o600 });
+    writeFileSync(join(folder, 'keys.json'), JSON.stringify({ keys: [{ kty: 'oct', kid: 'k1', alg: 'HS256', k: Buffer.alloc(32, 7).toString('base64url') }] }), { mode: 0o600 });
+    writeFileSync(join(folder, 'hlsgate.toml'), toml({ folder, origin, shop, store: store.id ?? store, offers, expiration, cookie, admin: await freePort() }));
+    await start('hlsgate', required('HLSGATE_BIN'), ['serve', '--config', join(folder, 'hlsgate.toml')]);
+    await until(() => existsSync(join(folder, 'run/hlsgate.sock')), 'the daemon to listen', logs);
+
+    prepareNginx(folder, port);
+    await start('nginx', 'nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')]);
+    await until(() => fetch(`${origin}/hlsgate/videos/${FILM}`).then((it) => it.ok, () => false), 'nginx and the daemon to answer', logs);
+
+    const fake = async (path, body) => {
+      const answer = await fetch(`${control}/fake/${path}`, body === undefined ? {} : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+      const result = await answer.json();
+      if (!answer.ok) throw new Error(`stand-in: ${path}: ${JSON.stringify(result)}`);
+      return result;
+    };
+    return {
+      origin, port, folder, stop, fake,
+      /** The newest invoice of the stand-in. */
+      invoice: async () => {
+        const { invoices } = await fake('invoices').then((it) => (Array.isArray(it) ? { invoices: it } : it));
+        return invoices.toSorted((a, b) => (a.createdTime ?? a.expirationTime) - (b.createdTime ?? b.expirationTime)).at(-1);
+      },
+      invoiceCount: async () => fake('invoices').then((it) => (Array.isArray(it) ? it : it.invoices).length),
+      accessLog: () => readFileSync(join(folder, 'access.log'), 'utf8'),
+      logs: () => [...logs].map(([name, lines]) => `--- ${name}\n${lines.slice(-30).join('\n')}`).join('\n') + `\n--- nginx error.log\n${tail(join(folder, 'error.log'))}`,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function toml({ folder, origin, shop, store, offers, expiration, cookie, admin }) {
+  const offer = ({ tier, price, currency, duration }) => `[[offers]]\ntier = "${tier}"\nprice = "${price}"\ncurrency = "${currency}"\n${duration ? `duration = "${duration}"\n` : ''}`;
+  return `listen = "unix:${folder}/run/hlsgate.sock"
+socket_mode = "0666"
+socket_group = "${process.getgid() === 0 ? 'root' : ''}"
+admin_listen = "127.0.0.1:${admin}"
+public_url = "${origin}"
+[keys]
+file = "keys.json"
+[revocations]
+file = "${folder}/revoked"
+[cookie]
+${cookie}
+[btcpay]
+url = "${shop}"
+public_url = "${shop}"
+store = "${store}"
+api_key_file = "btcpay-api-key"
+webhook_secret_file = "btcpay-webhook-secret"
+payment_methods = ["BTC-LN", "BTC-CHAIN"]
+invoice_expiration = "${expiration}"
+${offers.map(offer).join('')}
+[passes.summer]
+videos = ["${FILM}", "${SHORT}"]
+offers = [{ tier = "30d", price = "20000", currency = "SATS", duration = "30d" }]
+`;
+}
+
+/** The shipped files with this folder's paths in place of the system's, and a vhost as the handbook shows it. */
+function prepareNginx(folder, port) {
+  const own = (text) => text
+    .replaceAll('/run/hlsgate/hlsgate.sock', `${folder}/run/hlsgate.sock`)
+    .replaceAll('/run/hlsgate-nginx-cache', `${folder}/cache`)
+    .replaceAll('/var/log/nginx/access.log', `${folder}/access.log`);
+  for (const name of ['conf.d/hlsgate.conf', 'snippets/hlsgate.conf', 'snippets/hlsgate-protect.conf', 'snippets/hlsgate-cache.conf']) {
+    mkdirSync(join(folder, dirname(name)), { recursive: true });
+    writeFileSync(join(folder, name), own(readFileSync(join(ROOT, 'nginx', name), 'utf8')));
+  }
+  cpSync(join(ROOT, 'examples/site/nginx-site.conf'), join(folder, 'snippets/nginx-site.conf'));
+  // A page of another site, for embeds.
+  mkdirSync(join(folder, 'other'));
+  writeFileSync(join(folder, 'other/index.html'), `<!doctype html><html lang="en"><title>Another site</title>
+<iframe id="film" width="700" height="900" allow="fullscreen; autoplay; clipboard-write" title="film" src="http://films.localhost:${port}/embed.html?v=${FILM}"></iframe></html>`);
+  const media = required('HLSGATE_TEST_MEDIA');
+  writeFileSync(join(folder, 'nginx.conf'), `${process.getuid() === 0 ? 'user root;' : ''}
+daemon off; worker_processes 1; pid ${folder}/nginx.pid; error_log ${folder}/error.log;
+events { worker_connections 512; }
+http {
+  include /etc/nginx/mime.types; default_type application/octet-stream; access_log off;
+  client_body_temp_path ${folder}/tmp1; proxy_temp_path ${folder}/tmp2; fastcgi_temp_path ${folder}/tmp3; uwsgi_temp_path ${folder}/tmp4; scgi_temp_path ${folder}/tmp5;
+  include ${folder}/conf.d/hlsgate.conf;
+  server {
+    listen 127.0.0.1:${port};
+    include ${folder}/snippets/hlsgate.conf;
+    root ${ROOT}/examples/site;
+    location / { include ${folder}/snippets/nginx-site.conf; }
+    location ^~ /hls/ { include ${folder}/snippets/hlsgate-protect.conf; include ${folder}/snippets/hlsgate-cache.conf; root ${media}; }
+    location /posters/ { root ${media}; }
+    location /previews/ { root ${media}; }
+    location = /videos.json { include ${folder}/snippets/nginx-site.conf; root ${media}; }
+  }
+  server { listen 127.0.0.1:${port}; server_name other.localhost; root ${folder}/other; }
+}
+`);
+}
+
+function startChild({ name, file, args, ready = [], children, logs }) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const lines = [];
+    const matches = [];
+    const failed = (why) => reject(new Error(`${name} ${why}\n${lines.join('\n')}`));
+    const timer = setTimeout(() => failed('was not ready in time'), DEADLINE);
+    const read = (line) => {
+      lines.push(line);
+      ready.forEach((pattern, index) => (matches[index] ??= pattern.exec(line)?.[1]));
+      if (ready.every((_, index) => matches[index])) done();
+    };
+    const done = () => {
+      clearTimeout(timer);
+      resolve({ child, matches });
+    };
+    children.push(child);
+    logs.set(name, lines);
+    createInterface({ input: child.stdout }).on('line', read);
+    createInterface({ input: child.stderr }).on('line', read);
+    child.once('error', (error) => failed(error.message));
+    child.once('exit', (code) => failed(`ended with ${code}`));
+    if (ready.length === 0) child.once('spawn', done);
+  });
+}
+
+async function endChild(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.stdin.end();
+  child.kill('SIGTERM');
+  const late = setTimeout(() => child.kill('SIGKILL'), 5000);
+  await ended;
+  clearTimeout(late);
+}
+
+/** Waits until `condition` holds; fails with what it waited for, and the logs. */
+export async function until(condition, what, logs = new Map(), deadline = DEADLINE) {
+  const end = Date.now() + deadline;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}\n${[...logs].map(([name, lines]) => `${name}: ${lines.join('\n')}`).join('\n')}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function required(name) {
+  if (!process.env[name]) throw new Error(`${name} is not set; start the tests with tests/browser/run`);
+  return process.env[name];
+}
+
+const tail = (file) => (existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(-20).join('\n') : '');
