@@ -10,5 +10,6 @@ mod carriers;
 mod daemon;
 mod openapi_btcpay;
 mod playback;
+mod shop_buying;
 mod smoke;
 mod tokens;

@@ -3,9 +3,11 @@
 //! Everything listens on loopback or on Unix sockets. Children are killed and reaped on drop; when a test fails, all logs
 //! are printed; when it passes, the logs are searched for secrets.
 
+pub mod btcpay;
 pub mod daemon;
 pub mod nginx;
 pub mod process;
+pub mod shop;
 pub mod stream;
 
 use std::path::{Path, PathBuf};

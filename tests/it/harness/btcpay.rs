@@ -1,0 +1,106 @@
+//! The stand-in BTCPay of `examples/fake_btcpay.rs` as a child process, and its control API.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use super::daemon::free_port;
+use super::process::{Process, output};
+use super::until;
+
+/// The store that the stand-in has.
+pub const STORE: &str = "9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776";
+/// The API key that may sell there.
+pub const API_KEY: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A running stand-in.
+pub struct Btcpay {
+    /// Where its API is.
+    pub url: String,
+    control: String,
+    client: reqwest::Client,
+    _process: Process,
+}
+
+impl Btcpay {
+    /// Starts one; its log is `btcpay.log` in `folder`.
+    pub async fn start(folder: &Path, arguments: &[&str]) -> Btcpay {
+        let (api, control) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let mut command = Command::new(program());
+        command.args(["--listen", &api, "--control", &control]).args(arguments);
+        let process = Process::start(&mut command, &folder.join("btcpay.log"));
+        let client = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+        let control = format!("http://{control}");
+        until("the stand-in listens", || async { client.get(format!("{control}/fake/state")).send().await.ok() }).await;
+        Btcpay { url: format!("http://{api}"), control, client, _process: process }
+    }
+
+    /// A call of the control API that has to make sense.
+    pub async fn control(&self, path: &str, body: Value) -> Value {
+        let request = self.client.post(format!("{}/fake/{path}", self.control)).json(&body);
+        answer(request, path).await
+    }
+
+    /// A question to the control API, `wait?…` included.
+    pub async fn ask(&self, path: &str) -> Value {
+        answer(self.client.get(format!("{}/fake/{path}", self.control)), path).await
+    }
+
+    /// Changes switches.
+    pub async fn switch(&self, switches: Value) {
+        self.control("switches", switches).await;
+    }
+
+    /// Registers a webhook.
+    pub async fn webhook(&self, url: &str, secret: &str) {
+        self.control("webhooks", json!({ "url": url, "secret": secret })).await;
+    }
+
+    /// Somebody pays all that is due, by Lightning.
+    pub async fn pay(&self, invoice: &str) -> Value {
+        self.control("pay", json!({ "invoice": invoice })).await
+    }
+
+    /// The invoice's state.
+    pub async fn status(&self, invoice: &str) -> String {
+        let invoice = self.ask(&format!("invoices/{invoice}")).await;
+        invoice["status"].as_str().expect("a status").to_owned()
+    }
+
+    /// API calls whose method and path fit, since real time `since`.
+    pub async fn calls(&self, query: &str) -> Vec<Value> {
+        let calls = self.ask(&format!("calls?{query}")).await;
+        calls["calls"].as_array().expect("a list of calls").clone()
+    }
+
+    /// Waits until no delivery is under way.
+    pub async fn idle(&self) {
+        self.ask("wait?idle&timeout=20").await;
+    }
+
+    /// Forgets calls, attempts and events.
+    pub async fn forget(&self) {
+        answer(self.client.delete(format!("{}/fake/records", self.control)), "records").await;
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder, path: &str) -> Value {
+    let response = request.send().await.expect("the stand-in answers");
+    let status = response.status();
+    let text = response.text().await.expect("text");
+    assert!(status.is_success(), "the stand-in refuses {path}: {status} {text}");
+    if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("the stand-in speaks JSON") }
+}
+
+/// The stand-in's program: built if need be, once a test run.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        output(env!("CARGO"), &["build", "--quiet", "--example", "fake_btcpay"]);
+        let program = Path::new(env!("CARGO_BIN_EXE_hlsgate")).with_file_name("examples").join("fake_btcpay");
+        assert!(program.exists(), "{} is not there; run `cargo build --example fake_btcpay`", program.display());
+        program
+    })
+}
