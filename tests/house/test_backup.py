@@ -13,6 +13,7 @@ import unittest
 from machines import REPOSITORY, Machine, wait_until
 
 PROGRAM = REPOSITORY / "packaging/backup/hlsgate-backup"
+RECEIVE = REPOSITORY / "packaging/backup/hlsgate-backup-receive"
 PYTHON = "/usr/bin/python3"     # the one that the program runs with on a server
 
 
@@ -155,7 +156,12 @@ class Storing(Folder):
 
 class Receiving(Folder):
     def receive(self, content, *options, status=0):
-        return self.program("receive", self.store, *options, stdin=content, status=status)
+        return self.receive_into(self.store, content, *options, status=status)
+
+    def receive_into(self, folder, content, *options, status=0):
+        done = subprocess.run([PYTHON, RECEIVE, folder, *options], input=content, capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, status, done.stderr.decode())
+        return done
 
     def names(self):
         return sorted(path.name for path in self.store.iterdir())
@@ -197,8 +203,14 @@ class Receiving(Folder):
         self.assertIn(b"within a day already", self.receive(archive, status=1).stderr)
         self.assertTrue(old.exists())
 
+    def test_other_files_in_the_folder_do_no_harm(self):
+        for name in ("20269999T999999Z.tar.age", "notes.txt", "20261123T030501Z.tar.age.bak"):
+            (self.store / name).touch()
+        self.receive(self.archive().read_bytes())
+        self.assertEqual(len(self.names()), 4)
+
     def test_an_absent_disk_is_named(self):
-        done = self.program("receive", self.folder / "mnt", status=1)
+        done = self.receive_into(self.folder / "mnt", b"", status=1)
         self.assertIn(b"is the disk mounted?", done.stderr)
 
 
@@ -236,6 +248,10 @@ class Restoring(Folder):
         self.assertIn("k1", present.read_text())
         self.assertEqual(present.with_name("keys.json.before-restore").read_text(), "other keys")
         self.restore(archive)
+        present.write_text("third keys")
+        self.restore(archive, "--force")
+        self.assertEqual(present.with_name("keys.json.before-restore").read_text(), "other keys")
+        self.assertEqual(present.with_name("keys.json.before-restore-2").read_text(), "third keys")
 
     def hostile(self, *members):
         plain = io.BytesIO()
@@ -277,7 +293,7 @@ class BySsh(Folder):
             machine.run("sh", "-ec", "rm -f /etc/ssh/ssh_host_*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; ssh-keygen -q -t ed25519 -N '' -f /etc/hlsgate-backup/ssh.key; "
                         "echo 127.0.0.1 backup.example >> /etc/hosts; echo backup.example $(cat /etc/ssh/ssh_host_ed25519_key.pub) > /etc/hlsgate-backup/known_hosts")
             # Not /usr/local/bin: /usr is this computer's own, and the machine shares it.
-            machine.run("install", "-m", "755", PROGRAM, "/srv/hlsgate-backup")
+            machine.run("install", "-m", "755", RECEIVE, "/srv/hlsgate-backup-receive")
             public = machine.read("/etc/hlsgate-backup/ssh.key.pub").strip()
             line = (REPOSITORY / "packaging/backup/authorized_keys").read_text().replace("/usr/local/bin/", "/srv/")
             machine.write("/home/hlsgate-backup/.ssh/authorized_keys", line.replace("ssh-ed25519 AAAA… web machine", public), 0o600)

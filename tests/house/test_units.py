@@ -17,7 +17,8 @@ class Units(unittest.TestCase):
 
     @staticmethod
     def install(machine):
-        machine.install("packaging/backup/hlsgate-backup", "/usr/local/bin/hlsgate-backup", 0o755)
+        for program in ("hlsgate-backup", "hlsgate-backup-receive"):
+            machine.install(f"packaging/backup/{program}", f"/usr/local/bin/{program}", 0o755)
         for unit in ("hlsgate-backup@.service", "hlsgate-backup@.timer", "hlsgate-channel-backup.path", "hlsgate-channel-backup.timer"):
             machine.install(f"packaging/backup/{unit}", f"/etc/systemd/system/{unit}")
         machine.install("packaging/tunnel/autossh/hlsgate-tunnel@.service", "/etc/systemd/system/hlsgate-tunnel@.service")
