@@ -52,7 +52,10 @@ import selectors, socket, sys
 name, address, ports = sys.argv[1], sys.argv[2], map(int, sys.argv[3:])
 ready = selectors.DefaultSelector()
 for port in ports:
-    ready.register(socket.create_server((address, port), reuse_port=True), selectors.EVENT_READ)
+    every = address == "*"
+    listener = socket.create_server(("::" if every else address, port), family=socket.AF_INET6 if every else socket.AF_INET,
+                                    dualstack_ipv6=every, reuse_port=True)
+    ready.register(listener, selectors.EVENT_READ)
 print("ready", flush=True)
 while True:
     for key, _ in ready.select():
@@ -147,7 +150,7 @@ class Machine:
         """Puts a file of the repository where an operator would."""
         self.write(path, (REPOSITORY / source).read_text(), mode)
 
-    def answer(self, ports, address="0.0.0.0"):
+    def answer(self, ports, address="*"):
         """Listens on `ports`; whoever connects reads this machine's name."""
         process = self.spawn("python3", "-c", _ANSWER, self.name, address, *ports)
         wait_until(lambda: "ready" in self.log(process), f"{self.name} listens on {list(ports)}")
@@ -179,7 +182,8 @@ class Network:
         self.switch.run("ip", "link", "set", machine.name[:15], "master", "bridge", "up")
         machine.run("ip", "link", "set", "eth0", "up")
         for address in addresses:
-            machine.run("ip", "address", "add", address, "dev", "eth0")
+            # Nobody else has it: an IPv6 address need not ask first.
+            machine.run("ip", "address", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
 
     def cut(self, machine):
         """Packets from and to `machine` vanish from now on; its interface stays up, as when a line fails far away."""

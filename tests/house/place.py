@@ -3,7 +3,8 @@
 from machines import Machine, Network, wait_until
 
 ADDRESS = {"web": "203.0.113.1", "payment": "203.0.113.2", "node": "203.0.113.3", "viewer": "203.0.113.66"}
-"""On the public network (documentation addresses, RFC 5737)."""
+"""On the public network (documentation addresses, RFC 5737 and 3849)."""
+ADDRESS6 = {"web": "2001:db8::1", "payment": "2001:db8::2", "node": "2001:db8::3", "viewer": "2001:db8::66"}
 WEB, PAYMENT, PAYMENT_TO_NODE, NODE = "10.77.1.1", "10.77.1.2", "10.77.2.1", "10.77.2.2"
 """In the tunnels."""
 BTCPAY_PORT, LND_PORT = 23000, 8080
@@ -21,7 +22,7 @@ class Place:
                 machine = Machine(name)
                 self._machines.append(machine)
                 setattr(self, name, machine)
-                self.network.plug(machine, f"{address}/24")
+                self.network.plug(machine, f"{address}/24", f"{ADDRESS6[name]}/64")
                 machine.run("sh", "-c", f"echo '{ADDRESS['web']} video.example\n{ADDRESS['payment']} btcpay.example' >> /etc/hosts")
         except BaseException:
             self.stop()

@@ -3,7 +3,7 @@
 import unittest
 
 from machines import wait_until
-from place import ADDRESS, BTCPAY_PORT, LND_PORT, NODE, PAYMENT, PAYMENT_TO_NODE, WEB, Place
+from place import ADDRESS, ADDRESS6, BTCPAY_PORT, LND_PORT, NODE, PAYMENT, PAYMENT_TO_NODE, WEB, Place
 
 PORTS = [22, 80, 443, 3306, 5432, BTCPAY_PORT, LND_PORT, 9464, 9735, 10009]
 """What listens on every machine, on all addresses: only the firewall decides."""
@@ -35,6 +35,7 @@ class Nftables(unittest.TestCase):
     def test_without_it_everything_is_open(self):
         self.unload()
         self.assertEqual(self.ports(self.place.viewer, ADDRESS["node"]), set(PORTS))
+        self.assertEqual(self.ports(self.place.viewer, ADDRESS6["node"]), set(PORTS))
         self.assertEqual(self.ports(self.place.web, PAYMENT), set(PORTS))
 
     def test_who_reaches_what(self):
@@ -44,6 +45,9 @@ class Nftables(unittest.TestCase):
             (place.viewer, ADDRESS["web"], {22, 80, 443}),
             (place.viewer, ADDRESS["payment"], {22}),
             (place.viewer, ADDRESS["node"], set()),
+            (place.viewer, ADDRESS6["web"], {22, 80, 443}),
+            (place.viewer, ADDRESS6["payment"], {22}),
+            (place.viewer, ADDRESS6["node"], set()),
             (place.web, ADDRESS["payment"], {22}),
             (place.web, ADDRESS["node"], set()),
             (place.web, PAYMENT, {BTCPAY_PORT}),
