@@ -1,6 +1,5 @@
 //! Accepts connections and serves HTTP/1.1 on each, until told to drain.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -10,28 +9,22 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, error};
+
+use super::connection;
+use super::quick::AtOnce;
 
 /// Most connections at once; more wait in the socket's backlog.
 pub const MAX_CONNECTIONS: usize = 20_000;
-/// Largest head of a request. nginx itself takes 4 buffers of 8 KiB from a client.
-const MAX_HEAD: usize = 64 * 1024;
-/// Longest wait for a request's head, idle time included: longer than nginx keeps a connection idle (60 s), so that it is
-/// nginx that closes first.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What answers a request. It never fails: every error is an answer.
-pub trait Handler: Send + Sync + 'static {
-    /// The answer to one request.
+pub trait Handler: AtOnce + Send + Sync + 'static {
+    /// The answer to a request that was not answered at once.
     fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
@@ -67,9 +60,7 @@ pub async fn serve<H: Handler>(
     drain: Duration,
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).pipeline_flush(true);
+    let (begin_drain, draining) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -82,12 +73,7 @@ pub async fn serve<H: Handler>(
         match accepted {
             Ok((stream, place)) => {
                 debug!("accepted a connection");
-                let handler = handler.clone();
-                let service = service_fn(move |request| {
-                    let handler = handler.clone();
-                    async move { Ok::<_, Infallible>(handler.handle(request).await) }
-                });
-                let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+                let connection = connection::serve(stream, handler.clone(), draining.clone());
                 tokio::spawn(async move {
                     if let Err(err) = connection.await {
                         debug!(%err, "a connection ended early");
@@ -104,7 +90,10 @@ pub async fn serve<H: Handler>(
         }
     }
     drop(listener);
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    drop(draining);
+    let _ = begin_drain.send(true);
+    // Closed when no connection holds its end any more.
+    if tokio::time::timeout(drain, begin_drain.closed()).await.is_err() {
         error!("connections were still busy after {drain:?}; they are closed now");
     }
 }

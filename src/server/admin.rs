@@ -10,9 +10,17 @@ use hyper::body::Incoming;
 
 use super::accept::Handler;
 use super::app::App;
+use super::quick::AtOnce;
 
 /// Answers operators and their tools.
 pub struct Admin(pub Arc<App>);
+
+/// Nothing here is urgent.
+impl AtOnce for Admin {
+    fn at_once(&self, _: &httparse::Request<'_, '_>, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
 
 impl Handler for Admin {
     async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {

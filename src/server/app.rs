@@ -12,8 +12,10 @@ use hyper::body::Incoming;
 
 use super::accept::Handler;
 use super::auth;
+use super::headers::Headers;
 use super::live::Live;
 use super::metrics::Metrics;
+use super::quick::AtOnce;
 use super::shop::{self, Shop};
 use crate::gate::time::UnixTime;
 
@@ -63,6 +65,13 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
+    fn decide<H: Headers + ?Sized>(&self, headers: &H) -> auth::Answer {
+        let began = Instant::now();
+        let answer = auth::answer(headers, &self.live.load(), now());
+        self.metrics.decided(answer.outcome(), began.elapsed());
+        answer
+    }
+
     fn note_in_force(&self) {
         let policy = &self.live.load().policy;
         let keys = policy.keyring.iter().filter(|key| !key.retired()).count();
@@ -70,15 +79,21 @@ impl App {
     }
 }
 
+/// nginx's question goes the short way.
+impl AtOnce for App {
+    fn at_once(&self, request: &httparse::Request<'_, '_>, answer: &mut Vec<u8>) -> bool {
+        let asked = request.method == Some("GET") && request.path == Some(AUTH_PATH);
+        if asked {
+            self.decide(&*request.headers).write_to(answer);
+        }
+        asked
+    }
+}
+
 impl Handler for App {
     async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
-            AUTH_PATH => {
-                let began = Instant::now();
-                let (response, outcome) = auth::answer(request.headers(), &self.live.load(), now());
-                self.metrics.decided(outcome, began.elapsed());
-                response
-            }
+            AUTH_PATH => self.decide(request.headers()).into_response(),
             path if path.starts_with(shop::PREFIX) => shop::handle(self, request).await,
             _ => {
                 let mut response = Response::new(Full::default());

@@ -1,87 +1,93 @@
 //! `GET /auth`: nginx's question, answered from headers alone (design, section 4). No answer has a body.
+//!
+//! A granted question costs no heap allocation, from its head to the bytes of its answer (`tests/alloc.rs`).
 
 use std::fmt::Write as _;
 
 use arrayvec::ArrayString;
 use bytes::Bytes;
-use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use super::carriers;
 use super::cookies::{SetCookie, max_age, name_of};
+use super::headers::Headers;
 use super::live::Live;
 use crate::gate::decision::{AuthRequest, CookieGrant, Grant, Kind, Refusal, decide};
-use crate::gate::scope::VideoId;
+use crate::gate::scope::{Tier, VideoId};
 use crate::gate::time::UnixTime;
 
 /// For how many seconds nginx may keep a decision: the stated delay of a revocation where decisions are cached.
 pub const KEEP_DECISION: u64 = 10;
 
 /// Which video nginx is about to serve.
-const VIDEO: HeaderName = HeaderName::from_static("x-hlsgate-video");
+const VIDEO: &str = "x-hlsgate-video";
 /// Whether the file is a playlist.
-const KIND: HeaderName = HeaderName::from_static("x-hlsgate-kind");
-const TIER: HeaderName = HeaderName::from_static("x-hlsgate-tier");
-const EXPIRES: HeaderName = HeaderName::from_static("x-hlsgate-expires");
-const ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
-const REASON: HeaderName = HeaderName::from_static("x-hlsgate-reason");
+const KIND: &str = "x-hlsgate-kind";
 
-/// The answer, and the outcome for the metrics.
-pub fn answer(headers: &HeaderMap, live: &Live, now: UnixTime) -> (Response<Full<Bytes>>, Result<(), Refusal>) {
+/// The answer to nginx.
+#[derive(Debug)]
+pub enum Answer {
+    /// 204
+    Granted {
+        /// The tier of the token that opened.
+        tier: Tier,
+        /// Its first refused second; `None` never expires.
+        expires: Option<UnixTime>,
+        /// The last second for which nginx may keep the answer; `None` if it may not.
+        keep_until: Option<UnixTime>,
+        /// A cookie for the viewer.
+        cookie: Option<HeaderValue>,
+    },
+    /// 401 where paying would help, 403 where not.
+    Refused(Refusal),
+}
+
+/// The answer to a question with these headers.
+pub fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTime) -> Answer {
     let request = match question(headers) {
         Ok(request) => request,
-        Err(refusal) => return (refused(refusal), Err(refusal)),
+        Err(refusal) => return Answer::Refused(refusal),
     };
     match decide(&request, &live.policy, now) {
-        Ok(grant) => (granted(&grant, live, now), Ok(())),
+        Ok(grant) => granted(&grant, live, now),
         Err(refusal) => {
             tracing::debug!(video = %request.video, reason = refusal.reason(), "refused");
-            (refused(refusal), Err(refusal))
+            Answer::Refused(refusal)
         }
     }
 }
 
 /// What nginx asks. The video and the kind have to be there exactly once, the other two at most once.
-fn question(headers: &HeaderMap) -> Result<AuthRequest<'_>, Refusal> {
-    let video = once(headers, &VIDEO)?.and_then(|value| VideoId::from_bytes(value.as_bytes()));
-    let kind = once(headers, &KIND)?.and_then(|value| Kind::from_bytes(value.as_bytes()));
-    once(headers, &HeaderName::from_static(carriers::QUERY))?;
-    once(headers, &HeaderName::from_static(carriers::PATH_TOKEN))?;
+fn question<H: Headers + ?Sized>(headers: &H) -> Result<AuthRequest<'_>, Refusal> {
+    let video = once(headers, VIDEO)?.and_then(VideoId::from_bytes);
+    let kind = once(headers, KIND)?.and_then(Kind::from_bytes);
+    once(headers, carriers::QUERY)?;
+    once(headers, carriers::PATH_TOKEN)?;
     let (Some(video), Some(kind)) = (video, kind) else {
         return Err(Refusal::BadRequest);
     };
     Ok(AuthRequest { video, kind, tokens: carriers::tokens(headers) })
 }
 
-fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
-    let mut values = headers.get_all(name).iter();
+fn once<'a, H: Headers + ?Sized>(headers: &'a H, name: &'static str) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = headers.all(name);
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(Refusal::BadRequest),
         (value, None) => Ok(value),
     }
 }
 
-fn granted(grant: &Grant<'_>, live: &Live, now: UnixTime) -> Response<Full<Bytes>> {
-    let mut response = empty(StatusCode::NO_CONTENT);
-    let headers = response.headers_mut();
-    headers.insert(TIER, text(grant.tier.as_str()));
-    if let Some(expires) = grant.expires {
-        headers.insert(EXPIRES, HeaderValue::from(expires.0));
-    }
+fn granted(grant: &Grant<'_>, live: &Live, now: UnixTime) -> Answer {
     // nginx serves an entry through the whole second that it names: the last one is the second before `exp`.
     let last =
         grant.expires.map_or(UnixTime::MAX, |exp| UnixTime(exp.0.saturating_sub(1))).min(now.plus(KEEP_DECISION));
-    if last > now {
-        let mut at = ArrayString::<24>::new();
-        // A u64 has at most 20 digits.
-        let _ = write!(at, "@{last}");
-        headers.insert(ACCEL_EXPIRES, text(&at));
+    Answer::Granted {
+        tier: grant.tier,
+        expires: grant.expires,
+        keep_until: Some(last).filter(|last| *last > now),
+        cookie: grant.cookie.as_ref().and_then(|cookie| set_cookie(cookie, live, now)),
     }
-    if let Some(cookie) = grant.cookie.as_ref().and_then(|cookie| set_cookie(cookie, live, now)) {
-        headers.insert(SET_COOKIE, cookie);
-    }
-    response
 }
 
 fn set_cookie(cookie: &CookieGrant<'_>, live: &Live, now: UnixTime) -> Option<HeaderValue> {
@@ -94,20 +100,69 @@ fn set_cookie(cookie: &CookieGrant<'_>, live: &Live, now: UnixTime) -> Option<He
     line.header(&live.config.cookie)
 }
 
-fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
-    let mut response = empty(if refusal.paying_helps() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN });
-    response.headers_mut().insert(REASON, HeaderValue::from_static(refusal.reason()));
-    response
-}
+impl Answer {
+    /// For the metrics.
+    pub fn outcome(&self) -> Result<(), Refusal> {
+        match self {
+            Answer::Granted { .. } => Ok(()),
+            Answer::Refused(refusal) => Err(*refusal),
+        }
+    }
 
-/// A body of known length 0: nginx keeps the connection to us only then.
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
-}
+    /// The bytes of the answer, appended to `out`.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.status() {
+            StatusCode::NO_CONTENT => b"HTTP/1.1 204 No Content\r\n".as_slice(),
+            StatusCode::UNAUTHORIZED => b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n",
+            _ => b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n",
+        });
+        self.each_header(|name, value| {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        });
+        out.extend_from_slice(b"\r\n");
+    }
 
-/// A header value of characters that the caller knows to be harmless.
-fn text(value: &str) -> HeaderValue {
-    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""))
+    /// The same answer for hyper. Its body has the known length 0: nginx keeps the connection to us only then.
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = self.status();
+        self.each_header(|name, value| {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                response.headers_mut().insert(name, value);
+            }
+        });
+        response
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Answer::Granted { .. } => StatusCode::NO_CONTENT,
+            Answer::Refused(refusal) if refusal.paying_helps() => StatusCode::UNAUTHORIZED,
+            Answer::Refused(_) => StatusCode::FORBIDDEN,
+        }
+    }
+
+    fn each_header(&self, mut header: impl FnMut(&'static str, &[u8])) {
+        let (tier, expires, keep_until, cookie) = match self {
+            Answer::Granted { tier, expires, keep_until, cookie } => (tier, expires, keep_until, cookie),
+            Answer::Refused(refusal) => return header("x-hlsgate-reason", refusal.reason().as_bytes()),
+        };
+        // A u64 has at most 20 digits: no write fails.
+        let mut text = ArrayString::<24>::new();
+        header("x-hlsgate-tier", tier.as_str().as_bytes());
+        if let Some(expires) = expires {
+            let _ = write!(text, "{expires}");
+            header("x-hlsgate-expires", text.as_bytes());
+        }
+        if let Some(keep_until) = keep_until {
+            text.clear();
+            let _ = write!(text, "@{keep_until}");
+            header("x-accel-expires", text.as_bytes());
+        }
+        if let Some(cookie) = cookie {
+            header("set-cookie", cookie.as_bytes());
+        }
+    }
 }

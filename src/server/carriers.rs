@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE};
-
+use super::headers::Headers;
 use crate::gate::decision::{CarriedTokens, Carrier};
 
 /// The token that nginx took out of the path.
@@ -19,13 +17,13 @@ pub const COOKIE_NAME: &str = "hlsgate";
 /// Every token in the headers that nginx passes on, in the order path, query, `Authorization`, cookies.
 ///
 /// All duplicates are taken: nested cookie paths send several cookies of one name.
-pub fn tokens(headers: &HeaderMap) -> CarriedTokens<'_> {
+pub fn tokens<H: Headers + ?Sized>(headers: &H) -> CarriedTokens<'_> {
     let mut found = CarriedTokens::default();
-    for value in headers.get_all(PATH_TOKEN) {
-        found.push(Carrier::Path, value.as_bytes());
+    for value in headers.all(PATH_TOKEN) {
+        found.push(Carrier::Path, value);
     }
-    for value in headers.get_all(QUERY) {
-        for token in query_tokens(value.as_bytes()) {
+    for value in headers.all(QUERY) {
+        for token in query_tokens(value) {
             found.push(Carrier::Query, token);
         }
     }
@@ -34,14 +32,14 @@ pub fn tokens(headers: &HeaderMap) -> CarriedTokens<'_> {
 }
 
 /// The tokens that a browser's or player's own headers carry.
-pub fn bearer_and_cookies<'a>(headers: &'a HeaderMap, found: &mut CarriedTokens<'a>) {
-    for value in headers.get_all(AUTHORIZATION) {
-        if let Some(token) = bearer(value.as_bytes()) {
+pub fn bearer_and_cookies<'a, H: Headers + ?Sized>(headers: &'a H, found: &mut CarriedTokens<'a>) {
+    for value in headers.all("authorization") {
+        if let Some(token) = bearer(value) {
             found.push(Carrier::Bearer, token);
         }
     }
-    for value in headers.get_all(COOKIE) {
-        for (name, token) in cookies(value.as_bytes()) {
+    for value in headers.all("cookie") {
+        for (name, token) in cookies(value) {
             if is_token_cookie(name) {
                 found.push(Carrier::Cookie, token);
             }
@@ -85,7 +83,7 @@ pub fn query_tokens(query: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     fn found(headers: &[(&'static str, &'static str)]) -> Vec<(Carrier, String)> {
         let mut map = HeaderMap::new();

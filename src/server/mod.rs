@@ -8,10 +8,13 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod carriers;
+pub mod connection;
 pub mod cookies;
+pub mod headers;
 pub mod listen;
 pub mod live;
 pub mod metrics;
+pub mod quick;
 pub mod reload;
 pub mod shop;
 

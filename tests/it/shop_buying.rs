@@ -48,7 +48,9 @@ async fn paying_opens_the_video_and_nothing_else() {
 
 #[tokio::test]
 async fn an_invoice_is_asked_for_with_all_that_decides_money() {
-    let shop = Shop::with(Wish { btcpay: "invoice_expiration = \"20m\"\nspeed_policy = \"LowSpeed\"", ..Wish::default() }).await;
+    let shop =
+        Shop::with(Wish { btcpay: "invoice_expiration = \"20m\"\nspeed_policy = \"LowSpeed\"", ..Wish::default() })
+            .await;
     let bought = shop.buy(A, "24h").await;
     let calls = shop.btcpay.calls("method=POST&path=invoices").await;
     assert_eq!(calls.len(), 1);
@@ -90,7 +92,8 @@ async fn the_answer_has_all_that_a_page_draws() {
     let answer = &bought.answer;
     let told = ["status", "amount", "currency", "tier", "covers"].map(|name| answer[name].as_str().unwrap());
     assert_eq!(told, ["new", "20000", "SATS", "30d", "pass:summer"]);
-    let (bolt11, address) = (answer["lightning"]["bolt11"].as_str().unwrap(), answer["onchain"]["address"].as_str().unwrap());
+    let (bolt11, address) =
+        (answer["lightning"]["bolt11"].as_str().unwrap(), answer["onchain"]["address"].as_str().unwrap());
     assert!(bolt11.starts_with("lnbcrt200u1"), "{bolt11}");
     assert_eq!(answer["lightning"]["uri"], format!("lightning:{bolt11}"));
     assert_eq!(answer["onchain"]["uri"], format!("bitcoin:{address}?amount=0.0002"));
@@ -139,7 +142,9 @@ async fn a_pass_opens_every_video_of_it() {
     let token = shop.token(&bought, SOON).await;
     for video in [A, B] {
         let response = send(
-            shop.h.request("GET", &format!("/hls/{video}/master.m3u8")).header("Cookie", format!("hlsgate_summer={token}")),
+            shop.h
+                .request("GET", &format!("/hls/{video}/master.m3u8"))
+                .header("Cookie", format!("hlsgate_summer={token}")),
         );
         assert_eq!(response.await.status(), 200);
         let shown = shop.video(video, &format!("hlsgate_summer={token}")).await;
@@ -165,7 +170,8 @@ async fn a_never_expiring_token_says_no_time() {
 async fn a_token_becomes_a_session_and_comes_back_under_todays_key() {
     let shop = Shop::start().await;
     let token = shop.h.token(&["--video", A, "--for", "1h", "--jti", "gift-1"]);
-    let session = async |token: &str| send(shop.h.request("POST", "/hlsgate/session").json(&json!({ "token": token }))).await;
+    let session =
+        async |token: &str| send(shop.h.request("POST", "/hlsgate/session").json(&json!({ "token": token }))).await;
     let response = session(&token).await;
     assert_eq!(response.status(), 200);
     let set = cookies(&response);
@@ -189,14 +195,18 @@ async fn a_token_becomes_a_session_and_comes_back_under_todays_key() {
 #[tokio::test]
 async fn a_session_refuses_by_the_gates_reasons() {
     let shop = Shop::start().await;
-    let session = async |token: &str| send(shop.h.request("POST", "/hlsgate/session").json(&json!({ "token": token }))).await;
+    let session =
+        async |token: &str| send(shop.h.request("POST", "/hlsgate/session").json(&json!({ "token": token }))).await;
     let good = shop.h.token(&["--video", A, "--for", "1h", "--jti", "gift-1"]);
     let forged = format!("{}A{}", &good[..good.len() - 20], &good[good.len() - 19..]);
     shop.h.run(&["revoke", "gift-1"]);
     crate::harness::until("it is revoked", || async { (session(&good).await.status() == 403).then_some(()) }).await;
-    for (token, status, expected) in
-        [(good.as_str(), 403, "revoked"), (&forged, 403, "bad-signature"), ("abc", 403, "malformed"), ("", 401, "missing")]
-    {
+    for (token, status, expected) in [
+        (good.as_str(), 403, "revoked"),
+        (&forged, 403, "bad-signature"),
+        ("abc", 403, "malformed"),
+        ("", 401, "missing"),
+    ] {
         let response = session(token).await;
         assert_eq!((response.status().as_u16(), cookies(&response).len()), (status, 0));
         assert_eq!(reason(response).await, expected);

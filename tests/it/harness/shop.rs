@@ -158,8 +158,7 @@ impl Shop {
 
     /// What the shop tells of a video to whoever sends these cookies.
     pub async fn video(&self, video: &str, cookies: &str) -> Value {
-        let response =
-            send(self.h.request("GET", &format!("/hlsgate/videos/{video}")).header("Cookie", cookies)).await;
+        let response = send(self.h.request("GET", &format!("/hlsgate/videos/{video}")).header("Cookie", cookies)).await;
         assert_eq!(response.status(), 200);
         response.json().await.expect("JSON")
     }

@@ -1,0 +1,43 @@
+"""wrk: requests over kept connections, as fast as they are answered."""
+
+import json
+from dataclasses import dataclass
+
+from .lab import run
+
+REPORT = """
+done = function(summary, latency)
+    local errors = summary.errors
+    io.write(string.format('REPORT {"requests":%d,"seconds":%f,"p50":%f,"p99":%f,"failed":%d}\\n', summary.requests,
+        summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+        errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+
+
+@dataclass
+class Load:
+    """What wrk saw: times in milliseconds."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+    failed: int
+
+    @property
+    def rate(self):
+        return self.requests / self.seconds
+
+
+def load(lab, url, headers, seconds, connections):
+    """Asks for `url` over and over. An answer other than 2xx is a mistake in what is measured."""
+    script = lab.folder / "report.lua"
+    script.write_text(REPORT)
+    lines = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    output = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script, *lines, url])
+    line = next(line for line in output.splitlines() if line.startswith("REPORT "))
+    result = Load(**json.loads(line.removeprefix("REPORT ")))
+    if result.failed:
+        raise RuntimeError(f"{url.split('?')[0]}: {result.failed} of {result.requests} requests failed")
+    return result

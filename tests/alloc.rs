@@ -1,0 +1,51 @@
+//! A granted question costs no heap allocation, from the bytes of nginx's question to those of the answer.
+
+#[path = "../benches/fixture/mod.rs"]
+mod fixture;
+
+use allocation_counter::measure;
+use fixture::Fixture;
+use hlsgate::gate::decision::Kind;
+use hlsgate::server::quick::answer_one;
+
+/// The status of the answer, and the allocations that were made for it. The buffer is warm: the daemon keeps one a thread.
+fn ask(fixture: &Fixture, kind: Kind, carrier: &str) -> (String, u64) {
+    let head = fixture.head(kind, carrier);
+    let mut answer = Vec::with_capacity(16 * 1024);
+    let made = measure(|| {
+        answer.clear();
+        assert_eq!(answer_one(&head, &fixture.app, &mut answer), Some(head.len()));
+    });
+    (String::from_utf8_lossy(&answer[b"HTTP/1.1 ".len()..][..3]).into_owned(), made.count_total)
+}
+
+#[test]
+fn a_granted_question_allocates_nothing() {
+    let fixture = Fixture::new();
+    let token = &fixture.token;
+    let cookie = fixture.cookie();
+    let expired = "Cookie: hlsgate_other=eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.e30.AA";
+    for (kind, carrier) in [
+        (Kind::Media, cookie.clone()),
+        (Kind::Playlist, cookie.clone()),
+        (Kind::Media, format!("X-Hlsgate-Path-Token: {token}")),
+        (Kind::Playlist, format!("X-Hlsgate-Path-Token: {token}")),
+        (Kind::Media, format!("X-Hlsgate-Query: t=1&token={token}")),
+        (Kind::Media, format!("Authorization: Bearer {token}")),
+        (Kind::Media, format!("{expired}; hlsgate={token}")),
+    ] {
+        // The first question of a process may have something to set up.
+        ask(&fixture, kind, &carrier);
+        assert_eq!(ask(&fixture, kind, &carrier), ("204".into(), 0), "{kind:?}, {}", &carrier[..20]);
+    }
+}
+
+/// That allocations are seen at all: a cookie that is set has to be made.
+#[test]
+fn a_cookie_that_is_set_is_counted() {
+    let fixture = Fixture::new();
+    let query = format!("X-Hlsgate-Query: token={}", fixture.token);
+    let (status, allocations) = ask(&fixture, Kind::Playlist, &query);
+    assert_eq!(status, "204");
+    assert_ne!(allocations, 0);
+}
