@@ -48,6 +48,11 @@ impl ApiKey {
         }
     }
 
+    /// The key's text, for its file.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// `Authorization: token KEY`, marked so that no HTTP library prints it.
     pub(super) fn header(&self) -> HeaderValue {
         let mut value =

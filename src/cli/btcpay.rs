@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::{Failure, ledger, webhook};
+use super::token::read_stdin;
+use super::{Failure, files, ledger, webhook};
 use crate::btcpay::client::authorize_link;
 use crate::btcpay::permissions::{TO_SELL, TO_SET_UP};
 use crate::btcpay::setup::{AuthorizedEvents, NewWebhook, Webhook};
-use crate::btcpay::{Client, Error};
+use crate::btcpay::{ApiKey, Client, Error};
 use crate::config::{Btcpay as Section, Config};
 
 /// Connect the shop with BTCPay Server.
@@ -29,9 +31,13 @@ pub enum Btcpay {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hlsgate btcpay connect
+  hlsgate btcpay connect --key-from-stdin     # paste the API key, then Enter and Ctrl-D
   hlsgate btcpay connect --new-secret
   hlsgate btcpay connect --url http://10.0.0.2/hlsgate/webhooks/btcpay    # where BTCPay reaches the site by another address")]
 pub struct Connect {
+    /// Read the API key from standard input, and store it in btcpay.api_key_file once BTCPay has said that it will do.
+    #[arg(long)]
+    key_from_stdin: bool,
     /// Make a new secret. The old one stays valid beside it, for deliveries that BTCPay still repeats.
     #[arg(long)]
     new_secret: bool,
@@ -45,19 +51,26 @@ impl Btcpay {
         let Btcpay::Connect(connect) = self;
         let config = Config::load(file)?;
         let section = ledger::section(&config)?;
-        let Some(key) = ledger::api_key(section)? else {
+        let key = if connect.key_from_stdin { Some(key_from_stdin()?) } else { ledger::api_key(section)? };
+        let Some(key) = key else {
             tell_how_to_get_a_key(section)?;
             return Ok(ExitCode::FAILURE);
         };
-        let client = ledger::client_with(section, key)?;
-        ledger::wait(connect.run(&config, section, &client))??;
+        let client = ledger::client_with(section, key.clone())?;
+        let done = async {
+            check_rights(section, &client).await?;
+            if connect.key_from_stdin {
+                files::put_secret(&section.api_key_file, key.expose().as_bytes())?;
+            }
+            connect.run(&config, section, &client).await
+        };
+        ledger::wait(done)??;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Connect {
     async fn run(self, config: &Config, section: &Section, client: &Client) -> Result<(), Failure> {
-        check_rights(section, client).await?;
         let url = match &self.url {
             Some(url) => url.to_string(),
             None => webhook::target(config).ok_or_else(|| Failure::new("public_url is not set"))?.into(),
@@ -120,7 +133,7 @@ async fn check_rights(section: &Section, client: &Client) -> Result<(), Failure>
     }
     let link = link(section)?;
     Err(Failure::new(format!("the API key may not do this in store {}: {}", section.store, missing.join(", ")))
-        .hint(format!("make another at {link}\n        and put it into {}", section.api_key_file.display())))
+        .hint(format!("make another at {link}\n        and paste it into `hlsgate btcpay connect --key-from-stdin`")))
 }
 
 fn tell_how_to_get_a_key(section: &Section) -> Result<(), Failure> {
@@ -132,13 +145,14 @@ fn tell_how_to_get_a_key(section: &Section) -> Result<(), Failure> {
     println!("     {}", link(section)?);
     println!();
     println!("     It asks for three rights in that store: make invoices, see them, manage webhooks.");
-    println!("  2. Store the key that it shows. This reads it from the keyboard, so that no history keeps it:");
-    println!();
-    println!("     ( umask 077; cat > {file} )    # paste the key, then Enter and Ctrl-D");
-    println!("     chown hlsgate: {file}");
-    println!();
-    println!("  3. Run `hlsgate btcpay connect` again.");
+    println!("  2. hlsgate btcpay connect --key-from-stdin    # paste the key that it shows, then Enter and Ctrl-D");
+    println!("     This stores it in {file}, for the daemon alone to read, and goes on.");
     Ok(())
+}
+
+fn key_from_stdin() -> Result<ApiKey, Failure> {
+    let text = Zeroizing::new(read_stdin()?);
+    ApiKey::parse(&text).map_err(|err| Failure::new(format!("standard input is no API key: {err}")).exit(2))
 }
 
 fn link(section: &Section) -> Result<Url, Failure> {

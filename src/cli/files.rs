@@ -19,7 +19,16 @@ pub fn create_secret(file: &Path, content: &[u8]) -> Result<bool, Failure> {
     create(file, content, 0o600, true)
 }
 
-/// The same for a file that everybody may read.
+/// Puts a secret of one line into a file that only its owner can read, in place of what is there.
+pub fn put_secret(file: &Path, secret: &[u8]) -> Result<(), Failure> {
+    let line = zeroize::Zeroizing::new([secret, b"\n"].concat());
+    match create_secret(file, &line)? {
+        true => Ok(()),
+        false => replace(file, &line),
+    }
+}
+
+/// Makes a file that everybody may read. Gives `false`, and leaves it as it is, if something is there already.
 pub fn create_public(file: &Path, content: &[u8]) -> Result<bool, Failure> {
     create(file, content, 0o644, false)
 }

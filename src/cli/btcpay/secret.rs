@@ -30,11 +30,7 @@ pub fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
         (Some(current), false) => Ok(Ready { current, renewed: false, made: false }),
         (None, _) => {
             let current = random()?;
-            let text = Zeroizing::new(format!("{}\n", current.expose()));
-            if !files::create_secret(file, text.as_bytes())? {
-                // There, and empty.
-                files::replace(file, text.as_bytes())?;
-            }
+            files::put_secret(file, current.expose().as_bytes())?;
             Ok(Ready { current, renewed: false, made: true })
         }
         (Some(previous), true) => {

@@ -12,6 +12,8 @@ use crate::cli::webhook::{PATH, Tried, problems, target, try_out};
 use crate::config::{Btcpay, Config, Problems, files};
 
 const GROUP: &str = "BTCPay";
+const ANOTHER_KEY: &str =
+    "make another in BTCPay under Account, API Keys, and paste it into `hlsgate btcpay connect --key-from-stdin`";
 const CONNECT: &str = "hlsgate btcpay connect";
 /// Clocks that differ by more are a nuisance: a token seems to begin in the future, or ends early.
 const CLOCK_NUISANCE: Duration = Duration::from_secs(5);
@@ -133,8 +135,7 @@ async fn key(client: &Client, section: &Btcpay, report: &mut Report) -> Option<P
     let missing: Vec<&str> = TO_SELL.into_iter().filter(|needed| !permissions.allow(needed, store)).collect();
     if !missing.is_empty() {
         let seen = format!("may not {} in store {store}", missing.join(", "));
-        let todo = format!("make another key (remove the file, then `{CONNECT}` shows the link)");
-        report.note(GROUP, Level::Wrong, "API key", seen, TO_SELL.join(" and "), todo);
+        report.note(GROUP, Level::Wrong, "API key", seen, TO_SELL.join(" and "), ANOTHER_KEY);
     } else {
         report.ok(GROUP, "API key", "may make and see invoices");
     }
@@ -147,7 +148,7 @@ async fn key(client: &Client, section: &Btcpay, report: &mut Report) -> Option<P
             "API key",
             format!("may more than it needs: {}", beyond.join(", ")),
             format!("rights for store {store} alone, and none to move money or change settings"),
-            format!("make another key (remove the file, then `{CONNECT}` shows the link)"),
+            ANOTHER_KEY,
         );
     }
     missing.is_empty().then_some(permissions)

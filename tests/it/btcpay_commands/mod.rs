@@ -28,15 +28,24 @@ There is no API key in DIR/btcpay-api-key yet.
 &permissions=btcpay.store.webhooks.canmodifywebhooks&applicationName=hlsgate&selectiveStores=true&strict=true
 
      It asks for three rights in that store: make invoices, see them, manage webhooks.
-  2. Store the key that it shows. This reads it from the keyboard, so that no history keeps it:
-
-     ( umask 077; cat > DIR/btcpay-api-key )    # paste the key, then Enter and Ctrl-D
-     chown hlsgate: DIR/btcpay-api-key
-
-  3. Run `hlsgate btcpay connect` again.
+  2. hlsgate btcpay connect --key-from-stdin    # paste the key that it shows, then Enter and Ctrl-D
+     This stores it in DIR/btcpay-api-key, for the daemon alone to read, and goes on.
 ";
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (1, expected, ""));
     assert!(!shop.file("btcpay-webhook-secret").exists());
+
+    // A key that BTCPay does not know is not stored; a good one is, closed to others, and the rest follows.
+    let unknown =
+        shop.run_with(&["btcpay", "connect", "--key-from-stdin"], "2222222222222222222222222222222222222222\n");
+    assert!(unknown.code == 1 && unknown.stderr.contains("refused the API key (401)"), "{unknown:?}");
+    let no_key = shop.run_with(&["btcpay", "connect", "--key-from-stdin"], "two words\n");
+    assert_eq!(no_key.code, 2, "{no_key:?}");
+    assert!(!shop.file("btcpay-api-key").exists());
+    let outcome = shop.run_with(&["btcpay", "connect", "--key-from-stdin"], &format!(" {API_KEY}\n"));
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(std::fs::read_to_string(shop.file("btcpay-api-key")).unwrap(), format!("{API_KEY}\n"));
+    assert_eq!(mode(&shop, "btcpay-api-key"), 0o600);
+    assert_eq!(the_webhook(&shop).await.url, format!("{}/hlsgate/webhooks/btcpay", shop.site.url));
 }
 
 #[tokio::test]
@@ -60,8 +69,7 @@ Next steps: `systemctl reload hlsgate` (or start it), then `hlsgate check`.
     assert!(webhook.enabled && webhook.automatic_redelivery && !webhook.authorized_events.everything);
     let secrets = shop.secrets();
     assert_eq!((secrets.len(), secrets[0].len()), (1, 43));
-    let mode = std::fs::metadata(shop.file("btcpay-webhook-secret")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode(&shop, "btcpay-webhook-secret"), 0o600);
 
     // What BTCPay signs now is what the file says.
     shop.reload();
@@ -341,6 +349,10 @@ async fn a_token_by_its_invoice_is_the_buyers_own() {
     assert!(outcome.code == 1 && outcome.stderr.contains("is it an id of this store?"), "{outcome:?}");
     let outcome = shop.run(&["token", "issue", "--invoice", &invoice.id, "--tier", "press"]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
+}
+
+fn mode(shop: &Shop, name: &str) -> u32 {
+    std::fs::metadata(shop.file(name)).unwrap().permissions().mode() & 0o777
 }
 
 async fn the_webhook(shop: &Shop) -> Webhook {

@@ -92,9 +92,17 @@ impl Shop {
 
     /// Runs a command. No secret may show in what it prints.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(arguments, "")
+    }
+
+    /// The same with something on standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
-        command.arg("--config").arg(self.file("hlsgate.toml")).args(arguments).stdin(Stdio::null());
-        let output = command.output().unwrap();
+        command.arg("--config").arg(self.file("hlsgate.toml")).args(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A command that does not read may have ended by now.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
         let printed = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
             let secrets = std::fs::read_to_string(self.file("btcpay-webhook-secret")).unwrap_or_default();
