@@ -3,7 +3,7 @@
  * it does not. It knows nothing of payment; it says when the server refused, and can go on from where it stopped.
  *
  * Events: `refused` (the server answered 401, 402 or 403), `starved` (refused, and now there is nothing left to play),
- * `trouble` and `recovered` (network), `unplayable`, `ended`.
+ * `trouble` and `recovered` (network), `unplayable`, `playing`, `ended`.
  */
 
 import Hls from './vendor/hls.js';
@@ -14,6 +14,8 @@ const asset = (name) => new URL(`vendor/${name}`, import.meta.url).href;
 const REFUSALS = [401, 402, 403];
 /** Seconds until a stream that failed is tried again. */
 const RETRY = 4;
+/** Seconds that are loaded ahead at most: enough for a gap in the network, and no film for the trash. */
+const MOST_AHEAD = 60;
 /** Plyr's words for its controls, from `texts.js`. */
 const WORDS = ['restart', 'rewind', 'play', 'pause', 'fastForward', 'seek', 'seekLabel', 'played', 'buffered', 'currentTime', 'duration', 'volume', 'mute',
   'unmute', 'enableCaptions', 'disableCaptions', 'enterFullscreen', 'exitFullscreen', 'frameTitle', 'captions', 'settings', 'pip', 'menuBack', 'speed',
@@ -29,6 +31,7 @@ export class Player extends EventTarget {
   #retry;
   #troubled = false;
   #play = false;
+  #at = 0;
 
   constructor(video, { title = '' } = {}) {
     super();
@@ -36,12 +39,23 @@ export class Player extends EventTarget {
     this.#title = title;
     video.addEventListener('waiting', () => this.#refused && this.#starve());
     video.addEventListener('ended', () => this.#tell('ended'));
-    video.addEventListener('playing', () => this.#recover());
+    video.addEventListener('playing', () => {
+      this.#recover();
+      this.#tell('playing');
+    });
+    // After an error the element's own time is gone.
+    for (const name of ['timeupdate', 'seeking']) video.addEventListener(name, () => !video.error && (this.#at = video.currentTime));
     video.addEventListener('error', () => !this.#hls && this.#url && this.#nativeFailed());
   }
 
+  /** Seconds into the film. */
   get position() {
-    return this.#video.currentTime;
+    return this.#at;
+  }
+
+  /** The server has refused to go on with this stream. */
+  get refused() {
+    return this.#refused;
   }
 
   /** Plays `url`, from `position` seconds on. `play`: at once, as far as the browser lets a page do that. */
@@ -50,6 +64,7 @@ export class Player extends EventTarget {
     this.unload();
     this.#url = url;
     this.#refused = false;
+    this.#at = position;
     this.#video.replaceChildren(...captions.map(({ lang, label, src }) =>
       Object.assign(document.createElement('track'), { kind: 'captions', srclang: lang, label, src })));
     if (Hls.isSupported()) this.#loadHls(url, position);
@@ -73,7 +88,12 @@ export class Player extends EventTarget {
   }
 
   #loadHls(url, position) {
-    const hls = new Hls({ workerPath: asset('hls.worker.js'), startPosition: position || -1, capLevelToPlayerSize: true });
+    const hls = new Hls({
+      workerPath: asset('hls.worker.js'),
+      startPosition: position || -1,
+      capLevelToPlayerSize: true,
+      maxMaxBufferLength: MOST_AHEAD,
+    });
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_, data) => this.#hlsFailed(hls, data));
     hls.on(Hls.Events.FRAG_BUFFERED, () => this.#recover());

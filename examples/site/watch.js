@@ -13,6 +13,8 @@ const id = new URLSearchParams(location.search).get('v');
 const paywall = $('paywall');
 const stage = $('stage');
 const strip = $('strip');
+/** Seconds between tries while the shop grants what the gate refuses. */
+const DISAGREE = 10;
 
 if (id) {
   const about = findVideo(id);
@@ -39,22 +41,31 @@ function describe(video) {
 function start(video) {
   const player = new Player($('video'), { title: video.title });
   let stopWatching = () => {};
-  let opened = null; // { url, expires_at } of the stream that plays
+  let opened = false; // the film itself is on the stage, and no preview
+  let refusals = 0; // since something played
   let stopped = null; // where the film was when access ended
 
   const open = ({ url, expires_at, paid }) => {
-    const again = opened !== null || stopped !== null;
-    opened = { url, expires_at };
-    const position = stopped ?? (again ? player.position : 0);
-    stopped = null;
-    curtain();
     say('');
-    player.load(url, { position, play: paid || again, captions: video.captions.map((it) => ({ ...it, src: beside(url, it.src) })) });
     stopWatching();
     stopWatching = gate.watchExpiry(expires_at, {
       onwarn: (seconds) => say(t('stage_ending', { time: left(seconds) })),
-      onend: () => say(t('stage_ended_soon')),
+      onend: () => over(),
     });
+    // What plays undisturbed is left alone, and only its end has moved.
+    if (opened && !player.refused) return;
+    const position = stopped ?? (opened ? player.position : 0);
+    const again = stopped !== null || opened;
+    opened = true;
+    stopped = null;
+    curtain();
+    player.load(url, { position, play: paid || again, captions: video.captions.map((it) => ({ ...it, src: beside(url, it.src) })) });
+  };
+
+  /** Access has ended: the offers are shown, and what is loaded plays on. */
+  const over = () => {
+    say(t('stage_ended_soon'));
+    paywall.refresh({ ended: true });
   };
 
   const locked = () => {
@@ -74,17 +85,20 @@ function start(video) {
   /** Playing is over until someone pays: keep the place, and show the offers. */
   const end = () => {
     stopped = player.position;
-    opened = null;
+    opened = false;
     stopWatching();
     say('');
     curtain(t('stage_ended', { time: clock(stopped) }), h('button', { type: 'button', class: 'button', onclick: () => paywall.scrollIntoView() }, t('to_offers')));
   };
 
-  player.addEventListener('refused', async () => {
-    say(t('stage_ended_soon'));
-    await paywall.refresh({ ended: true });
+  player.addEventListener('refused', () => {
+    refusals += 1;
+    // Refused at once, again: gate and shop disagree, and asking them faster would not help.
+    if (refusals > 1) setTimeout(over, DISAGREE * 1000);
+    else over();
   });
-  player.addEventListener('starved', () => paywall.state !== 'open' && end());
+  player.addEventListener('playing', () => (refusals = 0));
+  player.addEventListener('starved', end);
   player.addEventListener('trouble', () => say(t('stage_trouble')));
   player.addEventListener('recovered', () => say(''));
   player.addEventListener('unplayable', () => curtain(t('stage_unplayable')));
@@ -94,11 +108,7 @@ function start(video) {
     locked();
   });
 
-  paywall.addEventListener('hlsgate-open', ({ detail }) => {
-    // A second look that finds the same access must not disturb a film that plays.
-    if (opened && !detail.paid && opened.url === detail.url && opened.expires_at === detail.expires_at) return;
-    open(detail);
-  });
+  paywall.addEventListener('hlsgate-open', ({ detail }) => open(detail));
   paywall.addEventListener('hlsgate-state', ({ detail }) => !['loading', 'open'].includes(detail.state) && stopped === null && locked());
   if (paywall.opened) open(paywall.opened);
   else if (paywall.state !== 'loading') locked();

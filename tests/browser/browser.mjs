@@ -41,6 +41,7 @@ export async function viewer(browser, site, { allow = [], origins = [], init, ..
   return {
     context, page, complaints,
     paywall: page.locator('hlsgate-paywall'),
+    card: page.locator('hlsgate-paywall [part=card]'),
     goto: (path) => page.goto(`${site.origin}/${path}`),
     /** Ends the viewer's visit, and fails if a page misbehaved in it. */
     leave: async () => {
@@ -53,9 +54,9 @@ export async function viewer(browser, site, { allow = [], origins = [], init, ..
 export const REFUSED = /console error: Failed to load resource: the server responded with a status of 40[13]/;
 export const UNAVAILABLE = /console error: Failed to load resource: the server responded with a status of (429|50\d)/;
 
-/** Waits until the paywall is in one of these states. */
-export async function inState(page, ...states) {
-  await page.locator(states.map((state) => `hlsgate-paywall[state=${state}]`).join(', ')).waitFor({ state: 'attached' });
+/** Waits until the paywall is in this state. */
+export async function inState(page, state, timeout = DEADLINE) {
+  await page.locator(`hlsgate-paywall[state=${state}]`).waitFor({ state: 'attached', timeout });
 }
 
 /** Opens the watch page and chooses an offer: from then on the paywall shows a QR code. */

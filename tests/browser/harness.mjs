@@ -53,8 +53,12 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
     await until(() => existsSync(join(folder, 'run/hlsgate.sock')), 'the daemon to listen', logs);
 
     prepareNginx(folder, port);
-    await start('nginx', 'nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')]);
-    await until(() => fetch(`${origin}/hlsgate/videos/${FILM}`).then((it) => it.ok, () => false), 'nginx and the daemon to answer', logs);
+    let nginx;
+    const openDoors = async () => {
+      nginx = await start('nginx', 'nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')]);
+      await until(() => fetch(`${origin}/hlsgate/videos/${FILM}`).then((it) => it.ok, () => false), 'nginx and the daemon to answer', logs);
+    };
+    await openDoors();
 
     const fake = async (path, body) => {
       const answer = await fetch(`${control}/fake/${path}`, body === undefined ? {} : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
@@ -63,7 +67,11 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
       return result;
     };
     return {
-      origin, port, folder, stop, fake,
+      origin, port, folder, stop, fake, openDoors,
+      /** nginx ends, and with it every connection. */
+      closeDoors: () => endChild(nginx.child),
+      /** Where the stand-in's checkout pages are. */
+      btcpay: shop,
       /** The newest invoice of the stand-in. */
       invoice: async () => {
         const { invoices } = await fake('invoices').then((it) => (Array.isArray(it) ? { invoices: it } : it));
