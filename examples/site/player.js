@@ -138,6 +138,8 @@ export class Player extends EventTarget {
       storage: { enabled: false },
       tooltips: { controls: true, seek: true },
     });
+    // Plyr listens for its keys here, and leaves it out of the order of focus.
+    Object.assign(this.#plyr.elements.container, { tabIndex: 0, role: 'region', ariaLabel: t('video_label', { title: this.#title }) });
   }
 
   #choose(height) {
@@ -153,6 +155,8 @@ export class Player extends EventTarget {
       hls.recoverMediaError();
     } else if (fatal) {
       this.#tryLater();
+    } else if (type === Hls.ErrorTypes.NETWORK_ERROR && this.#video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) {
+      this.#trouble(); // hls.js tries again by itself for a while
     }
   }
 
@@ -182,8 +186,7 @@ export class Player extends EventTarget {
 
   #tryLater() {
     if (this.#refused) return;
-    if (!this.#troubled) this.#tell('trouble');
-    this.#troubled = true;
+    this.#trouble();
     clearTimeout(this.#retry);
     const playing = !this.#video.paused;
     this.#retry = setTimeout(() => {
@@ -192,6 +195,11 @@ export class Player extends EventTarget {
       else if (this.#hls) this.#hls.loadSource(this.#url);
       else this.#reloadNative(position, playing);
     }, RETRY * 1000);
+  }
+
+  #trouble() {
+    if (!this.#troubled) this.#tell('trouble');
+    this.#troubled = true;
   }
 
   #reloadNative(position, playing) {
