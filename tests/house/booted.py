@@ -46,7 +46,6 @@ class Booted:
     def __init__(self, prepare):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hlsgate-booted-"))
         self.root = self.folder / "root"
-        self._cgroups = set(self._payloads())
         layers = self.folder / "layers"
         for folder in (self.root, layers):
             folder.mkdir()
@@ -127,12 +126,19 @@ class Booted:
         for mounted in (self.root, self.folder / "layers"):
             subprocess.run(["umount", "--lazy", mounted], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
-        for group in sorted(set(self._payloads()) - self._cgroups, reverse=True):
-            for folder, _, _ in os.walk(group, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(folder)
+        for group in CGROUPS.glob("**/payload"):
+            # The last process may take a moment to leave; those of another container stay, and so does their group.
+            with contextlib.suppress(AssertionError):
+                wait_until(lambda: self._remove_if_empty(group), f"{group} is empty", 3)
 
     @staticmethod
-    def _payloads():
-        """The control groups that systemd-nspawn makes and does not remove."""
-        return CGROUPS.glob("**/payload")
+    def _remove_if_empty(group):
+        """Removes a control group that systemd-nspawn made and left, if no process is in it. Says whether it is gone."""
+        folders = [pathlib.Path(folder) for folder, _, _ in os.walk(group, topdown=False)]
+        try:
+            if not any((folder / "cgroup.procs").read_text() for folder in folders):
+                for folder in folders:
+                    folder.rmdir()
+        except OSError:
+            return False
+        return not group.exists()
