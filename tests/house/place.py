@@ -7,6 +7,8 @@ ADDRESS = {"web": "203.0.113.1", "payment": "203.0.113.2", "node": "203.0.113.3"
 ADDRESS6 = {"web": "2001:db8::1", "payment": "2001:db8::2", "node": "2001:db8::3", "viewer": "2001:db8::66"}
 WEB, PAYMENT, PAYMENT_TO_NODE, NODE = "10.77.1.1", "10.77.1.2", "10.77.2.1", "10.77.2.2"
 """In the tunnels."""
+HOME = {"node": "192.168.7.3", "viewer": "192.168.7.66"}
+"""In the network at home; the viewer stands for whoever is a guest there."""
 BTCPAY_PORT, LND_PORT = 23000, 8080
 
 
@@ -22,7 +24,7 @@ class Place:
                 machine = Machine(name)
                 self._machines.append(machine)
                 setattr(self, name, machine)
-                self.network.plug(machine, f"{address}/24", f"{ADDRESS6[name]}/64")
+                self.network.plug(machine, f"{address}/24", f"{ADDRESS6[name]}/64", *([f"{HOME[name]}/24"] if name in HOME else []))
                 machine.run("sh", "-c", f"echo '{ADDRESS['web']} video.example\n{ADDRESS['payment']} btcpay.example' >> /etc/hosts")
         except BaseException:
             self.stop()

@@ -3,7 +3,7 @@
 import unittest
 
 from machines import wait_until
-from place import ADDRESS, ADDRESS6, BTCPAY_PORT, LND_PORT, NODE, PAYMENT, PAYMENT_TO_NODE, WEB, Place
+from place import ADDRESS, ADDRESS6, BTCPAY_PORT, HOME, LND_PORT, NODE, PAYMENT, PAYMENT_TO_NODE, WEB, Place
 
 PORTS = [22, 80, 443, 3306, 5432, BTCPAY_PORT, LND_PORT, 9464, 9735, 10009]
 """What listens on every machine, on all addresses: only the firewall decides."""
@@ -48,6 +48,7 @@ class Nftables(unittest.TestCase):
             (place.viewer, ADDRESS6["web"], {22, 80, 443}),
             (place.viewer, ADDRESS6["payment"], {22}),
             (place.viewer, ADDRESS6["node"], set()),
+            (place.viewer, HOME["node"], {22}),
             (place.web, ADDRESS["payment"], {22}),
             (place.web, ADDRESS["node"], set()),
             (place.web, PAYMENT, {BTCPAY_PORT}),
