@@ -107,14 +107,25 @@ def require_tools() -> None:
             raise Refused(f"{tool} was not found", "install it (Debian: apt install ffmpeg)")
 
 
+@functools.cache
+def _guard() -> tuple[str, ...]:
+    """What a command begins with so that the kernel ends it should we be killed outright.
+
+    It must not go on writing into a work folder that the next run has taken over. In a sandbox without capabilities
+    setpriv may not start; there systemd ends what is left of a service, and the guard is not needed.
+    """
+    guard = ("setpriv", "--pdeathsig", "KILL")
+    if shutil.which("setpriv") is None:
+        return ()
+    tried = subprocess.run([*guard, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return guard if tried.returncode == 0 else ()
+
+
 class _child:
     """A child process that is ended and reaped when the block is left, however it is left."""
 
     def __init__(self, command: list[str]) -> None:
-        # Should we be killed outright, the kernel ends the child too: it must not go on writing into a work folder
-        # that the next run has taken over.
-        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        self.command = guard + command
+        self.command = [*_guard(), *command]
 
     def __enter__(self) -> subprocess.Popen:
         with _running_lock:

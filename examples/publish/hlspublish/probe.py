@@ -135,7 +135,7 @@ def _ask(path: Path, missing: int) -> dict:
         if missing or structure.is_boxes(path) and "moov atom not found" in error.stderr:
             raise Refused("the file is cut off: the index that says what is in it is missing",
                           "copy or upload it again, completely") from error
-        raise Refused("this is not a video that FFmpeg can read", "publish a file such as MP4, MOV, MKV or WebM") from error
+        raise Refused(f"this is not a video that FFmpeg can read: {error.last_line}", "publish a file such as MP4, MOV, MKV or WebM") from error
 
 
 def _video_stream(streams: list[dict]) -> dict:
