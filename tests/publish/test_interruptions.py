@@ -29,8 +29,8 @@ class Interruptions(PublishTest):
         """Finished chunks and when they were made."""
         return {f.name: f.stat().st_mtime_ns for f in self.work.glob("*/chunks/?????") if f.is_dir()}
 
-    def start_and_await_chunk(self) -> subprocess.Popen:
-        child = self.start("--chunk", "6", self.source)
+    def start_and_await_chunk(self, **options) -> subprocess.Popen:
+        child = self.start("--chunk", "6", self.source, **options)
         self.await_true(lambda: self.chunks() or child.poll() is not None, "a chunk is finished")
         self.assertIsNone(child.poll(), "it ended before it could be interrupted")
         return child
@@ -67,8 +67,9 @@ class Interruptions(PublishTest):
         for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
             with self.subTest(number.name):
                 self.out = self.folder / number.name
-                child = self.start_and_await_chunk()
-                child.send_signal(number)
+                # To the whole group, as Ctrl-C at a terminal is sent.
+                child = self.start_and_await_chunk(start_new_session=True)
+                os.killpg(child.pid, number)
                 _, stderr = child.communicate(timeout=DEADLINE)
                 self.assertEqual(child.returncode, status, stderr)
                 self.assertIn("goes on where", stderr)

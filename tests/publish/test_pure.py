@@ -104,6 +104,13 @@ class Plans(unittest.TestCase):
     def test_an_interlaced_source_is_deinterlaced(self):
         self.assertIn("bwdif", filters.common(source(interlaced=True), 0)[0])
 
+    def test_hdr_colours_that_a_file_does_not_name_are_bt2020(self):
+        for given, expected in ((("bt2020", "bt2020nc"), ("bt2020", "bt2020nc")), (("", ""), ("bt2020", "bt2020nc")),
+                                (("smpte432", "bt2020c"), ("smpte432", "bt2020c")), (("unknown", "ictcp"), ("bt2020", "bt2020nc"))):
+            chain = filters.tone_map(source(hdr_transfer="smpte2084", colour_primaries=given[0], colour_matrix=given[1]))
+            self.assertIn(f":pin={expected[0]}:min={expected[1]}:", chain[0])
+        self.assertEqual(filters.tone_map(source()), [])
+
 
 class Playlists(unittest.TestCase):
     def test_what_is_written_is_read_again(self):

@@ -131,9 +131,11 @@ class _child:
         with _running_lock:
             if _stopping.is_set():
                 raise Stopped
+            # A process group of its own: Ctrl-C at a terminal is for us, and a child that it ended too would look as if
+            # its file were bad.
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, encoding="utf-8", errors="replace",
+                text=True, encoding="utf-8", errors="replace", process_group=0,
             )
             _running.add(self.process)
         return self.process

@@ -36,20 +36,16 @@ def tone_map(source: Source) -> list[str]:
     """HDR to SDR (BT.709); nothing for an SDR source. The input's colours are named, for not every frame says them."""
     if not source.hdr_transfer:
         return []
+    # Where a file names no colours, or odd ones, it is taken for BT.2020, which HDR films have.
+    primaries = source.colour_primaries if source.colour_primaries in ("bt2020", "bt709", "smpte432") else "bt2020"
+    matrix = source.colour_matrix if source.colour_matrix in ("bt2020nc", "bt2020c", "bt709") else "bt2020nc"
     return [
-        f"zscale=tin={source.hdr_transfer}:pin={zscale_name(source.colour_primaries)}"
-        f":min={zscale_name(source.colour_matrix)}:t=linear:npl={SDR_WHITE_NITS}",
+        f"zscale=tin={source.hdr_transfer}:pin={primaries}:min={matrix}:t=linear:npl={SDR_WHITE_NITS}",
         "format=gbrpf32le",
         "zscale=p=bt709",
         "tonemap=tonemap=hable:desat=0",
         "zscale=t=bt709:m=bt709:r=tv",
     ]
-
-
-def zscale_name(name: str) -> str:
-    """zscale knows the names that HDR films use; any other is taken for BT.2020, which those films have."""
-    known = {"bt2020", "bt2020nc", "bt2020c", "bt709", "smpte432"}
-    return name if name in known else "bt2020nc" if name.endswith("nc") else "bt2020"
 
 
 def fit(width: int, height: int) -> str:

@@ -60,7 +60,7 @@ def publish(path: Path, job: Job, progress: Progress) -> str:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("the disk is full", "free some space and publish again") from error
-        raise Refused(f"{error.strerror}: {error.filename}", "check the folders' owner and mode") from error
+        raise Refused(f"{error.filename or 'a file'}: {error.strerror or error}", "check the folders' owner and mode") from error
     finally:
         progress.end()
 
