@@ -19,6 +19,11 @@ pub fn create_secret(file: &Path, content: &[u8]) -> Result<bool, Failure> {
     create(file, content, 0o600, true)
 }
 
+/// The same for a file that stays with whoever made it: a backup.
+pub fn create_own(file: &Path, content: &[u8]) -> Result<bool, Failure> {
+    create(file, content, 0o600, false)
+}
+
 /// Puts a secret of one line into a file that only its owner can read, in place of what is there.
 pub fn put_secret(file: &Path, secret: &[u8]) -> Result<(), Failure> {
     let line = zeroize::Zeroizing::new([secret, b"\n"].concat());

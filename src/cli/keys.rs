@@ -1,4 +1,4 @@
-//! `hlsgate keys list|add|promote|rotate|retire|remove`
+//! `hlsgate keys list|add|promote|rotate|retire|remove`; `backup` and `restore` have a file of their own.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 
+use super::backup::{Backup, Restore};
 use super::{Failure, files};
 use crate::config::{Config, ConfigError, Problems, files as config_files};
 use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
@@ -23,7 +24,8 @@ use crate::shop::offers::Offers;
   hlsgate keys add                  # with several daemons: add everywhere first …
   hlsgate keys promote KID          # … then let it sign everywhere
   hlsgate keys retire KID           # its tokens are dead, its buyers claim again
-  hlsgate keys remove KID           # for a leaked key: its purchases are gone too")]
+  hlsgate keys remove KID           # for a leaked key: its purchases are gone too
+  hlsgate keys backup keys.age      # whoever has lost the keys has lost every token and claim")]
 pub enum Keys {
     /// Show every key: name, age, what it is for. No key material.
     List,
@@ -37,6 +39,10 @@ pub enum Keys {
     Retire(Ended),
     /// Remove a key altogether: nothing that it signed is believed again. For a leaked key.
     Remove(Ended),
+    /// Write an encrypted copy of the keys.
+    Backup(Backup),
+    /// Bring the keys back from an encrypted copy.
+    Restore(Restore),
 }
 
 /// A key.
@@ -89,6 +95,8 @@ impl Keys {
             })?,
             Keys::Retire(ended) => ended.retire(&config)?,
             Keys::Remove(ended) => ended.remove(&config)?,
+            Keys::Backup(backup) => backup.run(&config)?,
+            Keys::Restore(restore) => restore.run(&config)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,6 @@
 //! The commands, one file each. A command reads its input, calls the rooms below, and prints.
 
+pub mod backup;
 pub mod btcpay;
 pub mod check;
 pub mod failure;
