@@ -52,7 +52,31 @@ impl Report {
         self.note(group, Level::Ok, what, seen, "", "");
     }
 
-    /// Notes something else: what was seen, what was expected, what to do.
+    /// Notes something that is wrong: what was seen, what was expected, what to do.
+    pub fn wrong(
+        &mut self,
+        group: &'static str,
+        what: impl Into<String>,
+        seen: impl Into<String>,
+        expected: impl Into<String>,
+        todo: impl Into<String>,
+    ) {
+        self.note(group, Level::Wrong, what, seen, expected, todo);
+    }
+
+    /// Notes something that works, and could be better or safer.
+    pub fn warning(
+        &mut self,
+        group: &'static str,
+        what: impl Into<String>,
+        seen: impl Into<String>,
+        expected: impl Into<String>,
+        todo: impl Into<String>,
+    ) {
+        self.note(group, Level::Warning, what, seen, expected, todo);
+    }
+
+    /// Notes a finding of any level: what was seen, what was expected, what to do.
     pub fn note(
         &mut self,
         group: &'static str,

@@ -1,0 +1,176 @@
+//! What `nginx -T` prints: every file of the configuration behind a line with its name. Includes are put in their places.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::syntax::{Directive, parse};
+
+/// Deepest chain of includes: far above any honest one.
+const MAX_INCLUDES: usize = 32;
+/// Largest text that is read from a file or from standard input.
+const MAX_TEXT: u64 = 64 << 20;
+
+/// The files of a configuration, as nginx read them.
+#[derive(Debug)]
+pub struct Dump {
+    /// The main file's directives, with those of included files in place of each `include`.
+    pub main: Vec<Directive>,
+    /// Text by file name.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Why there is no dump.
+#[derive(Debug)]
+pub enum NoDump {
+    /// There is no nginx on this machine, or it may not be run.
+    NotHere(String),
+    /// It was run, but not as a user who may read everything.
+    NotAllowed(String),
+    /// nginx itself says that the configuration is bad.
+    Refused(String),
+    /// The text is no output of `nginx -T`.
+    NotADump(String),
+}
+
+/// Runs `nginx -T`.
+pub fn from_nginx() -> Result<Dump, NoDump> {
+    let (program, output) = run("-T")?;
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        return Dump::parse(&out);
+    }
+    let complaint = err.lines().find(|line| line.contains("[emerg]") || line.contains("[alert]")).unwrap_or(&err).trim();
+    match complaint.contains("Permission denied") {
+        true => Err(NoDump::NotAllowed(complaint.to_owned())),
+        false => Err(NoDump::Refused(format!("`{} -T` fails: {complaint}", program.display()))),
+    }
+}
+
+/// Reads the text that somebody else had nginx print; `-` is standard input.
+pub fn from_file(file: &Path) -> Result<Dump, NoDump> {
+    let mut text = String::new();
+    let read = match file == Path::new("-") {
+        true => std::io::stdin().lock().take(MAX_TEXT).read_to_string(&mut text),
+        false => std::fs::File::open(file).and_then(|opened| opened.take(MAX_TEXT).read_to_string(&mut text)),
+    };
+    read.map_err(|err| NoDump::NotADump(format!("cannot read {}: {err}", file.display())))?;
+    Dump::parse(&text)
+}
+
+/// What `nginx -V` prints: version and the options that it was built with.
+pub fn build() -> Result<String, NoDump> {
+    let (_, output) = run("-V")?;
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn run(option: &str) -> Result<(PathBuf, std::process::Output), NoDump> {
+    // Debian keeps it in sbin, which is not on every user's path.
+    for program in ["nginx", "/usr/sbin/nginx", "/usr/local/sbin/nginx"] {
+        match Command::new(program).arg(option).stdin(Stdio::null()).output() {
+            Ok(output) => return Ok((program.into(), output)),
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
+            Err(err) => return Err(NoDump::NotHere(format!("cannot run {program}: {err}"))),
+        }
+    }
+    Err(NoDump::NotHere("there is no nginx on this machine".into()))
+}
+
+impl Dump {
+    /// Takes the output of `nginx -T` apart.
+    pub fn parse(text: &str) -> Result<Dump, NoDump> {
+        let mut files: BTreeMap<String, String> = BTreeMap::new();
+        let mut main_file = None;
+        let mut current: Option<&mut String> = None;
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix("# configuration file ").and_then(|rest| rest.strip_suffix(':')) {
+                main_file.get_or_insert_with(|| name.to_owned());
+                current = Some(files.entry(name.to_owned()).or_default());
+            } else if let Some(text) = current.as_mut() {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        let Some(main_file) = main_file else {
+            return Err(NoDump::NotADump("the text is no output of `nginx -T`: no line says \"# configuration file …:\"".into()));
+        };
+        let parsed = files.iter().map(|(name, text)| parse(text, name).map(|read| (name.as_str(), read)));
+        let parsed: BTreeMap<&str, Vec<Directive>> =
+            parsed.collect::<Result<_, _>>().map_err(|err| NoDump::NotADump(format!("cannot be read: {err}")))?;
+        let folder = Path::new(&main_file).parent().unwrap_or(Path::new("/"));
+        let main = expand(&parsed[main_file.as_str()], &parsed, folder, MAX_INCLUDES)?;
+        Ok(Dump { main, files })
+    }
+
+    /// The file whose name ends with `name`, such as `snippets/hlsgate.conf`.
+    pub fn file(&self, name: &str) -> Option<(&str, &str)> {
+        let ends = |file: &str| Path::new(file).ends_with(name);
+        self.files.iter().find(|(file, _)| ends(file)).map(|(file, text)| (file.as_str(), text.as_str()))
+    }
+}
+
+/// Puts the directives of included files in the places of the includes, in the order in which nginx's glob finds them.
+fn expand(
+    directives: &[Directive],
+    files: &BTreeMap<&str, Vec<Directive>>,
+    folder: &Path,
+    depth: usize,
+) -> Result<Vec<Directive>, NoDump> {
+    if depth == 0 {
+        return Err(NoDump::NotADump("files include each other without an end".into()));
+    }
+    let mut expanded = Vec::new();
+    for directive in directives {
+        if directive.name == "include" && directive.block.is_none() {
+            for included in included(directive.first(), files, folder) {
+                expanded.extend(expand(included, files, folder, depth - 1)?);
+            }
+            continue;
+        }
+        let mut directive = directive.clone();
+        if let Some(block) = &directive.block {
+            directive.block = Some(expand(block, files, folder, depth)?);
+        }
+        expanded.push(directive);
+    }
+    Ok(expanded)
+}
+
+fn included<'a>(
+    pattern: &'a str,
+    files: &'a BTreeMap<&str, Vec<Directive>>,
+    folder: &Path,
+) -> impl Iterator<Item = &'a Vec<Directive>> {
+    // glob(3), as nginx calls it: a star stops at a slash and passes over hidden files.
+    let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let whole = folder.join(pattern);
+    let compiled = glob::Pattern::new(&whole.to_string_lossy()).ok();
+    files.iter().filter(move |(name, _)| {
+        Path::new(name) == whole || compiled.as_ref().is_some_and(|pattern| pattern.matches_with(name, options))
+    }).map(|(_, read)| read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn includes_are_put_in_their_places() {
+        let text = "nginx: ok\n# configuration file /etc/nginx/nginx.conf:\nhttp { include conf.d/*.conf; include x.conf; z; }\n\
+                    # configuration file /etc/nginx/conf.d/b.conf:\nb;\n# configuration file /etc/nginx/conf.d/a.conf:\na;\n\
+                    # configuration file /etc/nginx/x.conf:\nserver { include conf.d/a.conf; }\n";
+        let dump = Dump::parse(text).unwrap();
+        let names: Vec<_> = dump.main[0].inside().iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "server", "z"]);
+        assert_eq!(dump.main[0].inside()[2].inside()[0].name, "a");
+        assert_eq!(dump.file("conf.d/a.conf"), Some(("/etc/nginx/conf.d/a.conf", "a;\n")));
+        assert_eq!(dump.file("d/a.conf"), None);
+    }
+
+    #[test]
+    fn a_file_that_includes_itself_has_an_end() {
+        let text = "# configuration file /a/n.conf:\ninclude n.conf;\n";
+        assert!(matches!(Dump::parse(text), Err(NoDump::NotADump(_))));
+    }
+}

@@ -1,0 +1,144 @@
+//! Other ways to the protected files: another location or server whose `root` or `alias` reaches the same folder, or a cache
+//! in front that hands out what one viewer was allowed to have.
+
+use std::path::{Path, PathBuf};
+
+use super::tree::{Found, Guard, Level as _, Location, Server, joined};
+use super::{GROUP, SAMPLES, samples};
+use crate::cli::check::report::Report;
+use crate::config::Config;
+
+/// Looks for open ways into each protected folder.
+pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
+    let folders = protected_folders(config, servers);
+    let mut found = false;
+    for server in servers.iter().filter(|server| server.own("return").is_empty()) {
+        for (name, path, file) in open_ways(config, server, &folders) {
+            found = true;
+            report.wrong(
+                GROUP,
+                "another way",
+                format!("{path} of {} is answered by {name} from {}, and nobody is asked", server.name(), file.display()),
+                "one way to the protected files: through the gate",
+                "move the files out of that folder, or shut the path: `location ^~ PATH { return 404; }`",
+            );
+        }
+        found |= cache_in_front(config, server, report);
+    }
+    match folders.as_slice() {
+        [] => {}
+        _ if found => {}
+        folders => {
+            let list: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            report.ok(GROUP, "another way", format!("no other location or server reaches {}", list.join(", ")));
+        }
+    }
+}
+
+/// The folders behind the protected locations.
+fn protected_folders(config: &Config, servers: &[Server<'_>]) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for server in servers {
+        for path in samples(config) {
+            let Some(location) = server.find(&path).filter(|location| location.guard() == Guard::Gate) else { continue };
+            let folder = location.folder_of(config.media.prefix());
+            // A folder that only variables tell, or the whole disk, says nothing.
+            if location.serves_files() && folder.components().count() > 1 && !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+    }
+    folders
+}
+
+/// What is answered with a protected file by an open location: its name, the request's path, the file's folder.
+fn open_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, String, PathBuf)> {
+    let mut ways: Vec<(String, String, PathBuf)> = Vec::new();
+    let mut note = |name: String, path: String, file: &Path| {
+        if !ways.iter().any(|(known, ..)| *known == name) {
+            ways.push((name, path, file.to_owned()));
+        }
+    };
+    let video = config.media.suffix().trim_matches('/');
+    let below: Vec<String> = SAMPLES.iter().map(|file| format!("VIDEO/{video}/{file}").replace("//", "/")).collect();
+    for folder in folders {
+        for file in &below {
+            let target = folder.join(file);
+            // The server itself, for whatever no location takes.
+            let root = joined(server.root(), "");
+            if let Some(path) = path_of(&root, "/", &target)
+                && server.find(&path).is_none()
+            {
+                note(format!("the server's own root {}", root.display()), path, folder);
+            }
+            for location in server.locations.iter().filter(|location| location.serves_files()) {
+                for path in paths_into(location, folder, &target) {
+                    let ends = server.find(&path);
+                    let here = ends.is_some_and(|ends| std::ptr::eq(ends, location) && ends.guard() == Guard::Open);
+                    if here && reaches(location, &path, folder) {
+                        note(location.name(), path, folder);
+                    }
+                }
+            }
+        }
+    }
+    ways
+}
+
+/// The paths by which a location would serve `target`, were it asked.
+fn paths_into(location: &Location<'_>, folder: &Path, target: &Path) -> Vec<String> {
+    let alias = !location.own("alias").is_empty();
+    let (base, prefix) = match &location.found {
+        Found::Prefix { path, .. } | Found::Exactly(path) if alias => (location.folder_of(path), path.as_str()),
+        Found::Pattern(_) if alias => return Vec::new(),
+        _ => (location.folder_of("/"), "/"),
+    };
+    if let Some(path) = path_of(&base, prefix, target) {
+        return vec![path];
+    }
+    // The location begins somewhere inside the protected folder.
+    let own = location.prefix().unwrap_or("/");
+    match location.folder_of(own).starts_with(folder) {
+        true => vec![format!("{own}{}", SAMPLES[1])],
+        false => Vec::new(),
+    }
+}
+
+fn reaches(location: &Location<'_>, path: &str, folder: &Path) -> bool {
+    location.folder_of(path).starts_with(folder)
+}
+
+/// The request's path for a file, if `base` stands for `prefix`.
+fn path_of(base: &Path, prefix: &str, target: &Path) -> Option<String> {
+    let rest = target.strip_prefix(base).ok()?;
+    Some(format!("{}/{}", prefix.trim_end_matches('/'), rest.display()))
+}
+
+/// A caching proxy whose key lacks what the gate reads, and which was told to keep what says `private`.
+fn cache_in_front(config: &Config, server: &Server<'_>, report: &mut Report) -> bool {
+    let mut seen: Vec<String> = Vec::new();
+    for path in samples(config) {
+        let Some(location) = server.find(&path).filter(|location| location.guard() == Guard::Open) else { continue };
+        let caches = location.value("proxy_cache").is_some_and(|zone| zone != "off");
+        let told_to_keep = location
+            .in_force("proxy_ignore_headers")
+            .iter()
+            .any(|ignored| ignored.args.iter().any(|header| header.eq_ignore_ascii_case("Cache-Control")));
+        let key = location.value("proxy_cache_key").unwrap_or("$scheme$proxy_host$request_uri");
+        let lacks = ["$http_cookie", "$http_authorization"].into_iter().find(|carrier| !key.contains(carrier));
+        let (true, true, Some(carrier)) = (caches, told_to_keep, lacks) else { continue };
+        let name = location.name();
+        if seen.contains(&name) {
+            continue;
+        }
+        report.wrong(
+            GROUP,
+            "proxy_cache",
+            format!("{name} keeps answers that say `private`, by a key without {carrier}: one viewer's video is served to all"),
+            "no cache of the media path in front of the gate",
+            "write `proxy_cache off;` for the media path, or take Cache-Control out of proxy_ignore_headers",
+        );
+        seen.push(name);
+    }
+    !seen.is_empty()
+}

@@ -1,0 +1,146 @@
+//! `--probe URL`: asks the real nginx for a real file in every way that must not work, and in those that must.
+
+mod requests;
+mod wire;
+
+use std::collections::HashSet;
+use std::io::IsTerminal;
+
+use url::Url;
+
+use super::report::{Level, Report};
+use super::tokens::TestTokens;
+use crate::cli::Failure;
+use crate::gate::scope::VideoId;
+use crate::server::live::Live;
+use requests::{Expect, Requests, Trial};
+use wire::{Answer, Site};
+
+const GROUP: &str = "probe";
+/// As many bytes in a row of the file as no page has by chance.
+const WINDOW: usize = 16;
+
+/// What is asked for.
+pub struct Target {
+    url: Url,
+    video: VideoId,
+}
+
+impl Target {
+    /// A file below the media path of this configuration, such as `https://site.example/hls/VIDEO/master.m3u8`.
+    pub fn new(text: &str, live: &Live) -> Result<Target, Failure> {
+        let form = format!("https://site.example{}master.m3u8", live.config.media.of_video(&VideoId::from_bytes(b"VIDEO").expect("an id")));
+        let wrong = |what: String| Failure::new(what).hint(format!("name a playlist or segment that is there, such as {form}")).exit(2);
+        let url = Url::parse(text).map_err(|err| wrong(format!("{text:?} is no URL: {err}")))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(wrong(format!("{text:?} is not http or https")));
+        }
+        let media = &live.config.media;
+        let below = url.path().strip_prefix(media.prefix()).unwrap_or_default();
+        let video = below.split('/').next().and_then(|segment| VideoId::from_bytes(segment.as_bytes()));
+        let Some(video) = video else {
+            return Err(wrong(format!("the path {} does not lie below {} and a video id", url.path(), media.prefix())));
+        };
+        match url.path().strip_prefix(&media.of_video(&video)).is_some_and(|file| !file.is_empty()) {
+            true => Ok(Target { url, video }),
+            false => Err(wrong(format!("the path {} names no file of video {video}", url.path()))),
+        }
+    }
+}
+
+/// Sends every request, one after the other, and notes what came back.
+pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Report) -> Result<(), Failure> {
+    let site = Site::new(&target.url, connect)?;
+    let tokens = TestTokens::new(live, target.video)?;
+    let requests = Requests {
+        authority: &site.authority,
+        path: target.url.path(),
+        media: &live.config.media,
+        video: target.video.as_str(),
+        tokens: &tokens,
+    };
+    let (good, hostile) = (requests.good(), requests.hostile());
+    let Some(file) = reference(&site, &good, report) else { return Ok(()) };
+    let windows: HashSet<&[u8]> = file.windows(WINDOW.min(file.len())).filter(|window| telling(window)).collect();
+    let count = good.len() + hostile.len();
+    for (done, trial) in good.iter().chain(&hostile).enumerate() {
+        progress(done, count);
+        match site.send(&trial.bytes) {
+            Ok(answer) => judge(trial, &answer, &file, &windows, report),
+            Err(err) => report.note(GROUP, Level::Unknown, trial.name.as_str(), err.to_string(), "an answer", "ask again; see nginx's error log"),
+        }
+    }
+    progress(count, count);
+    Ok(())
+}
+
+/// The file itself, fetched with a good token: what no other answer may hold.
+fn reference(site: &Site, good: &[Trial], report: &mut Report) -> Option<Vec<u8>> {
+    let (what, expected) = ("the file itself", "200 with a good token");
+    match site.send(&good[0].bytes) {
+        Ok(answer) if answer.status == Some(200) && answer.body.len() >= WINDOW => {
+            report.ok(GROUP, what, format!("{} bytes are known of it", answer.body.len()));
+            Some(answer.body)
+        }
+        Ok(answer) => {
+            let todo = match answer.status {
+                Some(404) => "name a file that is there",
+                Some(403 | 401) => "nginx asks a daemon with other keys, or this is another site's configuration",
+                Some(500..) => "nginx cannot ask the daemon: see the findings above and nginx's error log",
+                _ => "name a playlist or segment of this site",
+            };
+            report.wrong(GROUP, what, answer.summary(), expected, todo);
+            None
+        }
+        Err(err) => {
+            report.note(GROUP, Level::Unknown, what, format!("no answer: {err}"), expected, "see whether the site is up; --connect ADDRESS goes to another address than its name");
+            None
+        }
+    }
+}
+
+fn judge(trial: &Trial, answer: &Answer, file: &[u8], windows: &HashSet<&[u8]>, report: &mut Report) {
+    let seen = answer.summary();
+    let wrong = |report: &mut Report, seen: String, expected: &str, todo: &str| {
+        report.wrong(GROUP, trial.name.as_str(), seen, expected, todo);
+    };
+    match trial.expect {
+        Expect::File if answer.status == Some(200) && answer.body == file => report.ok(GROUP, trial.name.as_str(), "200, the file"),
+        Expect::Head if answer.status == Some(200) && answer.body.is_empty() => report.ok(GROUP, trial.name.as_str(), "200"),
+        Expect::File | Expect::Head => {
+            let seen = if answer.succeeded() { format!("{seen}, but not the same file") } else { seen };
+            wrong(report, seen, "200 and the file", "a viewer who paid is turned away: see the findings above and the daemon's log");
+        }
+        Expect::Refused | Expect::NoByte if leaks(&answer.body, windows) => wrong(
+            report,
+            format!("{seen}, with bytes of the file"),
+            "a refusal",
+            "the gate is open: `hlsgate check` as root names the line of nginx's configuration",
+        ),
+        Expect::Refused if answer.succeeded() || answer.status == Some(304) => {
+            wrong(report, seen, "a refusal", "something else answers for the protected file: see the findings above");
+        }
+        Expect::Refused => report.ok(GROUP, trial.name.as_str(), seen),
+        Expect::NoByte if answer.succeeded() => report.ok(GROUP, trial.name.as_str(), format!("{seen}, something else")),
+        Expect::NoByte => report.ok(GROUP, trial.name.as_str(), seen),
+    }
+}
+
+fn leaks(body: &[u8], windows: &HashSet<&[u8]>) -> bool {
+    body.windows(WINDOW).any(|window| windows.contains(window))
+}
+
+/// Padding says nothing about where bytes come from.
+fn telling(window: &[u8]) -> bool {
+    window.iter().any(|byte| *byte != window[0])
+}
+
+/// A line that a terminal sees and a file does not.
+fn progress(done: usize, of: usize) {
+    if std::io::stderr().is_terminal() {
+        match done == of {
+            true => eprint!("\r\x1b[K"),
+            false => eprint!("\rasking {done}/{of}"),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The requests of a probe: every way to ask for a file without being allowed to, and the ways of a viewer who is.
+
+use crate::cli::check::tokens::TestTokens;
+use crate::config::MediaPath;
+
+/// A request, byte by byte, and what may come back.
+pub struct Trial {
+    /// What is tried, for a person.
+    pub name: String,
+    /// The request.
+    pub bytes: Vec<u8>,
+    /// What would be right.
+    pub expect: Expect,
+}
+
+/// What would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// No success at all: it asks for the protected file by its name.
+    Refused,
+    /// Whatever the site likes, but not a byte of the file: the path may lead elsewhere.
+    NoByte,
+    /// The file as it is.
+    File,
+    /// Success without a body.
+    Head,
+}
+
+/// Builds the requests for one file.
+pub struct Requests<'a> {
+    /// The `Host` header's value.
+    pub authority: &'a str,
+    /// The file's path, with its slash.
+    pub path: &'a str,
+    /// The fixed part of the media path, such as `/hls/`.
+    pub media: &'a MediaPath,
+    /// The video's id.
+    pub video: &'a str,
+    /// What to ask with.
+    pub tokens: &'a TestTokens,
+}
+
+impl Requests<'_> {
+    /// A viewer with a good token: each carrier alone.
+    pub fn good(&self) -> Vec<Trial> {
+        let token = &self.tokens.good;
+        let mut trials = vec![
+            self.get("a good token in the path", &self.with_path_token(token), "", Expect::File),
+            self.get("a good token in the query", &format!("{}?token={token}", self.path), "", Expect::File),
+            self.get("a good token as Bearer", self.path, &bearer(token), Expect::File),
+            self.get("a good token in a cookie", self.path, &cookie(token), Expect::File),
+            self.get("a good token behind a bad cookie", self.path, &format!("Cookie: hlsgate=x; hlsgate={token}\r\n"), Expect::File),
+        ];
+        trials.push(self.trial("HEAD with a good token", "HEAD", self.path, "HTTP/1.1", &bearer(token), Expect::Head));
+        trials
+    }
+
+    /// Everything that must not open.
+    pub fn hostile(&self) -> Vec<Trial> {
+        let mut all = self.without_token();
+        all.extend(self.bad_tokens());
+        all.extend(self.other_video());
+        all.extend(self.misplaced());
+        all.extend(self.headers());
+        all.extend(self.methods());
+        all.extend(self.forms());
+        all.extend(self.ranges());
+        all.extend(self.paths());
+        all.extend(self.question());
+        all
+    }
+
+    fn without_token(&self) -> Vec<Trial> {
+        vec![
+            self.get("no token", self.path, "", Expect::Refused),
+            self.get("an empty token in every carrier", &format!("{}?token=", self.with_path_token("")), "Authorization: Bearer \r\nCookie: hlsgate=\r\n", Expect::Refused),
+            self.get("the video's folder", &self.media.of_video(&self.id()), "", Expect::Refused),
+            self.get("the folder of all videos", self.media.prefix(), "", Expect::Refused),
+        ]
+    }
+
+    fn bad_tokens(&self) -> Vec<Trial> {
+        let mut trials = Vec::new();
+        for (name, token) in &self.tokens.bad {
+            trials.push(self.get(&format!("{name}, as Bearer"), self.path, &bearer(token), Expect::Refused));
+            trials.push(self.get(&format!("{name}, in the path"), &self.with_path_token(token), "", Expect::Refused));
+        }
+        let cookies: Vec<String> = self.tokens.bad.iter().map(|(_, token)| format!("hlsgate={token}")).collect();
+        trials.push(self.get("all of these as cookies at once", self.path, &format!("Cookie: {}\r\n", cookies.join("; ")), Expect::Refused));
+        for (name, token) in self.tokens.bad.iter().take(2) {
+            trials.push(self.get(&format!("{name}, in the query"), &format!("{}?token={token}", self.path), "", Expect::Refused));
+        }
+        trials
+    }
+
+    fn other_video(&self) -> Vec<Trial> {
+        let token = &self.tokens.other;
+        vec![
+            self.get("a token of a video with a similar id, in the path", &self.with_path_token(token), "", Expect::Refused),
+            self.get("a token of a video with a similar id, in the query", &format!("{}?token={token}", self.path), "", Expect::Refused),
+            self.get("a token of a video with a similar id, as Bearer", self.path, &bearer(token), Expect::Refused),
+            self.get("a token of a video with a similar id, in a cookie", self.path, &cookie(token), Expect::Refused),
+            self.get("a token of a video with a similar id, as the cookie of a pass", self.path, &format!("Cookie: hlsgate_{}={token}\r\n", self.video), Expect::Refused),
+        ]
+    }
+
+    /// A good token where none is looked for: the daemon must not hear of it.
+    fn misplaced(&self) -> Vec<Trial> {
+        let token = &self.tokens.good;
+        let by_header = |name: &str, line: String| self.get(&format!("a token in a client's own {name}"), self.path, &line, Expect::Refused);
+        vec![
+            by_header("X-Hlsgate-Path-Token", format!("X-Hlsgate-Path-Token: {token}\r\n")),
+            by_header("X-Hlsgate-Query", format!("X-Hlsgate-Query: token={token}\r\n")),
+            by_header("X-Original-URI", format!("X-Original-URI: {}\r\n", self.with_path_token(token))),
+            by_header("X-Forwarded-Authorization", format!("X-Forwarded-Authorization: Bearer {token}\r\n")),
+            by_header("X-Forwarded-Cookie", format!("X-Forwarded-Cookie: hlsgate={token}\r\n")),
+            self.get("a token under Basic", self.path, &format!("Authorization: Basic {token}\r\n"), Expect::Refused),
+            self.get("a token in a cookie of another name", self.path, &format!("Cookie: hlsgateway={token}\r\n"), Expect::Refused),
+        ]
+    }
+
+    /// What a client says of itself, with a token that would open another video.
+    fn headers(&self) -> Vec<Trial> {
+        let (other, token) = (&self.tokens.other_video, bearer(&self.tokens.other));
+        let other_path = self.path.replacen(self.video, other.as_str(), 1);
+        let lines = [
+            ("X-Hlsgate-Video", format!("X-Hlsgate-Video: {other}\r\n")),
+            ("X-Hlsgate-Video, twice", format!("X-Hlsgate-Video: {other}\r\nX-Hlsgate-Video: {other}\r\n")),
+            ("X_Hlsgate_Video", format!("X_Hlsgate_Video: {other}\r\n")),
+            ("X-Hlsgate-Kind", "X-Hlsgate-Kind: playlist\r\n".to_owned()),
+            ("X-Hlsgate-Tier and X-Hlsgate-Expires", "X-Hlsgate-Tier: 24h\r\nX-Hlsgate-Expires: 9999999999\r\n".to_owned()),
+            ("X-Original-URI", format!("X-Original-URI: {other_path}\r\n")),
+            ("X-Original-URL", format!("X-Original-URL: {other_path}\r\n")),
+            ("X-Rewrite-URL", format!("X-Rewrite-URL: {other_path}\r\n")),
+            ("X-Forwarded-Uri", format!("X-Forwarded-Uri: {other_path}\r\nX-Forwarded-Method: OPTIONS\r\n")),
+            ("X-Accel-Redirect", format!("X-Accel-Redirect: {}\r\n", self.path)),
+            ("X-HTTP-Method-Override", "X-HTTP-Method-Override: OPTIONS\r\n".to_owned()),
+            ("X-Forwarded-For and X-Real-IP of loopback", "X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\n".to_owned()),
+            ("Origin and preflight headers", "Origin: https://hlsgate.invalid\r\nAccess-Control-Request-Method: GET\r\n".to_owned()),
+            ("Connection that names the gate's headers", "Connection: close, X-Hlsgate-Video, Authorization\r\n".to_owned()),
+        ];
+        lines.into_iter().map(|(name, line)| self.get(&format!("a client's own {name}"), self.path, &format!("{line}{token}"), Expect::Refused)).collect()
+    }
+
+    fn methods(&self) -> Vec<Trial> {
+        let methods = ["HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "COPY", "get", "G"];
+        let mut trials: Vec<Trial> =
+            methods.map(|method| self.trial(&format!("method {method}"), method, self.path, "HTTP/1.1", "Content-Length: 0\r\n", Expect::Refused)).into();
+        // A preflight may be answered, with nothing in it.
+        trials.push(self.trial("method OPTIONS", "OPTIONS", self.path, "HTTP/1.1", "", Expect::NoByte));
+        trials
+    }
+
+    /// The same question in other words of HTTP.
+    fn forms(&self) -> Vec<Trial> {
+        let (path, host) = (self.path, self.authority);
+        let raw = |name: &str, text: String, expect| Trial { name: name.into(), bytes: text.into_bytes(), expect };
+        vec![
+            raw("HTTP/1.0 without Host", format!("GET {path} HTTP/1.0\r\n\r\n"), Expect::Refused),
+            raw("HTTP/1.0 with Host", format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n"), Expect::Refused),
+            raw("HTTP/0.9", format!("GET {path}\r\n"), Expect::NoByte),
+            raw("HTTP/1.1 without Host", format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n"), Expect::Refused),
+            raw("the whole URL as target", format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"), Expect::Refused),
+            raw("the URL of another site as target", format!("GET http://hlsgate.invalid{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"), Expect::Refused),
+            raw("another site's Host", format!("GET {path} HTTP/1.1\r\nHost: hlsgate.invalid\r\nConnection: close\r\n\r\n"), Expect::NoByte),
+            raw("an address as Host", format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"), Expect::NoByte),
+            raw("Host with a dot behind", format!("GET {path} HTTP/1.1\r\nHost: {}.\r\nConnection: close\r\n\r\n", host.split(':').next().unwrap_or_default()), Expect::NoByte),
+            raw("two Hosts", format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nHost: hlsgate.invalid\r\nConnection: close\r\n\r\n"), Expect::Refused),
+            raw("line feeds alone", format!("GET {path} HTTP/1.1\nHost: {host}\nConnection: close\n\n"), Expect::Refused),
+            self.get("an upgrade to HTTP/2", path, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", Expect::Refused),
+            self.get("an upgrade to a WebSocket", path, "Upgrade: websocket\r\n", Expect::Refused),
+        ]
+    }
+
+    fn ranges(&self) -> Vec<Trial> {
+        [
+            ("Range from the start", "Range: bytes=0-\r\n"),
+            ("Range of the last byte", "Range: bytes=-1\r\n"),
+            ("several ranges", "Range: bytes=0-0,2-2,4-4\r\n"),
+            ("If-None-Match: *", "If-None-Match: *\r\n"),
+            ("If-Modified-Since tomorrow", "If-Modified-Since: Fri, 31 Dec 2100 23:59:59 GMT\r\n"),
+            ("If-Range", "If-Range: \"x\"\r\nRange: bytes=0-\r\n"),
+        ]
+        .map(|(name, line)| self.get(name, self.path, line, Expect::Refused))
+        .into()
+    }
+
+    /// Paths that mean the file to somebody. Without a token, and with one for the video that the path seems to name.
+    fn paths(&self) -> Vec<Trial> {
+        let prefix = self.media.prefix();
+        let bare = prefix.trim_matches('/');
+        let video = self.video;
+        let behind = &self.path[prefix.len() + video.len()..];
+        let file = format!("{video}{behind}");
+        let other = &self.tokens.other_video;
+        let encoded = |text: &str| text.bytes().next().map(|first| format!("%{first:02x}{}", &text[1..])).unwrap_or_default();
+        let paths = [
+            format!("/{prefix}{file}"),
+            format!("{prefix}/{file}"),
+            format!("/.{prefix}{file}"),
+            format!("{prefix}./{file}"),
+            format!("{prefix}{other}/../{file}"),
+            format!("{prefix}{other}/%2e%2e/{file}"),
+            format!("{prefix}{other}/.%2E/{file}"),
+            format!("{prefix}{other}/..%2f{file}"),
+            format!("{prefix}{other}%2f..%2f{file}"),
+            format!("{prefix}{other}/..;/{file}"),
+            format!("{prefix}{other}/..\\{file}"),
+            format!("{prefix}{other}/..%5c{file}"),
+            format!("{prefix}{other}/%252e%252e/{file}"),
+            format!("{prefix}{other}/..%c0%af{file}"),
+            format!("{prefix}{other}/..%u002f{file}"),
+            format!("{prefix}{other}#/../{file}"),
+            format!("{prefix}{other}%23/../{file}"),
+            format!("{prefix}{other}?/../{file}"),
+            format!("{prefix}{other}%3f/../{file}"),
+            format!("{prefix}{other}%00/../{file}"),
+            format!("{prefix}{other}%0d%0aX-Hlsgate-Video:%20{other}/../{file}"),
+            format!("/hlsgate/..{prefix}{file}"),
+            format!("/hlsgate/..%2f{bare}/{file}"),
+            format!("/favicon.ico/..{prefix}{file}"),
+            format!("/{bare}..{prefix}{file}"),
+            format!("/{bare}../{bare}/{file}"),
+            format!("/{bare}%2f{file}"),
+            format!("/{}/{file}", encoded(bare)),
+            format!("/{}/{file}", bare.to_uppercase()),
+            format!("{prefix}{}{behind}", encoded(video)),
+            format!("{prefix}{}{behind}", video.to_uppercase()),
+            format!("{prefix}{video}%20{behind}"),
+            format!("{prefix}{video};x{behind}"),
+            format!("{prefix}{video}.{behind}"),
+            format!("{prefix}{video}/{behind}"),
+            format!("{prefix}{file}%00"),
+            format!("{prefix}{file}%00.html"),
+            format!("{prefix}{file}%20"),
+            format!("{prefix}{file}."),
+            format!("{prefix}{file}/"),
+            format!("{prefix}{file};x"),
+            format!("{prefix}{file}#x"),
+            format!("{prefix}{file}%23x"),
+            format!("{prefix}{file}?x"),
+            format!("{prefix}{file}%3fx"),
+            format!("{prefix}{file}~"),
+            format!("{prefix}{file}%0d%0aX-Hlsgate-Video:%20{other}"),
+            format!("{prefix}{file}\tx"),
+            format!("{prefix}~/{file}"),
+            format!("{prefix}~x/{file}"),
+            format!("{prefix}~x/../{file}"),
+            format!("{prefix}~x%2f{other}/{file}"),
+            format!("{prefix}~x//{file}"),
+            format!("{prefix}~x/~y/{file}"),
+            format!("{prefix}%7ex/{file}"),
+            format!("{prefix}~x/{other}/../{file}"),
+            format!("{prefix}~x%0d%0aX-Hlsgate-Video:%20{other}/{file}"),
+        ];
+        let with_other = bearer(&self.tokens.other);
+        let mut trials = Vec::new();
+        for path in paths {
+            let shown = path.replace('\t', "\\t");
+            trials.push(self.get(&format!("path {shown}"), &path, "", Expect::NoByte));
+            trials.push(self.get(&format!("path {shown} with a token of {other}"), &path, &with_other, Expect::NoByte));
+        }
+        trials
+    }
+
+    /// The daemon's own door in nginx.
+    fn question(&self) -> Vec<Trial> {
+        let video = self.video;
+        let headers = format!("X-Hlsgate-Video: {video}\r\nX-Hlsgate-Kind: media\r\n{}", bearer(&self.tokens.good));
+        let prefix = self.media.prefix();
+        vec![
+            self.get("the question's own location", "/hlsgate-auth", &headers, Expect::Refused),
+            self.get("the question's own location, below the media path", &format!("{prefix}~x/../hlsgate-auth"), &headers, Expect::Refused),
+            self.get("the question's own location, encoded", "/%68lsgate-auth", &headers, Expect::Refused),
+        ]
+    }
+
+    fn with_path_token(&self, token: &str) -> String {
+        let prefix = self.media.prefix();
+        format!("{prefix}~{token}/{}", &self.path[prefix.len()..])
+    }
+
+    fn id(&self) -> crate::gate::scope::VideoId {
+        crate::gate::scope::VideoId::from_bytes(self.video.as_bytes()).unwrap_or(self.tokens.other_video)
+    }
+
+    fn get(&self, name: &str, target: &str, headers: &str, expect: Expect) -> Trial {
+        self.trial(name, "GET", target, "HTTP/1.1", headers, expect)
+    }
+
+    fn trial(&self, name: &str, method: &str, target: &str, version: &str, headers: &str, expect: Expect) -> Trial {
+        let close = if headers.contains("Connection:") { "" } else { "Connection: close\r\n" };
+        let text = format!("{method} {target} {version}\r\nHost: {}\r\n{close}{headers}\r\n", self.authority);
+        Trial { name: name.into(), bytes: text.into_bytes(), expect }
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+fn cookie(token: &str) -> String {
+    format!("Cookie: hlsgate={token}\r\n")
+}

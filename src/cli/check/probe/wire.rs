@@ -1,0 +1,172 @@
+//! HTTP/1 as bytes over TCP or TLS. No HTTP client would send a path such as `/hls/..%2f`, or the same header twice, as it is.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use url::Url;
+
+use crate::cli::Failure;
+
+/// Longest wait for a connection, and for each piece of an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Most bytes of an answer that are read.
+const MAX_ANSWER: u64 = 256 * 1024;
+
+/// Where requests go.
+pub struct Site {
+    /// The `Host` header's value.
+    pub authority: String,
+    host: String,
+    place: String,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status; `None` where the connection ended without HTTP.
+    pub status: Option<u16>,
+    head: String,
+    /// What stood behind the head, chunks put together.
+    pub body: Vec<u8>,
+}
+
+impl Site {
+    /// The site of a URL; `connect` is an address to go to instead of the one that its name stands for.
+    pub fn new(url: &Url, connect: Option<&str>) -> Result<Site, Failure> {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = url.port_or_known_default().unwrap_or(443);
+        let authority = match url.port() {
+            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
+            None => url.host_str().unwrap_or_default().to_owned(),
+        };
+        let place = match connect {
+            Some(place) if place.contains(':') => place.to_owned(),
+            Some(place) => format!("{place}:{port}"),
+            None if host.contains(':') => format!("[{host}]:{port}"),
+            None => format!("{host}:{port}"),
+        };
+        let tls = if url.scheme() == "https" { Some(tls()?) } else { None };
+        Ok(Site { authority, host, place, tls })
+    }
+
+    /// Sends `request` over a connection of its own and reads until the other side closes it.
+    pub fn send(&self, request: &[u8]) -> io::Result<Answer> {
+        let addresses: Vec<_> = self.place.to_socket_addrs()?.collect();
+        let mut stream = Err(io::Error::other("the name stands for no address"));
+        for address in addresses {
+            stream = TcpStream::connect_timeout(&address, PATIENCE);
+            if stream.is_ok() {
+                break;
+            }
+        }
+        let stream = stream?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let received = match &self.tls {
+            None => exchange(stream, request)?,
+            Some(config) => {
+                let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+                let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+                exchange(StreamOwned::new(connection, stream), request)?
+            }
+        };
+        Ok(Answer::read(&received))
+    }
+}
+
+fn tls() -> Result<Arc<ClientConfig>, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|err| Failure::new(format!("cannot set up TLS: {err}")))?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(request)?;
+    stream.flush()?;
+    let mut received = Vec::new();
+    match stream.take(MAX_ANSWER).read_to_end(&mut received) {
+        // A server that has seen enough of a bad request may cut the line; what came before counts.
+        Err(_) if !received.is_empty() => Ok(received),
+        Err(err) if matches!(err.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => Ok(received),
+        Err(err) => Err(err),
+        Ok(_) => Ok(received),
+    }
+}
+
+impl Answer {
+    fn read(received: &[u8]) -> Answer {
+        let status = received.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok());
+        let end = received.windows(4).position(|window| window == b"\r\n\r\n").filter(|_| status.is_some());
+        // Without a head, as HTTP/0.9 answers, all of it is the body.
+        let (head, body) = end.map_or((&b""[..], received), |end| (&received[..end], &received[end + 4..]));
+        let head = String::from_utf8_lossy(head).into_owned();
+        let answer = Answer { status, head, body: Vec::new() };
+        let chunked = answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        let body = if chunked { unchunked(body) } else { body.to_owned() };
+        Answer { body, ..answer }
+    }
+
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+
+    /// Whether it is a success.
+    pub fn succeeded(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Status and, where it says one, the reason; never a header or a body as it came.
+    pub fn summary(&self) -> String {
+        let Some(status) = self.status else {
+            return if self.body.is_empty() { "the connection was closed".into() } else { "an answer that is not HTTP/1".into() };
+        };
+        let reason = serde_json::from_slice::<serde_json::Value>(&self.body).ok();
+        match reason.as_ref().and_then(|problem| problem["reason"].as_str()) {
+            Some(reason) if reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') => format!("{status} {reason}"),
+            _ => status.to_string(),
+        }
+    }
+}
+
+/// The chunks' content (RFC 9112, section 7.1), as far as it came.
+fn unchunked(mut coded: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = coded.windows(2).position(|window| window == b"\r\n") {
+        let size = std::str::from_utf8(&coded[..end]).ok().and_then(|line| line.split(';').next());
+        let Some(size) = size.and_then(|size| usize::from_str_radix(size.trim(), 16).ok()).filter(|size| *size > 0) else { break };
+        let content = &coded[end + 2..];
+        body.extend_from_slice(&content[..size.min(content.len())]);
+        coded = content.get(size.saturating_add(2)..).unwrap_or_default();
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_whatever_its_form() {
+        let plain = Answer::read(b"HTTP/1.1 403 Forbidden\r\nX-A: b\r\n\r\n{\"reason\":\"missing\"}");
+        assert_eq!((plain.summary().as_str(), plain.header("x-a")), ("403 missing", Some("b")));
+        let chunked = Answer::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n");
+        assert_eq!(chunked.body, b"abcde");
+        let cut = Answer::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc");
+        assert_eq!(cut.body, b"abc");
+        assert_eq!(Answer::read(b"").summary(), "the connection was closed");
+        assert_eq!(Answer::read(b"#EXTM3U\r\n\r\n").body, b"#EXTM3U\r\n\r\n");
+    }
+}
