@@ -72,6 +72,17 @@ pub enum Listen {
     Systemd,
 }
 
+impl std::fmt::Display for Listen {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+            Listen::Tcp(address) => write!(f, "{address}"),
+            Listen::Systemd => f.write_str("systemd"),
+        }
+    }
+}
+
 /// `[cookie]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie {

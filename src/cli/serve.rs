@@ -13,10 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use super::failure::EXIT_CONFIG;
-use crate::config::Listen;
 use crate::server::app::App;
+use crate::server::listen::{self, ListenError};
 use crate::server::live::Live;
-use crate::server::{self, listen, reload};
+use crate::server::{self, reload};
 
 /// Run the daemon.
 ///
@@ -84,9 +84,9 @@ impl Serve {
 }
 
 async fn serve(live: Live) -> Result<(), Failure> {
-    let cannot_listen = |err: listen::ListenError| {
+    let cannot_listen = |err: ListenError| {
         Failure::new(err.to_string()).exit(match err {
-            listen::ListenError::NoGroup(_) | listen::ListenError::NotASocket(_) => EXIT_CONFIG,
+            ListenError::NoGroup(_) | ListenError::NotASocket(_) | ListenError::AnotherHandedOver { .. } => EXIT_CONFIG,
             _ => 1,
         })
     };
@@ -97,12 +97,8 @@ async fn serve(live: Live) -> Result<(), Failure> {
 
     let listener = listen::open(&live.config).map_err(cannot_listen)?;
     let admin = live.config.admin_listen.map(listen::tcp).transpose().map_err(cannot_listen)?;
-    let place = match &live.config.listen {
-        Listen::Unix(path) => format!("unix:{}", path.display()),
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Systemd => "the socket handed over".into(),
-    };
-    info!(version = env!("CARGO_PKG_VERSION"), "listening on {place}");
+    reload::warn_of_hidden_folder(&live.config);
+    info!(version = env!("CARGO_PKG_VERSION"), "listening on {}", listener.place());
     let app = Arc::new(App::new(live));
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog());

@@ -85,10 +85,13 @@ pub fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option
 }
 
 /// The file as systemd hands it over (`LoadCredential=NAME:…` under the same name), or the file itself.
+///
+/// An empty line is what the shipped unit hands over for a file that was not there when the daemon began.
 pub fn credential(file: &Path) -> PathBuf {
+    let empty = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.len() <= 1);
     let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
         .and_then(|folder| Some(Path::new(&folder).join(file.file_name()?)))
-        .filter(|path| path.is_file());
+        .filter(|path| path.is_file() && !empty(path));
     handed_over.unwrap_or_else(|| file.to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! The places where the daemon listens: a Unix socket of its own, TCP, or what systemd hands over.
+//! The places where the daemon listens: a Unix socket, TCP, either of its own or as systemd hands it over.
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,6 +42,18 @@ pub enum ListenError {
         "listen is \"systemd\", but the service manager handed over no socket; start hlsgate.socket, or give `listen` an address"
     )]
     NothingHandedOver,
+    /// systemd listens elsewhere. Taking another place would leave nginx waiting at a socket that nobody answers.
+    #[error(
+        "listen is \"{wanted}\", but the service manager handed over {}; let ListenStream= of hlsgate.socket \
+         (`systemctl edit hlsgate.socket`) and `listen` name the same place",
+        .handed_over.join(", ")
+    )]
+    AnotherHandedOver {
+        /// As the configuration has it.
+        wanted: Listen,
+        /// What came instead.
+        handed_over: Vec<String>,
+    },
     /// The system refuses.
     #[error("cannot listen on {place}: {source}")]
     Refused {
@@ -53,12 +65,23 @@ pub enum ListenError {
 }
 
 /// Opens the listener that the configuration asks for.
+///
+/// A socket that the service manager handed over is taken if it is the one that `listen` names: it outlives a restart, so
+/// that no request is refused meanwhile. Without any, the daemon makes its own.
 pub fn open(config: &Config) -> Result<Listener, ListenError> {
-    match &config.listen {
-        Listen::Unix(path) => unix(path, config.socket_mode, config.socket_group.as_deref()),
-        Listen::Tcp(address) => tcp(*address).map(Listener::Tcp),
-        Listen::Systemd => handed_over(),
+    let handed_over = handed_over()?;
+    if handed_over.is_empty() {
+        return match &config.listen {
+            Listen::Unix(path) => unix(path, config.socket_mode, config.socket_group.as_deref()),
+            Listen::Tcp(address) => tcp(*address).map(Listener::Tcp),
+            Listen::Systemd => Err(ListenError::NothingHandedOver),
+        };
     }
+    let places = handed_over.iter().map(|listener| format!("\"{}\"", listener.place())).collect();
+    handed_over
+        .into_iter()
+        .find(|listener| listener.is_at(&config.listen))
+        .ok_or_else(|| ListenError::AnotherHandedOver { wanted: config.listen.clone(), handed_over: places })
 }
 
 /// Opens a TCP listener.
@@ -104,19 +127,50 @@ fn remove_leftover(path: &Path) -> Result<(), ListenError> {
     std::fs::remove_file(path).map_err(|source| ListenError::Refused { place: path.display().to_string(), source })
 }
 
-fn handed_over() -> Result<Listener, ListenError> {
-    let refused = |source| ListenError::Refused { place: "the socket handed over".into(), source };
+/// Every socket that the service manager handed over to this process (sd_listen_fds(3)).
+fn handed_over() -> Result<Vec<Listener>, ListenError> {
+    let refused = |source| ListenError::Refused { place: "a socket handed over".into(), source };
     let mut handed = ListenFd::from_env();
-    // A socket of the other kind is an error of `take_…`, not an absence: ask for both.
-    if let Ok(Some(listener)) = handed.take_unix_listener(0) {
-        listener.set_nonblocking(true).map_err(refused)?;
-        return Ok(Listener::Unix(UnixListener::from_std(listener).map_err(refused)?, None));
+    let mut found = Vec::new();
+    for index in 0..handed.len() {
+        // A socket of the other kind is an error of `take_…`, not an absence: ask for both.
+        if let Ok(Some(listener)) = handed.take_unix_listener(index) {
+            listener.set_nonblocking(true).map_err(refused)?;
+            found.push(Listener::Unix(UnixListener::from_std(listener).map_err(refused)?, None));
+        } else if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
+            listener.set_nonblocking(true).map_err(refused)?;
+            found.push(Listener::Tcp(TcpListener::from_std(listener).map_err(refused)?));
+        }
     }
-    if let Ok(Some(listener)) = handed.take_tcp_listener(0) {
-        listener.set_nonblocking(true).map_err(refused)?;
-        return Ok(Listener::Tcp(TcpListener::from_std(listener).map_err(refused)?));
+    Ok(found)
+}
+
+impl Listener {
+    fn is_at(&self, wanted: &Listen) -> bool {
+        match (self, wanted) {
+            (_, Listen::Systemd) => true,
+            (Listener::Unix(listener, _), Listen::Unix(path)) => {
+                listener.local_addr().is_ok_and(|address| address.as_pathname() == Some(path))
+            }
+            (Listener::Tcp(listener), Listen::Tcp(wanted)) => {
+                listener.local_addr().is_ok_and(|address| address == *wanted)
+            }
+            _ => false,
+        }
     }
-    Err(ListenError::NothingHandedOver)
+
+    /// Where it listens, in the words of `listen`.
+    pub fn place(&self) -> String {
+        let unknown = || "a socket without an address".to_owned();
+        match self {
+            Listener::Unix(listener, _) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                path.map_or_else(unknown, |path| format!("unix:{}", path.display()))
+            }
+            Listener::Tcp(listener) => listener.local_addr().map_or_else(|_| unknown(), |address| address.to_string()),
+        }
+    }
 }
 
 impl Drop for SocketFile {

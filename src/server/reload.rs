@@ -25,6 +25,7 @@ pub async fn all(app: &Arc<App>) {
             for field in needs_restart(&before.config, &live.config) {
                 warn!("{field} was changed; the change takes effect at the next start");
             }
+            warn_of_hidden_folder(&live.config);
             app.put_in_force(live);
             app.metrics.reloaded("configuration", true);
             info!("reloaded the configuration, keys and revocations");
@@ -99,6 +100,17 @@ fn watch(files: &[PathBuf; 2], changed: mpsc::Sender<()>) -> Option<RecommendedW
         }
     }
     Some(watcher)
+}
+
+/// Without its folder no video is sold, and the shipped unit shows the daemon few folders.
+pub fn warn_of_hidden_folder(config: &Config) {
+    if let Some(folder) = config.videos.folder.as_ref().filter(|folder| !folder.is_dir()) {
+        let folder = folder.display();
+        warn!(
+            "videos.folder: the daemon sees no folder {folder}, so no unlisted video is on sale; make it, or show it to the daemon \
+             (`systemctl edit hlsgate`: [Service] BindReadOnlyPaths={folder}) and restart"
+        );
+    }
 }
 
 /// The fields that only a start reads.
