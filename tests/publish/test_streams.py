@@ -311,9 +311,11 @@ class Options(PublishTest):
     def test_wrong_usage_is_told(self):
         for arguments, expected in (
                 ((), "name FILEs"), (("--once", "x"), "--watch"), (("--ladder", "big", "x"), "short sides"),
-                (("--jobs", "0", "x"), "1 to 99"), (("--preview", "-1", "x"), "more than 0"), (("--preview", "nan", "x"), "number"),
+                (("--jobs", "0", "x"), "1 to 99"), (("--preview", "-1", "x"), "more than 0"),
+                (("--preview", "nan", "x"), "number"),
                 (("--title", "t", "a", "b"), "one FILE"), (("--segments-url", "cdn", "--encrypt", "x"), "address"),
-                (("--watch", "a", "b"), "FILEs"), (("--streams-path", "hls", "x"), "/hls"), (("--prev", "5", "x"), "unrecognized")):
+                (("--watch", "a", "b"), "FILEs"), (("--streams-path", "hls", "x"), "/hls"),
+                (("--prev", "5", "x"), "unrecognized")):
             done = self.run_publish(*arguments)
             self.assertEqual((done.returncode, expected in done.stderr), (2, True), (arguments, done.stderr))
 

@@ -1,7 +1,6 @@
 """One file from start to end."""
 import errno
 import hashlib
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
