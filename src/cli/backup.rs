@@ -70,8 +70,11 @@ impl Backup {
         // A backup of a broken file would be found out on the worst day.
         let set = parsed(&plain, &keys_file.display().to_string())?;
         if self.file != Path::new("-") && self.file.exists() {
-            return Err(Failure::new(format!("{} is there already, and backups are never overwritten", self.file.display()))
-                .hint("give it another name"));
+            return Err(Failure::new(format!(
+                "{} is there already, and backups are never overwritten",
+                self.file.display()
+            ))
+            .hint("give it another name"));
         }
         let encrypted = match self.recipient.as_slice() {
             [] => {
@@ -127,8 +130,12 @@ impl Restore {
         }
         if !self.force {
             let has = JwkSet::parse(&there).map_or("something that is no key file".into(), |set| kids(&set));
-            return Err(Failure::new(format!("{} is there and holds {has}; the backup holds {}", file.display(), kids(&set)))
-                .hint("with --force the backup takes its place; what is there now is kept in a file beside it"));
+            return Err(Failure::new(format!(
+                "{} is there and holds {has}; the backup holds {}",
+                file.display(),
+                kids(&set)
+            ))
+            .hint("with --force the backup takes its place; what is there now is kept in a file beside it"));
         }
         let aside = aside(file);
         if !files::create_secret(&aside, &there)? {
@@ -152,7 +159,8 @@ impl Restore {
     }
 
     fn known_passphrase(&self, encrypted: &[u8]) -> Result<SecretString, Failure> {
-        let header = Decryptor::new_buffered(ArmoredReader::new(Cursor::new(encrypted))).map_err(|err| not_opened(&err))?;
+        let header =
+            Decryptor::new_buffered(ArmoredReader::new(Cursor::new(encrypted))).map_err(|err| not_opened(&err))?;
         if !header.is_scrypt() {
             return Err(Failure::new("this backup was made for a recipient, not with a passphrase")
                 .hint("name the file with its secret key: --identity FILE"));
@@ -177,12 +185,13 @@ fn encrypt(encryptor: Encryptor, plain: &[u8]) -> Result<Vec<u8>, Failure> {
 }
 
 fn decrypt(encrypted: &[u8], identities: &[&dyn Identity]) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let decryptor = Decryptor::new_buffered(ArmoredReader::new(Cursor::new(encrypted))).map_err(|err| not_opened(&err))?;
+    let decryptor =
+        Decryptor::new_buffered(ArmoredReader::new(Cursor::new(encrypted))).map_err(|err| not_opened(&err))?;
     let mut reader = decryptor.decrypt(identities.iter().copied()).map_err(|err| not_opened(&err))?;
     let mut plain = Zeroizing::new(Vec::new());
-    reader
-        .read_to_end(&mut plain)
-        .map_err(|err| Failure::new(format!("the backup is damaged or cut short: {err}")).hint("take another copy of it"))?;
+    reader.read_to_end(&mut plain).map_err(|err| {
+        Failure::new(format!("the backup is damaged or cut short: {err}")).hint("take another copy of it")
+    })?;
     Ok(plain)
 }
 
@@ -191,8 +200,10 @@ fn not_opened(err: &DecryptError) -> Failure {
         DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
             Failure::new("the backup does not open: the passphrase is another one, or the file is damaged")
         }
-        DecryptError::NoMatchingKeys => Failure::new("the backup does not open with this secret: it was made for another")
-            .hint("a backup with a passphrase needs --passphrase-file, one for a recipient --identity"),
+        DecryptError::NoMatchingKeys => {
+            Failure::new("the backup does not open with this secret: it was made for another")
+                .hint("a backup with a passphrase needs --passphrase-file, one for a recipient --identity")
+        }
         DecryptError::InvalidHeader | DecryptError::UnknownFormat | DecryptError::Io(_) => {
             Failure::new("this is no age file").hint("name a file that `hlsgate keys backup` or `age` made")
         }
@@ -245,8 +256,10 @@ fn new_passphrase(file: Option<&Path>) -> Result<SecretString, Failure> {
     let length = passphrase.expose_secret().chars().count();
     match length >= MIN_PASSPHRASE {
         true => Ok(passphrase),
-        false => Err(Failure::new(format!("the passphrase has {length} characters; it needs at least {MIN_PASSPHRASE}"))
-            .hint("five random words are good and can be remembered")),
+        false => {
+            Err(Failure::new(format!("the passphrase has {length} characters; it needs at least {MIN_PASSPHRASE}"))
+                .hint("five random words are good and can be remembered"))
+        }
     }
 }
 
@@ -269,7 +282,8 @@ fn passphrase_from(file: &Path) -> Result<SecretString, Failure> {
 
 /// Asks the person at the terminal, without showing what is typed.
 fn ask(question: &str) -> Result<SecretString, Failure> {
-    let nobody = || Failure::new("nobody is there to be asked for the passphrase").hint("name a file: --passphrase-file FILE");
+    let nobody =
+        || Failure::new("nobody is there to be asked for the passphrase").hint("name a file: --passphrase-file FILE");
     if !std::io::stderr().is_terminal() && !std::io::stdin().is_terminal() {
         return Err(nobody());
     }

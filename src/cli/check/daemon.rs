@@ -22,7 +22,8 @@ const GROUP: &str = "daemon";
 const SYSTEMD_SOCKET: &str = "/run/hlsgate/hlsgate.sock";
 /// nginx waits no longer than this for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-const START: &str = "start it: `systemctl enable --now hlsgate.socket hlsgate.service`; its log: `journalctl -u hlsgate`";
+const START: &str =
+    "start it: `systemctl enable --now hlsgate.socket hlsgate.service`; its log: `journalctl -u hlsgate`";
 
 /// Looks at the socket, asks the daemon, and sees whether nginx's workers can ask too.
 pub fn look(live: &Live, nginx: Option<&Dump>, report: &mut Report) {
@@ -57,7 +58,11 @@ fn socket_file(config: &Config, path: &Path, report: &mut Report) {
             if open_to_nobody { Level::Warning } else { Level::Wrong },
             "socket",
             seen,
-            format!("mode {:04o} and group {}", config.socket_mode, config.socket_group.as_deref().unwrap_or("of the daemon")),
+            format!(
+                "mode {:04o} and group {}",
+                config.socket_mode,
+                config.socket_group.as_deref().unwrap_or("of the daemon")
+            ),
             "restart the daemon; with hlsgate.socket, SocketMode= and SocketGroup= say it",
         ),
     }
@@ -70,9 +75,17 @@ fn workers(path: &Path, nginx: &Dump, report: &mut Report) {
     let name = directive.first();
     let Ok(Some(user)) = User::from_name(name) else {
         let todo = "look on the machine where nginx runs";
-        return report.note(GROUP, Level::Unknown, "nginx's workers", format!("this machine has no user {name}"), "the user of nginx's workers", todo);
+        return report.note(
+            GROUP,
+            Level::Unknown,
+            "nginx's workers",
+            format!("this machine has no user {name}"),
+            "the user of nginx's workers",
+            todo,
+        );
     };
-    let own_group = directive.args.get(1).and_then(|group| Group::from_name(group).ok()?).map_or(user.gid, |group| group.gid);
+    let own_group =
+        directive.args.get(1).and_then(|group| Group::from_name(group).ok()?).map_or(user.gid, |group| group.gid);
     let groups = CString::new(name).ok().and_then(|name| getgrouplist(&name, own_group).ok()).unwrap_or_default();
     let mode = socket.mode();
     let can = user.uid.is_root()
@@ -85,7 +98,11 @@ fn workers(path: &Path, nginx: &Dump, report: &mut Report) {
         false => report.wrong(
             GROUP,
             "nginx's workers",
-            format!("{name} may not connect to {} (mode {:04o}, group {group}): every viewer gets 500", path.display(), mode & 0o777),
+            format!(
+                "{name} may not connect to {} (mode {:04o}, group {group}): every viewer gets 500",
+                path.display(),
+                mode & 0o777
+            ),
             "a socket whose group has the workers in it",
             format!("set socket_group to a group of {name}, or `usermod -aG {group} {name}` and restart nginx"),
         ),
@@ -101,7 +118,13 @@ fn questions(live: &Live, socket: Option<&Path>, report: &mut Report) {
     };
     match hostile.as_str() {
         "401 missing" => report.ok(GROUP, "question without a token", "it refuses: 401 missing"),
-        other => report.wrong(GROUP, "question without a token", format!("it answers {other}"), "401 missing", "something else listens there: see who with `ss -lxp`"),
+        other => report.wrong(
+            GROUP,
+            "question without a token",
+            format!("it answers {other}"),
+            "401 missing",
+            "something else listens there: see who with `ss -lxp`",
+        ),
     }
     match ask(&live.config, socket, Some(&tokens.good)) {
         Ok(answer) if answer.starts_with("204") => report.ok(GROUP, "question with a good token", "it opens: 204"),
@@ -125,7 +148,14 @@ fn unreachable(config: &Config, socket: Option<&Path>, err: &io::Error, report: 
     match err.kind() {
         io::ErrorKind::PermissionDenied => {
             let todo = "run this as root, or as a member of the socket's group";
-            report.note(GROUP, Level::Unknown, "answer", format!("this user may not connect to {place}"), "an answer", todo);
+            report.note(
+                GROUP,
+                Level::Unknown,
+                "answer",
+                format!("this user may not connect to {place}"),
+                "an answer",
+                todo,
+            );
         }
         _ => report.wrong(GROUP, "answer", format!("nobody answers at {place}: {err}"), "a running daemon", START),
     }
@@ -158,7 +188,9 @@ fn exchange(mut stream: impl Read + Write, question: &str) -> io::Result<String>
     stream.take(16 * 1024).read_to_end(&mut answer)?;
     let text = String::from_utf8_lossy(&answer);
     let status = text.split(' ').nth(1).filter(|_| text.starts_with("HTTP/1.1 ")).unwrap_or("no HTTP");
-    let reason = text.lines().find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-hlsgate-reason")));
+    let reason = text
+        .lines()
+        .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-hlsgate-reason")));
     Ok(match reason {
         Some((_, reason)) => format!("{status} {reason}"),
         None => status.to_owned(),

@@ -50,11 +50,20 @@ impl TestTokens {
 
         let mut bad = vec![
             ("an expired token", expired.sign(signing).expose().to_owned()),
-            ("a token of a forged key under the right name", claims.sign(stranger(signing.kid())?.signing()).expose().to_owned()),
-            ("a token of an unknown key", claims.sign(stranger("hlsgate-check-stranger")?.signing()).expose().to_owned()),
+            (
+                "a token of a forged key under the right name",
+                claims.sign(stranger(signing.kid())?.signing()).expose().to_owned(),
+            ),
+            (
+                "a token of an unknown key",
+                claims.sign(stranger("hlsgate-check-stranger")?.signing()).expose().to_owned(),
+            ),
             ("an unsigned token (alg none)", with_header(&good, r#"{"alg":"none"}"#, "")),
             ("an unsigned token that keeps a signature", with_header(&good, r#"{"alg":"none"}"#, signature(&good))),
-            ("a token whose header says HS512", with_header(&good, &format!(r#"{{"alg":"HS512","kid":"{}"}}"#, signing.kid()), signature(&good))),
+            (
+                "a token whose header says HS512",
+                with_header(&good, &format!(r#"{{"alg":"HS512","kid":"{}"}}"#, signing.kid()), signature(&good)),
+            ),
             ("a token with another video written into it", rewritten(&other.sign(signing).expose().to_owned(), &good)),
             ("a token without its signature", good[..=good.rfind('.').unwrap_or(0)].to_owned()),
             ("a token cut short", good[..good.len() - 4].to_owned()),

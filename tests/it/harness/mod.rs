@@ -7,6 +7,8 @@ pub mod btcpay;
 pub mod daemon;
 pub mod nginx;
 pub mod process;
+pub mod random;
+pub mod raw;
 pub mod shop;
 pub mod stream;
 

@@ -41,7 +41,8 @@ pub fn from_nginx() -> Result<Dump, NoDump> {
     if output.status.success() {
         return Dump::parse(&out);
     }
-    let complaint = err.lines().find(|line| line.contains("[emerg]") || line.contains("[alert]")).unwrap_or(&err).trim();
+    let complaint =
+        err.lines().find(|line| line.contains("[emerg]") || line.contains("[alert]")).unwrap_or(&err).trim();
     match complaint.contains("Permission denied") {
         true => Err(NoDump::NotAllowed(complaint.to_owned())),
         false => Err(NoDump::Refused(format!("`{} -T` fails: {complaint}", program.display()))),
@@ -93,7 +94,9 @@ impl Dump {
             }
         }
         let Some(main_file) = main_file else {
-            return Err(NoDump::NotADump("the text is no output of `nginx -T`: no line says \"# configuration file …:\"".into()));
+            return Err(NoDump::NotADump(
+                "the text is no output of `nginx -T`: no line says \"# configuration file …:\"".into(),
+            ));
         };
         let parsed = files.iter().map(|(name, text)| parse(text, name).map(|read| (name.as_str(), read)));
         let parsed: BTreeMap<&str, Vec<Directive>> =
@@ -143,12 +146,16 @@ fn included<'a>(
     folder: &Path,
 ) -> impl Iterator<Item = &'a Vec<Directive>> {
     // glob(3), as nginx calls it: a star stops at a slash and passes over hidden files.
-    let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let options =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
     let whole = folder.join(pattern);
     let compiled = glob::Pattern::new(&whole.to_string_lossy()).ok();
-    files.iter().filter(move |(name, _)| {
-        Path::new(name) == whole || compiled.as_ref().is_some_and(|pattern| pattern.matches_with(name, options))
-    }).map(|(_, read)| read)
+    files
+        .iter()
+        .filter(move |(name, _)| {
+            Path::new(name) == whole || compiled.as_ref().is_some_and(|pattern| pattern.matches_with(name, options))
+        })
+        .map(|(_, read)| read)
 }
 
 #[cfg(test)]

@@ -18,7 +18,11 @@ pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
             report.wrong(
                 GROUP,
                 "another way",
-                format!("{path} of {} is answered by {name} from {}, and nobody is asked", server.name(), file.display()),
+                format!(
+                    "{path} of {} is answered by {name} from {}, and nobody is asked",
+                    server.name(),
+                    file.display()
+                ),
                 "one way to the protected files: through the gate",
                 "move the files out of that folder, or shut the path: `location ^~ PATH { return 404; }`",
             );
@@ -40,7 +44,9 @@ fn protected_folders(config: &Config, servers: &[Server<'_>]) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for server in servers {
         for path in samples(config) {
-            let Some(location) = server.find(&path).filter(|location| location.guard() == Guard::Gate) else { continue };
+            let Some(location) = server.find(&path).filter(|location| location.guard() == Guard::Gate) else {
+                continue;
+            };
             let folder = location.folder_of(config.media.prefix());
             // A folder that only variables tell, or the whole disk, says nothing.
             if location.serves_files() && folder.components().count() > 1 && !folders.contains(&folder) {

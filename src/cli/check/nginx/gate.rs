@@ -37,7 +37,10 @@ fn placement(server: &Server<'_>, report: &mut Report) {
         return report.wrong(
             GROUP,
             "server snippet",
-            format!("{} protects locations and does not include snippets/hlsgate.conf: all of them answer 500", server.name()),
+            format!(
+                "{} protects locations and does not include snippets/hlsgate.conf: all of them answer 500",
+                server.name()
+            ),
             "the include in each server block that protects anything",
             todo,
         );
@@ -56,7 +59,10 @@ fn placement(server: &Server<'_>, report: &mut Report) {
         return report.wrong(
             GROUP,
             "server snippet",
-            format!("{} has a part of snippets/hlsgate.conf only: `if ($uri = {AUTH_LOCATION}) {{ break; }}` is missing", server.name()),
+            format!(
+                "{} has a part of snippets/hlsgate.conf only: `if ($uri = {AUTH_LOCATION}) {{ break; }}` is missing",
+                server.name()
+            ),
             "the whole file",
             "include the file instead of a copy of it",
         );
@@ -102,21 +108,33 @@ fn question(server: &Server<'_>, report: &mut Report) {
         let key = location.own("proxy_cache_key").first().map_or(String::new(), |key| key.args.concat());
         if let Some(carrier) = CARRIERS.into_iter().find(|carrier| !key.contains(carrier)) {
             wrong(
-                format!("{name} caches decisions by a proxy_cache_key without {carrier}: the yes for one viewer is served to another"),
+                format!(
+                    "{name} caches decisions by a proxy_cache_key without {carrier}: the yes for one viewer is served to another"
+                ),
                 "a key of everything that a decision reads",
             );
         }
         if location.value("proxy_cache_use_stale").is_some_and(|stale| stale != "off") {
-            wrong(format!("{name} has proxy_cache_use_stale: an old yes outlives the daemon"), "proxy_cache_use_stale off;");
+            wrong(
+                format!("{name} has proxy_cache_use_stale: an old yes outlives the daemon"),
+                "proxy_cache_use_stale off;",
+            );
         }
     }
     if location.value("proxy_pass_request_headers") != Some("off") {
-        wrong(format!("{name} passes on what viewers send: they can forge the gate's own headers"), "proxy_pass_request_headers off;");
+        wrong(
+            format!("{name} passes on what viewers send: they can forge the gate's own headers"),
+            "proxy_pass_request_headers off;",
+        );
     }
     let turned_to_yes = |page: &&&Directive| page.args.iter().any(|arg| arg.starts_with("=2"));
     if let Some(page) = location.in_force("error_page").iter().find(turned_to_yes) {
         wrong(
-            format!("`{}` ({}) applies to {name}: with the daemon away its answer counts as a yes", page.text(), page.place),
+            format!(
+                "`{}` ({}) applies to {name}: with the daemon away its answer counts as a yes",
+                page.text(),
+                page.place
+            ),
             "an error_page of its own there, which ends the inheritance",
         );
     }
@@ -144,11 +162,17 @@ fn media(config: &Config, server: &Server<'_>, report: &mut Report) {
             "media path",
             format!("a request for {path} ends in {name}, which asks nobody"),
             format!("every request below {prefix} ends in a location that includes snippets/hlsgate-protect.conf"),
-            format!("write the protected location as `location ^~ {prefix} {{ … }}`: without ^~ a regular expression wins"),
+            format!(
+                "write the protected location as `location ^~ {prefix} {{ … }}`: without ^~ a regular expression wins"
+            ),
         );
     }
     if asked {
-        report.ok(GROUP, "media path", format!("whatever is asked for below {prefix} of {} asks the gate", server.name()));
+        report.ok(
+            GROUP,
+            "media path",
+            format!("whatever is asked for below {prefix} of {} asks the gate", server.name()),
+        );
     }
     let taken = |location: &&Location<'_>| location.guard() == Guard::Gate;
     for location in server.locations.iter().filter(taken) {
@@ -191,7 +215,9 @@ fn beside(config: &Config, location: &Location<'_>, report: &mut Report) {
         return report.wrong(
             GROUP,
             "internal location",
-            format!("{name} lies below {prefix}: taking a token out of {prefix}~x/… is an internal redirect and enters it"),
+            format!(
+                "{name} lies below {prefix}: taking a token out of {prefix}~x/… is an internal redirect and enters it"
+            ),
             "no internal location below the media path",
             "move it to a path outside, such as /internal/",
         );
@@ -214,7 +240,10 @@ fn nested(location: &Location<'_>, inside_protected: bool, report: &mut Report) 
         report.warning(
             GROUP,
             "nested location",
-            format!("{} refuses everything (403 bad-request): it inherits the question, but not the video", location.name()),
+            format!(
+                "{} refuses everything (403 bad-request): it inherits the question, but not the video",
+                location.name()
+            ),
             "the include in nested locations too",
             "write `include snippets/hlsgate-protect.conf;` in it",
         );
@@ -256,7 +285,11 @@ fn protected(config: &Config, location: &Location<'_>, report: &mut Report) {
             report.wrong(
                 GROUP,
                 "try_files",
-                format!("`{}` ({}): {other} is served without another question, whichever video it belongs to", tries.text(), tries.place),
+                format!(
+                    "`{}` ({}): {other} is served without another question, whichever video it belongs to",
+                    tries.text(),
+                    tries.place
+                ),
                 "only $uri before the last argument; the last one is asked about",
                 format!("make {other} the last argument, or take it out"),
             );
@@ -274,7 +307,13 @@ fn protected(config: &Config, location: &Location<'_>, report: &mut Report) {
 }
 
 /// Rewrites and returns of a protected location: they are run before the gate is asked.
-fn before_the_question(prefix: &str, location: &Location<'_>, directives: &[Directive], conditional: bool, report: &mut Report) {
+fn before_the_question(
+    prefix: &str,
+    location: &Location<'_>,
+    directives: &[Directive],
+    conditional: bool,
+    report: &mut Report,
+) {
     for directive in directives {
         match directive.name.as_str() {
             "if" if !of_the_snippets(directive) => {
@@ -286,7 +325,12 @@ fn before_the_question(prefix: &str, location: &Location<'_>, directives: &[Dire
                     report.wrong(
                         GROUP,
                         "return",
-                        format!("`{}` ({}) answers in {} before the gate is asked", directive.text(), directive.place, location.name()),
+                        format!(
+                            "`{}` ({}) answers in {} before the gate is asked",
+                            directive.text(),
+                            directive.place,
+                            location.name()
+                        ),
                         "no return in a protected location",
                         "move it into a location of its own",
                     );
@@ -300,7 +344,12 @@ fn before_the_question(prefix: &str, location: &Location<'_>, directives: &[Dire
                     report.wrong(
                         GROUP,
                         "rewrite",
-                        format!("`{}` ({}) leads out of {} before the gate is asked", directive.text(), directive.place, location.name()),
+                        format!(
+                            "`{}` ({}) leads out of {} before the gate is asked",
+                            directive.text(),
+                            directive.place,
+                            location.name()
+                        ),
                         format!("rewrites to paths below {prefix} and with `last`, which are asked about"),
                         "move it into a location of its own",
                     );
@@ -326,13 +375,17 @@ fn whole_server(config: &Config, server: &Server<'_>, report: &mut Report) {
         report.wrong(
             GROUP,
             "merge_slashes",
-            format!("`merge_slashes off` is in force in {}: /{prefix}… is then no path below {prefix}, but the same file", server.name()),
+            format!(
+                "`merge_slashes off` is in force in {}: /{prefix}… is then no path below {prefix}, but the same file",
+                server.name()
+            ),
             "merge_slashes on, which is the default",
             "take it out",
         );
     }
     let everywhere = || server.locations.iter().map(Location::levels).chain([server.levels()]);
-    let switched = |name: &'static str| everywhere().flat_map(|levels| levels.iter()).flat_map(move |level| level.all(name));
+    let switched =
+        |name: &'static str| everywhere().flat_map(|levels| levels.iter()).flat_map(move |level| level.all(name));
     if let Some(ssi) = switched("ssi").find(|ssi| ssi.first() == "on") {
         report.wrong(
             GROUP,

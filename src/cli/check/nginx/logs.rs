@@ -9,9 +9,25 @@ use crate::cli::check::report::Report;
 
 /// Variables that can hold a token or what leads to one.
 const TELLING: [&str; 19] = [
-    "request", "request_uri", "uri", "document_uri", "args", "query_string", "arg_token", "http_referer", "http_cookie",
-    "http_authorization", "request_filename", "sent_http_set_cookie", "upstream_http_set_cookie", "hlsgate_path_token",
-    "hlsgate_query", "hlsgate_set_cookie", "hlsgate_uri_token", "cookie_hlsgate", "request_body",
+    "request",
+    "request_uri",
+    "uri",
+    "document_uri",
+    "args",
+    "query_string",
+    "arg_token",
+    "http_referer",
+    "http_cookie",
+    "http_authorization",
+    "request_filename",
+    "sent_http_set_cookie",
+    "upstream_http_set_cookie",
+    "hlsgate_path_token",
+    "hlsgate_query",
+    "hlsgate_set_cookie",
+    "hlsgate_uri_token",
+    "cookie_hlsgate",
+    "request_body",
 ];
 
 /// Looks at the logs and the addresses of every server with a gate.
@@ -47,7 +63,8 @@ fn access_logs(formats: &BTreeMap<&str, String>, server: &Server<'_>, report: &m
         for log in location.in_force("access_log") {
             if let Some(variable) = telling(log, formats) {
                 clean = false;
-                let seen = format!("`{}` ({}) writes ${variable}, and with it the tokens of viewers", log.text(), log.place);
+                let seen =
+                    format!("`{}` ({}) writes ${variable}, and with it the tokens of viewers", log.text(), log.place);
                 report.wrong(GROUP, "access log", seen, expected, todo);
             }
         }
@@ -93,7 +110,12 @@ fn addresses(server: &Server<'_>, report: &mut Report) {
         return report.wrong(
             GROUP,
             "viewer's address",
-            format!("`{}` ({}) believes everybody's {}: viewers choose the address that limits count", all.text(), all.place, server.value("real_ip_header").unwrap_or("X-Real-IP")),
+            format!(
+                "`{}` ({}) believes everybody's {}: viewers choose the address that limits count",
+                all.text(),
+                all.place,
+                server.value("real_ip_header").unwrap_or("X-Real-IP")
+            ),
             "the addresses of your proxy or CDN alone",
             "list them, one set_real_ip_from each",
         );
@@ -105,7 +127,10 @@ fn addresses(server: &Server<'_>, report: &mut Report) {
     }
     let listens = server.own("listen");
     let inward = |address: &str| {
-        address.starts_with("unix:") || address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("localhost")
+        address.starts_with("unix:")
+            || address.starts_with("127.")
+            || address.starts_with("[::1]")
+            || address.starts_with("localhost")
     };
     match !listens.is_empty() && listens.iter().all(|listen| inward(listen.first())) {
         true => report.warning(

@@ -63,7 +63,10 @@ pub fn look(config: &Config, file: Option<&Path>, report: &mut Report) -> Option
             GROUP,
             "protection",
             "no server block includes snippets/hlsgate.conf: nothing is protected",
-            format!("include snippets/hlsgate.conf; and location ^~ {} {{ include snippets/hlsgate-protect.conf; }}", config.media.prefix()),
+            format!(
+                "include snippets/hlsgate.conf; and location ^~ {} {{ include snippets/hlsgate-protect.conf; }}",
+                config.media.prefix()
+            ),
             "add both lines to the server block of your site, then `nginx -t && systemctl reload nginx`",
         ),
     }
@@ -92,7 +95,8 @@ fn not_read(err: NoDump, report: &mut Report) {
 
 fn module(report: &mut Report) {
     let Ok(text) = dump::build() else { return };
-    let version = text.lines().find_map(|line| line.strip_prefix("nginx version: ")).unwrap_or("nginx of unknown version");
+    let version =
+        text.lines().find_map(|line| line.strip_prefix("nginx version: ")).unwrap_or("nginx of unknown version");
     match text.contains("--with-http_auth_request_module") {
         true => report.ok(GROUP, "auth_request", format!("{version} has the module")),
         false => report.wrong(

@@ -1,21 +1,39 @@
 //! The files that hlsgate ships: there, and saying what this version prints for this configuration.
 
+use super::GROUP;
 use super::dump::Dump;
 use super::syntax::{Directive, parse};
-use super::GROUP;
 use crate::cli::check::report::Report;
 use crate::cli::nginx::{SHIPPED, adapted};
 use crate::config::Config;
 
 /// Lines that an operator may well change: where logs and caches lie, how much is too much.
 const OWN: [&str; 8] = [
-    "access_log", "proxy_cache_path", "limit_req_zone", "limit_conn_zone", "limit_req", "limit_conn", "keepalive",
+    "access_log",
+    "proxy_cache_path",
+    "limit_req_zone",
+    "limit_conn_zone",
+    "limit_req",
+    "limit_conn",
+    "keepalive",
     "keepalive_requests",
 ];
 /// Lines without which the gate is another one.
 const ESSENTIAL: [&str; 14] = [
-    "auth_request", "auth_request_set", "set", "if", "rewrite", "internal", "map", "volatile", "server", "proxy_pass",
-    "proxy_pass_request_headers", "proxy_set_header", "proxy_cache_key", "proxy_cache_use_stale",
+    "auth_request",
+    "auth_request_set",
+    "set",
+    "if",
+    "rewrite",
+    "internal",
+    "map",
+    "volatile",
+    "server",
+    "proxy_pass",
+    "proxy_pass_request_headers",
+    "proxy_set_header",
+    "proxy_cache_key",
+    "proxy_cache_use_stale",
 ];
 
 /// Compares each shipped file that the configuration includes.
@@ -75,4 +93,3 @@ fn lines(directives: &[Directive], above: &str) -> Vec<String> {
     }
     all
 }
-

@@ -12,7 +12,14 @@ pub const AUTH_LOCATION: &str = "/hlsgate-auth";
 const DEFAULT_ROOT: &str = "html";
 /// What answers instead of a file.
 const HANDLERS: [&str; 8] = [
-    "proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass", "stub_status", "empty_gif",
+    "proxy_pass",
+    "fastcgi_pass",
+    "uwsgi_pass",
+    "scgi_pass",
+    "grpc_pass",
+    "memcached_pass",
+    "stub_status",
+    "empty_gif",
 ];
 
 /// A `server` block.
@@ -196,9 +203,9 @@ impl Found {
         };
         match modifier {
             "=" => Found::Exactly(path.into()),
-            "~" | "~*" => Found::Pattern(
-                RegexBuilder::new(path).case_insensitive(modifier == "~*").unicode(false).build().ok(),
-            ),
+            "~" | "~*" => {
+                Found::Pattern(RegexBuilder::new(path).case_insensitive(modifier == "~*").unicode(false).build().ok())
+            }
             "^~" => Found::Prefix { path: path.into(), alone: true },
             _ if path.starts_with('@') => Found::Named,
             _ => Found::Prefix { path: path.into(), alone: false },
@@ -231,7 +238,8 @@ impl Location<'_> {
             _ => {}
         }
         let password = self.value("auth_basic").is_some_and(|realm| realm != "off");
-        let denied = self.in_force("deny").iter().any(|deny| deny.first() == "all") && self.in_force("allow").is_empty();
+        let denied =
+            self.in_force("deny").iter().any(|deny| deny.first() == "all") && self.in_force("allow").is_empty();
         let internal = self.directive().all("internal").next().is_some();
         if password || denied || internal { Guard::Other } else { Guard::Open }
     }
@@ -239,7 +247,8 @@ impl Location<'_> {
     /// Whether it answers with files: nothing else answers in their place.
     pub fn serves_files(&self) -> bool {
         let own = self.directive();
-        let elsewhere = HANDLERS.iter().any(|handler| own.all(handler).next().is_some()) || own.all("return").next().is_some();
+        let elsewhere =
+            HANDLERS.iter().any(|handler| own.all(handler).next().is_some()) || own.all("return").next().is_some();
         !elsewhere && !matches!(self.found, Found::Named)
     }
 

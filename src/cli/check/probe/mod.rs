@@ -29,8 +29,13 @@ pub struct Target {
 impl Target {
     /// A file below the media path of this configuration, such as `https://site.example/hls/VIDEO/master.m3u8`.
     pub fn new(text: &str, live: &Live) -> Result<Target, Failure> {
-        let form = format!("https://site.example{}master.m3u8", live.config.media.of_video(&VideoId::from_bytes(b"VIDEO").expect("an id")));
-        let wrong = |what: String| Failure::new(what).hint(format!("name a playlist or segment that is there, such as {form}")).exit(2);
+        let form = format!(
+            "https://site.example{}master.m3u8",
+            live.config.media.of_video(&VideoId::from_bytes(b"VIDEO").expect("an id"))
+        );
+        let wrong = |what: String| {
+            Failure::new(what).hint(format!("name a playlist or segment that is there, such as {form}")).exit(2)
+        };
         let url = Url::parse(text).map_err(|err| wrong(format!("{text:?} is no URL: {err}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(wrong(format!("{text:?} is not http or https")));
@@ -67,7 +72,14 @@ pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Re
         progress(done, count);
         match site.send(&trial.bytes) {
             Ok(answer) => judge(trial, &answer, &file, &windows, report),
-            Err(err) => report.note(GROUP, Level::Unknown, trial.name.as_str(), err.to_string(), "an answer", "ask again; see nginx's error log"),
+            Err(err) => report.note(
+                GROUP,
+                Level::Unknown,
+                trial.name.as_str(),
+                err.to_string(),
+                "an answer",
+                "ask again; see nginx's error log",
+            ),
         }
     }
     progress(count, count);
@@ -93,7 +105,14 @@ fn reference(site: &Site, good: &[Trial], report: &mut Report) -> Option<Vec<u8>
             None
         }
         Err(err) => {
-            report.note(GROUP, Level::Unknown, what, format!("no answer: {err}"), expected, "see whether the site is up; --connect ADDRESS goes to another address than its name");
+            report.note(
+                GROUP,
+                Level::Unknown,
+                what,
+                format!("no answer: {err}"),
+                expected,
+                "see whether the site is up; --connect ADDRESS goes to another address than its name",
+            );
             None
         }
     }
@@ -105,11 +124,20 @@ fn judge(trial: &Trial, answer: &Answer, file: &[u8], windows: &HashSet<&[u8]>, 
         report.wrong(GROUP, trial.name.as_str(), seen, expected, todo);
     };
     match trial.expect {
-        Expect::File if answer.status == Some(200) && answer.body == file => report.ok(GROUP, trial.name.as_str(), "200, the file"),
-        Expect::Head if answer.status == Some(200) && answer.body.is_empty() => report.ok(GROUP, trial.name.as_str(), "200"),
+        Expect::File if answer.status == Some(200) && answer.body == file => {
+            report.ok(GROUP, trial.name.as_str(), "200, the file")
+        }
+        Expect::Head if answer.status == Some(200) && answer.body.is_empty() => {
+            report.ok(GROUP, trial.name.as_str(), "200")
+        }
         Expect::File | Expect::Head => {
             let seen = if answer.succeeded() { format!("{seen}, but not the same file") } else { seen };
-            wrong(report, seen, "200 and the file", "a viewer who paid is turned away: see the findings above and the daemon's log");
+            wrong(
+                report,
+                seen,
+                "200 and the file",
+                "a viewer who paid is turned away: see the findings above and the daemon's log",
+            );
         }
         Expect::Refused | Expect::NoByte if leaks(&answer.body, windows) => wrong(
             report,
@@ -121,7 +149,9 @@ fn judge(trial: &Trial, answer: &Answer, file: &[u8], windows: &HashSet<&[u8]>, 
             wrong(report, seen, "a refusal", "something else answers for the protected file: see the findings above");
         }
         Expect::Refused => report.ok(GROUP, trial.name.as_str(), seen),
-        Expect::NoByte if answer.succeeded() => report.ok(GROUP, trial.name.as_str(), format!("{seen}, something else")),
+        Expect::NoByte if answer.succeeded() => {
+            report.ok(GROUP, trial.name.as_str(), format!("{seen}, something else"))
+        }
         Expect::NoByte => report.ok(GROUP, trial.name.as_str(), seen),
     }
 }

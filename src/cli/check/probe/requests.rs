@@ -49,7 +49,12 @@ impl Requests<'_> {
             self.get("a good token in the query", &format!("{}?token={token}", self.path), "", Expect::File),
             self.get("a good token as Bearer", self.path, &bearer(token), Expect::File),
             self.get("a good token in a cookie", self.path, &cookie(token), Expect::File),
-            self.get("a good token behind a bad cookie", self.path, &format!("Cookie: hlsgate=x; hlsgate={token}\r\n"), Expect::File),
+            self.get(
+                "a good token behind a bad cookie",
+                self.path,
+                &format!("Cookie: hlsgate=x; hlsgate={token}\r\n"),
+                Expect::File,
+            ),
         ];
         trials.push(self.trial("HEAD with a good token", "HEAD", self.path, "HTTP/1.1", &bearer(token), Expect::Head));
         trials
@@ -73,7 +78,12 @@ impl Requests<'_> {
     fn without_token(&self) -> Vec<Trial> {
         vec![
             self.get("no token", self.path, "", Expect::Refused),
-            self.get("an empty token in every carrier", &format!("{}?token=", self.with_path_token("")), "Authorization: Bearer \r\nCookie: hlsgate=\r\n", Expect::Refused),
+            self.get(
+                "an empty token in every carrier",
+                &format!("{}?token=", self.with_path_token("")),
+                "Authorization: Bearer \r\nCookie: hlsgate=\r\n",
+                Expect::Refused,
+            ),
             self.get("the video's folder", &self.media.of_video(&self.id()), "", Expect::Refused),
             self.get("the folder of all videos", self.media.prefix(), "", Expect::Refused),
         ]
@@ -86,9 +96,19 @@ impl Requests<'_> {
             trials.push(self.get(&format!("{name}, in the path"), &self.with_path_token(token), "", Expect::Refused));
         }
         let cookies: Vec<String> = self.tokens.bad.iter().map(|(_, token)| format!("hlsgate={token}")).collect();
-        trials.push(self.get("all of these as cookies at once", self.path, &format!("Cookie: {}\r\n", cookies.join("; ")), Expect::Refused));
+        trials.push(self.get(
+            "all of these as cookies at once",
+            self.path,
+            &format!("Cookie: {}\r\n", cookies.join("; ")),
+            Expect::Refused,
+        ));
         for (name, token) in self.tokens.bad.iter().take(2) {
-            trials.push(self.get(&format!("{name}, in the query"), &format!("{}?token={token}", self.path), "", Expect::Refused));
+            trials.push(self.get(
+                &format!("{name}, in the query"),
+                &format!("{}?token={token}", self.path),
+                "",
+                Expect::Refused,
+            ));
         }
         trials
     }
@@ -96,18 +116,35 @@ impl Requests<'_> {
     fn other_video(&self) -> Vec<Trial> {
         let token = &self.tokens.other;
         vec![
-            self.get("a token of a video with a similar id, in the path", &self.with_path_token(token), "", Expect::Refused),
-            self.get("a token of a video with a similar id, in the query", &format!("{}?token={token}", self.path), "", Expect::Refused),
+            self.get(
+                "a token of a video with a similar id, in the path",
+                &self.with_path_token(token),
+                "",
+                Expect::Refused,
+            ),
+            self.get(
+                "a token of a video with a similar id, in the query",
+                &format!("{}?token={token}", self.path),
+                "",
+                Expect::Refused,
+            ),
             self.get("a token of a video with a similar id, as Bearer", self.path, &bearer(token), Expect::Refused),
             self.get("a token of a video with a similar id, in a cookie", self.path, &cookie(token), Expect::Refused),
-            self.get("a token of a video with a similar id, as the cookie of a pass", self.path, &format!("Cookie: hlsgate_{}={token}\r\n", self.video), Expect::Refused),
+            self.get(
+                "a token of a video with a similar id, as the cookie of a pass",
+                self.path,
+                &format!("Cookie: hlsgate_{}={token}\r\n", self.video),
+                Expect::Refused,
+            ),
         ]
     }
 
     /// A good token where none is looked for: the daemon must not hear of it.
     fn misplaced(&self) -> Vec<Trial> {
         let token = &self.tokens.good;
-        let by_header = |name: &str, line: String| self.get(&format!("a token in a client's own {name}"), self.path, &line, Expect::Refused);
+        let by_header = |name: &str, line: String| {
+            self.get(&format!("a token in a client's own {name}"), self.path, &line, Expect::Refused)
+        };
         vec![
             by_header("X-Hlsgate-Path-Token", format!("X-Hlsgate-Path-Token: {token}\r\n")),
             by_header("X-Hlsgate-Query", format!("X-Hlsgate-Query: token={token}\r\n")),
@@ -115,7 +152,12 @@ impl Requests<'_> {
             by_header("X-Forwarded-Authorization", format!("X-Forwarded-Authorization: Bearer {token}\r\n")),
             by_header("X-Forwarded-Cookie", format!("X-Forwarded-Cookie: hlsgate={token}\r\n")),
             self.get("a token under Basic", self.path, &format!("Authorization: Basic {token}\r\n"), Expect::Refused),
-            self.get("a token in a cookie of another name", self.path, &format!("Cookie: hlsgateway={token}\r\n"), Expect::Refused),
+            self.get(
+                "a token in a cookie of another name",
+                self.path,
+                &format!("Cookie: hlsgateway={token}\r\n"),
+                Expect::Refused,
+            ),
         ]
     }
 
@@ -128,24 +170,51 @@ impl Requests<'_> {
             ("X-Hlsgate-Video, twice", format!("X-Hlsgate-Video: {other}\r\nX-Hlsgate-Video: {other}\r\n")),
             ("X_Hlsgate_Video", format!("X_Hlsgate_Video: {other}\r\n")),
             ("X-Hlsgate-Kind", "X-Hlsgate-Kind: playlist\r\n".to_owned()),
-            ("X-Hlsgate-Tier and X-Hlsgate-Expires", "X-Hlsgate-Tier: 24h\r\nX-Hlsgate-Expires: 9999999999\r\n".to_owned()),
+            (
+                "X-Hlsgate-Tier and X-Hlsgate-Expires",
+                "X-Hlsgate-Tier: 24h\r\nX-Hlsgate-Expires: 9999999999\r\n".to_owned(),
+            ),
             ("X-Original-URI", format!("X-Original-URI: {other_path}\r\n")),
             ("X-Original-URL", format!("X-Original-URL: {other_path}\r\n")),
             ("X-Rewrite-URL", format!("X-Rewrite-URL: {other_path}\r\n")),
             ("X-Forwarded-Uri", format!("X-Forwarded-Uri: {other_path}\r\nX-Forwarded-Method: OPTIONS\r\n")),
             ("X-Accel-Redirect", format!("X-Accel-Redirect: {}\r\n", self.path)),
             ("X-HTTP-Method-Override", "X-HTTP-Method-Override: OPTIONS\r\n".to_owned()),
-            ("X-Forwarded-For and X-Real-IP of loopback", "X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\n".to_owned()),
-            ("Origin and preflight headers", "Origin: https://hlsgate.invalid\r\nAccess-Control-Request-Method: GET\r\n".to_owned()),
-            ("Connection that names the gate's headers", "Connection: close, X-Hlsgate-Video, Authorization\r\n".to_owned()),
+            (
+                "X-Forwarded-For and X-Real-IP of loopback",
+                "X-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 127.0.0.1\r\n".to_owned(),
+            ),
+            (
+                "Origin and preflight headers",
+                "Origin: https://hlsgate.invalid\r\nAccess-Control-Request-Method: GET\r\n".to_owned(),
+            ),
+            (
+                "Connection that names the gate's headers",
+                "Connection: close, X-Hlsgate-Video, Authorization\r\n".to_owned(),
+            ),
         ];
-        lines.into_iter().map(|(name, line)| self.get(&format!("a client's own {name}"), self.path, &format!("{line}{token}"), Expect::Refused)).collect()
+        lines
+            .into_iter()
+            .map(|(name, line)| {
+                self.get(&format!("a client's own {name}"), self.path, &format!("{line}{token}"), Expect::Refused)
+            })
+            .collect()
     }
 
     fn methods(&self) -> Vec<Trial> {
         let methods = ["HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "COPY", "get", "G"];
-        let mut trials: Vec<Trial> =
-            methods.map(|method| self.trial(&format!("method {method}"), method, self.path, "HTTP/1.1", "Content-Length: 0\r\n", Expect::Refused)).into();
+        let mut trials: Vec<Trial> = methods
+            .map(|method| {
+                self.trial(
+                    &format!("method {method}"),
+                    method,
+                    self.path,
+                    "HTTP/1.1",
+                    "Content-Length: 0\r\n",
+                    Expect::Refused,
+                )
+            })
+            .into();
         // A preflight may be answered, with nothing in it.
         trials.push(self.trial("method OPTIONS", "OPTIONS", self.path, "HTTP/1.1", "", Expect::NoByte));
         trials
@@ -160,14 +229,50 @@ impl Requests<'_> {
             raw("HTTP/1.0 with Host", format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n"), Expect::Refused),
             raw("HTTP/0.9", format!("GET {path}\r\n"), Expect::NoByte),
             raw("HTTP/1.1 without Host", format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n"), Expect::Refused),
-            raw("the whole URL as target", format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"), Expect::Refused),
-            raw("the URL of another site as target", format!("GET http://hlsgate.invalid{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"), Expect::Refused),
-            raw("another site's Host", format!("GET {path} HTTP/1.1\r\nHost: hlsgate.invalid\r\nConnection: close\r\n\r\n"), Expect::NoByte),
-            raw("an address as Host", format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"), Expect::NoByte),
-            raw("Host with a dot behind", format!("GET {path} HTTP/1.1\r\nHost: {}.\r\nConnection: close\r\n\r\n", host.split(':').next().unwrap_or_default()), Expect::NoByte),
-            raw("two Hosts", format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nHost: hlsgate.invalid\r\nConnection: close\r\n\r\n"), Expect::Refused),
-            raw("line feeds alone", format!("GET {path} HTTP/1.1\nHost: {host}\nConnection: close\n\n"), Expect::Refused),
-            self.get("an upgrade to HTTP/2", path, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", Expect::Refused),
+            raw(
+                "the whole URL as target",
+                format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+                Expect::Refused,
+            ),
+            raw(
+                "the URL of another site as target",
+                format!("GET http://hlsgate.invalid{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+                Expect::Refused,
+            ),
+            raw(
+                "another site's Host",
+                format!("GET {path} HTTP/1.1\r\nHost: hlsgate.invalid\r\nConnection: close\r\n\r\n"),
+                Expect::NoByte,
+            ),
+            raw(
+                "an address as Host",
+                format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"),
+                Expect::NoByte,
+            ),
+            raw(
+                "Host with a dot behind",
+                format!(
+                    "GET {path} HTTP/1.1\r\nHost: {}.\r\nConnection: close\r\n\r\n",
+                    host.split(':').next().unwrap_or_default()
+                ),
+                Expect::NoByte,
+            ),
+            raw(
+                "two Hosts",
+                format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nHost: hlsgate.invalid\r\nConnection: close\r\n\r\n"),
+                Expect::Refused,
+            ),
+            raw(
+                "line feeds alone",
+                format!("GET {path} HTTP/1.1\nHost: {host}\nConnection: close\n\n"),
+                Expect::Refused,
+            ),
+            self.get(
+                "an upgrade to HTTP/2",
+                path,
+                "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+                Expect::Refused,
+            ),
             self.get("an upgrade to a WebSocket", path, "Upgrade: websocket\r\n", Expect::Refused),
         ]
     }
@@ -193,7 +298,8 @@ impl Requests<'_> {
         let behind = &self.path[prefix.len() + video.len()..];
         let file = format!("{video}{behind}");
         let other = &self.tokens.other_video;
-        let encoded = |text: &str| text.bytes().next().map(|first| format!("%{first:02x}{}", &text[1..])).unwrap_or_default();
+        let encoded =
+            |text: &str| text.bytes().next().map(|first| format!("%{first:02x}{}", &text[1..])).unwrap_or_default();
         let paths = [
             format!("/{prefix}{file}"),
             format!("{prefix}/{file}"),
@@ -270,7 +376,12 @@ impl Requests<'_> {
         let prefix = self.media.prefix();
         vec![
             self.get("the question's own location", "/hlsgate-auth", &headers, Expect::Refused),
-            self.get("the question's own location, below the media path", &format!("{prefix}~x/../hlsgate-auth"), &headers, Expect::Refused),
+            self.get(
+                "the question's own location, below the media path",
+                &format!("{prefix}~x/../hlsgate-auth"),
+                &headers,
+                Expect::Refused,
+            ),
             self.get("the question's own location, encoded", "/%68lsgate-auth", &headers, Expect::Refused),
         ]
     }

@@ -106,7 +106,8 @@ fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>
 
 impl Answer {
     fn read(received: &[u8]) -> Answer {
-        let status = received.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok());
+        let status =
+            received.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok());
         let end = received.windows(4).position(|window| window == b"\r\n\r\n").filter(|_| status.is_some());
         // Without a head, as HTTP/0.9 answers, all of it is the body.
         let (head, body) = end.map_or((&b""[..], received), |end| (&received[..end], &received[end + 4..]));
@@ -131,11 +132,17 @@ impl Answer {
     /// Status and, where it says one, the reason; never a header or a body as it came.
     pub fn summary(&self) -> String {
         let Some(status) = self.status else {
-            return if self.body.is_empty() { "the connection was closed".into() } else { "an answer that is not HTTP/1".into() };
+            return if self.body.is_empty() {
+                "the connection was closed".into()
+            } else {
+                "an answer that is not HTTP/1".into()
+            };
         };
         let reason = serde_json::from_slice::<serde_json::Value>(&self.body).ok();
         match reason.as_ref().and_then(|problem| problem["reason"].as_str()) {
-            Some(reason) if reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') => format!("{status} {reason}"),
+            Some(reason) if reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') => {
+                format!("{status} {reason}")
+            }
             _ => status.to_string(),
         }
     }
@@ -146,7 +153,10 @@ fn unchunked(mut coded: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(end) = coded.windows(2).position(|window| window == b"\r\n") {
         let size = std::str::from_utf8(&coded[..end]).ok().and_then(|line| line.split(';').next());
-        let Some(size) = size.and_then(|size| usize::from_str_radix(size.trim(), 16).ok()).filter(|size| *size > 0) else { break };
+        let Some(size) = size.and_then(|size| usize::from_str_radix(size.trim(), 16).ok()).filter(|size| *size > 0)
+        else {
+            break;
+        };
         let content = &coded[end + 2..];
         body.extend_from_slice(&content[..size.min(content.len())]);
         coded = content.get(size.saturating_add(2)..).unwrap_or_default();
@@ -162,7 +172,8 @@ mod tests {
     fn an_answer_is_read_whatever_its_form() {
         let plain = Answer::read(b"HTTP/1.1 403 Forbidden\r\nX-A: b\r\n\r\n{\"reason\":\"missing\"}");
         assert_eq!((plain.summary().as_str(), plain.header("x-a")), ("403 missing", Some("b")));
-        let chunked = Answer::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n");
+        let chunked =
+            Answer::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n");
         assert_eq!(chunked.body, b"abcde");
         let cut = Answer::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc");
         assert_eq!(cut.body, b"abc");
