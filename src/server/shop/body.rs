@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -15,20 +15,32 @@ use super::problem::Problem;
 
 /// Most bytes of a body.
 pub const MAX_BODY: usize = 64 * 1024;
+/// Most bytes that are read and dropped of a longer one: who still sends does not see the answer.
+const MAX_DRAINED: usize = 1024 * 1024;
 /// Longest wait for a whole body: nginx sends it at once.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads the whole body.
 pub async fn read(body: Incoming) -> Result<Bytes, Problem> {
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(Problem::too_large(MAX_BODY));
-    }
-    match tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(err)) if err.is::<LengthLimitError>() => Err(Problem::too_large(MAX_BODY)),
-        Ok(Err(_)) => Err(Problem::bad_json("the body broke off")),
+    match tokio::time::timeout(TIMEOUT, within_limit(body)).await {
+        Ok(read) => read,
         Err(_) => Err(Problem::bad_json("the body did not come in time")),
     }
+}
+
+async fn within_limit(mut body: Incoming) -> Result<Bytes, Problem> {
+    let (mut read, mut len) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let data = frame.map_err(|_| Problem::bad_json("the body broke off"))?.into_data().unwrap_or_default();
+        len += data.len();
+        if len > MAX_DRAINED {
+            break;
+        }
+        if len <= MAX_BODY {
+            read.extend_from_slice(&data);
+        }
+    }
+    if len > MAX_BODY { Err(Problem::too_large(MAX_BODY)) } else { Ok(read.freeze()) }
 }
 
 /// Reads a JSON object.

@@ -42,7 +42,13 @@ pub struct Shop {
     /// The payment machine.
     pub btcpay: Btcpay,
     secrets: Mutex<Vec<String>>,
-    _files: TempDir,
+    files: TempDir,
+}
+
+/// Another daemon with the same keys, as on a second machine.
+pub struct SecondDaemon {
+    client: reqwest::Client,
+    _process: super::process::Process,
 }
 
 /// An invoice that a viewer holds the claim on.
@@ -96,7 +102,7 @@ impl Shop {
             btcpay.webhook(&h.url(WEBHOOK), SECRET).await;
         }
         let secrets = Mutex::new(vec![API_KEY.to_owned(), SECRET.to_owned()]);
-        Shop { h, btcpay, secrets, _files: files }
+        Shop { h, btcpay, secrets, files }
     }
 
     /// Asks for an invoice.
@@ -163,15 +169,48 @@ impl Shop {
         response.json().await.expect("JSON")
     }
 
+    /// The file with the webhook's secret.
+    pub fn secret_file(&self) -> std::path::PathBuf {
+        self.files.path().join("btcpay-webhook-secret")
+    }
+
+    /// Starts a second daemon with the same keys and configuration.
+    pub async fn second_daemon(&self) -> SecondDaemon {
+        let first = std::fs::read_to_string(self.h.config()).expect("the configuration");
+        let socket = self.files.path().join("second.sock");
+        let place = |line: &str| match line {
+            _ if line.starts_with("listen = ") => format!("listen = \"unix:{}\"", socket.display()),
+            _ if line.starts_with("admin_listen = ") => "admin_listen = \"off\"".to_owned(),
+            _ => line.to_owned(),
+        };
+        let config = self.h.folder().join("second.toml");
+        std::fs::write(&config, first.lines().map(|line| place(line) + "\n").collect::<String>()).expect("write it");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        command.args(["serve", "--config"]).arg(&config);
+        let process = super::process::Process::start(&mut command, &self.files.path().join("second.log"));
+        super::until("the second daemon listens", || async { std::os::unix::net::UnixStream::connect(&socket).ok() }).await;
+        SecondDaemon { client: over(socket), _process: process }
+    }
+
     /// A request to the daemon itself, past nginx and its limits by address.
     pub fn direct(&self) -> reqwest::Client {
-        let socket = super::daemon::socket(self.h.folder());
-        reqwest::Client::builder()
-            .unix_socket(socket)
-            .timeout(Duration::from_secs(90))
-            .build()
-            .expect("an HTTP client over the daemon's socket")
+        over(super::daemon::socket(self.h.folder()))
     }
+}
+
+impl SecondDaemon {
+    /// What it tells of a purchase.
+    pub async fn told(&self, purchase: &Purchase, query: &str) -> Value {
+        let url = format!("http://hlsgate/hlsgate/invoices/{}?{query}", purchase.invoice);
+        let response = send(self.client.get(url).bearer_auth(&purchase.claim)).await;
+        assert_eq!(response.status(), 200);
+        response.json().await.expect("JSON")
+    }
+}
+
+fn over(socket: std::path::PathBuf) -> reqwest::Client {
+    let client = reqwest::Client::builder().unix_socket(socket).timeout(Duration::from_secs(90));
+    client.build().expect("an HTTP client over a daemon's socket")
 }
 
 impl Drop for Shop {
