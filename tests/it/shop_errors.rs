@@ -1,0 +1,170 @@
+//! Every error of the shop: its status, its stable reason, and problem+json around it.
+
+use serde_json::{Value, json};
+
+use crate::harness::shop::{Shop, Wish};
+use crate::harness::{A, Harness, reason, send};
+
+#[tokio::test]
+async fn each_wrong_order_has_its_reason() {
+    let shop = Shop::start().await;
+    let post = |video: &str, kind: Option<&str>, body: &str| {
+        let request = shop.h.request("POST", &format!("/hlsgate/videos/{video}/invoices")).body(body.to_owned());
+        match kind {
+            Some(kind) => request.header("Content-Type", kind),
+            None => request,
+        }
+    };
+    let json = Some("application/json");
+    let large = format!(r#"{{"tier":"{}"}}"#, "x".repeat(70_000));
+    for (request, status, expected) in [
+        (post("-bad", json, r#"{"tier":"24h"}"#), 404, "not-found"),
+        (post(A, None, r#"{"tier":"24h"}"#), 415, "unsupported-media-type"),
+        (post(A, Some("text/plain"), r#"{"tier":"24h"}"#), 415, "unsupported-media-type"),
+        (post(A, Some("application/x-www-form-urlencoded"), "tier=24h"), 415, "unsupported-media-type"),
+        (post(A, json, ""), 400, "bad-json"),
+        (post(A, json, "{\"tier\":"), 400, "bad-json"),
+        (post(A, json, &large), 413, "too-large"),
+        (post(A, json, "{}"), 422, "bad-field"),
+        (post(A, json, "[]"), 422, "bad-field"),
+        (post(A, json, r#"{"tier":24}"#), 422, "bad-field"),
+        (post(A, json, r#"{"tier":"12h"}"#), 422, "bad-field"),
+        (post(A, json, r#"{"tier":"24h","covers":null}"#), 422, "bad-field"),
+        (post(A, json, r#"{"tier":"24h","covers":"pass:summer"}"#), 422, "bad-field"),
+        (post(A, json, r#"{"tier":"24h","covers":"*"}"#), 422, "bad-field"),
+        (post(A, json, r#"{"tier":"24h","price":"1"}"#), 422, "bad-field"),
+        (post(A, json, r#"{"tier":"24h","amount":"0.00000001","currency":"BTC"}"#), 422, "bad-field"),
+        (post("off", json, r#"{"tier":"24h"}"#), 422, "bad-field"),
+    ] {
+        let response = send(request).await;
+        assert_eq!(response.status(), status, "{expected}");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(reason(response).await, expected);
+    }
+    assert!(shop.btcpay.calls("method=POST").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let shop = Shop::start().await;
+    for path in [
+        "/hlsgate/",
+        "/hlsgate/videos",
+        "/hlsgate/videos/",
+        "/hlsgate/videos/.hidden",
+        "/hlsgate/videos/a%20b",
+        "/hlsgate/videos/vid1/",
+        "/hlsgate/videos/vid1/x",
+        "/hlsgate/sessions",
+        "/hlsgate/webhooks/other",
+    ] {
+        let response = shop.h.get(path).await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert_eq!(reason(response).await, "not-found");
+    }
+    for (method, path) in [
+        ("POST", "/hlsgate/videos/vid1"),
+        ("GET", "/hlsgate/videos/vid1/invoices"),
+        ("DELETE", "/hlsgate/invoices/x"),
+        ("GET", "/hlsgate/session"),
+        ("GET", "/hlsgate/webhooks/btcpay"),
+    ] {
+        let response = send(shop.h.request(method, path)).await;
+        assert_eq!((response.status().as_u16(), response.headers().contains_key("allow")), (405, true), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn off_sale_shows_access_and_no_offers() {
+    let shop = Shop::start().await;
+    let token = shop.h.token(&["--all", "--tier", "press", "--for", "1h"]);
+    let shown = shop.video("off", &format!("hlsgate={token}")).await;
+    assert_eq!(shown["offers"], json!([]));
+    assert_eq!((&shown["access"]["granted"], &shown["access"]["tier"]), (&json!(true), &json!("press")));
+    assert_eq!(shop.video("unknown-id", "").await["offers"].as_array().unwrap().len(), 2, "any id is sold");
+}
+
+#[tokio::test]
+async fn access_is_told_by_every_carrier_and_with_the_gates_reasons() {
+    let shop = Shop::start().await;
+    let good = shop.h.token_for(A);
+    let path = format!("/hlsgate/videos/{A}");
+    for request in [
+        shop.h.request("GET", &path).bearer_auth(&good),
+        shop.h.request("GET", &path).header("Cookie", format!("hlsgate=x; hlsgate={good}")),
+        shop.h.request("GET", &format!("{path}?token={good}")),
+    ] {
+        let shown: Value = send(request).await.json().await.unwrap();
+        assert_eq!(shown["access"]["granted"], true);
+    }
+    let other = shop.h.token_for("vid10");
+    for (cookie, expected) in [("hlsgate=abc".to_owned(), "malformed"), (format!("hlsgate={other}"), "other-video")] {
+        assert_eq!(shop.video(A, &cookie).await["access"], json!({ "granted": false, "reason": expected }));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_decides_what_is_sold() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join(A)).unwrap();
+    std::fs::write(folder.path().join("file"), "not a folder").unwrap();
+    let config = format!("[videos]\nfolder = \"{}\"", folder.path().display());
+    let shop = Shop::with(Wish { config: &config, ..Wish::default() }).await;
+    let offers = async |video: &str| shop.video(video, "").await["offers"].as_array().unwrap().len();
+    assert_eq!((offers(A).await, offers("vid10").await, offers("file").await), (3, 0, 0));
+    let response = shop.order("vid10", json!({ "tier": "24h" })).await;
+    assert_eq!(response.status(), 422);
+}
+
+#[tokio::test]
+async fn a_gate_only_has_access_and_sessions() {
+    let h = Harness::start().await;
+    let token = h.token_for(A);
+    let shown: Value =
+        send(h.request("GET", &format!("/hlsgate/videos/{A}")).bearer_auth(&token)).await.json().await.unwrap();
+    assert_eq!((&shown["offers"], &shown["access"]["granted"]), (&json!([]), &json!(true)));
+    let session = send(h.request("POST", "/hlsgate/session").json(&json!({ "token": token }))).await;
+    assert_eq!((session.status().as_u16(), session.headers().get_all("set-cookie").iter().count()), (200, 2));
+    for (method, path) in [
+        ("POST", "/hlsgate/videos/vid1/invoices"),
+        ("GET", "/hlsgate/invoices/x"),
+        ("POST", "/hlsgate/webhooks/btcpay"),
+    ] {
+        let response = send(h.request(method, path).json(&json!({ "tier": "24h" }))).await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert_eq!(reason(response).await, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn a_purchase_that_btcpay_forgot_is_not_found() {
+    let mut shop = Shop::start().await;
+    let bought = shop.buy(A, "24h").await;
+    shop.h.kill_daemon();
+    // The id is another store's now, which BTCPay 2.4 answers as a missing right.
+    shop.btcpay.control("tamper", json!({ "invoice": bought.invoice, "store": "another" })).await;
+    shop.h.start_daemon().await;
+    let response = send(shop.waiting(&bought, "wait=20")).await;
+    assert_eq!(response.status(), 404);
+    assert_eq!(reason(response).await, "not-found");
+}
+
+#[tokio::test]
+async fn a_wait_that_makes_no_sense_is_a_bad_field() {
+    let shop = Shop::start().await;
+    let bought = shop.buy(A, "24h").await;
+    for query in ["wait=soon", "wait=-1", "seen=paid"] {
+        let response = send(shop.waiting(&bought, query)).await;
+        assert_eq!(response.status(), 422, "{query}");
+        assert_eq!(reason(response).await, "bad-field");
+    }
+    assert_eq!(shop.told(&bought, "wait=1&seen=expired").await["status"], "new");
+}
+
+#[tokio::test]
+async fn no_other_site_may_read_the_answers() {
+    let shop = Shop::start().await;
+    let request = shop.h.request("GET", &format!("/hlsgate/videos/{A}")).header("Origin", "https://evil.example");
+    let response = send(request).await;
+    assert!(!response.headers().keys().any(|name| name.as_str().starts_with("access-control-")));
+}
