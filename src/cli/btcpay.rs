@@ -82,9 +82,10 @@ impl Connect {
         let secrets = secret::ready(&section.webhook_secret_file, self.new_secret)?;
         println!("secret   {}", secrets.told(&section.webhook_secret_file));
         let taken = webhook::try_out(&url, &secrets.current).await;
-        if secrets.renewed && found.is_some() && taken != webhook::Tried::Accepted {
-            // BTCPay loses a delivery that we answer with 403: first the daemon has to know the new secret.
-            return Err(Failure::new(format!("BTCPay goes on with the old secret: {}", taken.told(&url)))
+        let refused = taken == webhook::Tried::Answered(403);
+        if found.is_some() && (refused || secrets.renewed && taken != webhook::Tried::Accepted) {
+            // BTCPay loses a delivery that is answered with 403: first the daemon has to know the secret.
+            return Err(Failure::new(format!("BTCPay goes on with the secret that it has: {}", taken.told(&url)))
                 .hint("run `systemctl reload hlsgate`, and then `hlsgate btcpay connect` again"));
         }
         let wanted = NewWebhook {

@@ -2,7 +2,6 @@
 //!
 //! `tests/run` installs what these need. A missing program is a failure that names its package.
 
-mod fake_btcpay;
 mod harness;
 
 mod btcpay_commands;

@@ -6,10 +6,12 @@ mod shop;
 
 use std::os::unix::fs::PermissionsExt;
 
+use clap::Parser;
 use hlsgate::btcpay::setup::Webhook;
+use hlsgate::cli::Cli;
 use serde_json::json;
 
-use crate::fake_btcpay::{API_KEY, STORE};
+use crate::harness::btcpay::{API_KEY, STORE};
 use shop::Shop;
 
 /// 2026-11-21 12:00 and 2026-11-22 12:00, UTC.
@@ -17,7 +19,7 @@ const DAYS: [u64; 2] = [1_795_262_400, 1_795_348_800];
 
 #[tokio::test]
 async fn without_a_key_connect_tells_how_to_get_one() {
-    let shop = Shop::new(&[]);
+    let shop = Shop::new(&[]).await;
     let outcome = shop.run(&["btcpay", "connect"]);
     let expected = "\
 There is no API key in DIR/btcpay-api-key yet.
@@ -50,7 +52,7 @@ There is no API key in DIR/btcpay-api-key yet.
 
 #[tokio::test]
 async fn connect_registers_once_and_repairs() {
-    let shop = Shop::new(&[]);
+    let shop = Shop::new(&[]).await;
     shop.store_key(API_KEY);
     let outcome = shop.run(&["btcpay", "connect"]);
     let webhook = the_webhook(&shop).await;
@@ -106,13 +108,16 @@ async fn a_new_secret_loses_no_delivery() {
     let outcome = shop.run(&["btcpay", "connect", "--new-secret"]);
     assert_eq!(outcome.code, 1);
     let expected = "\
-error: BTCPay goes on with the old secret: a signed trial delivery was refused (403): the running daemon has another secret
+error: BTCPay goes on with the secret that it has: a signed trial delivery was refused (403): the running daemon has another secret
   hint: run `systemctl reload hlsgate`, and then `hlsgate btcpay connect` again
 ";
     assert_eq!(outcome.stderr, expected);
     let during = shop.secrets();
     assert_eq!((during.len(), &during[1]), (2, &before[0]));
     assert_ne!(during[0], before[0]);
+    // Again without a reload: still not.
+    let outcome = shop.run(&["btcpay", "connect"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (1, expected));
     // The daemon has not reloaded, BTCPay still signs with the old one: nothing is lost. Nor when it has.
     sale_is_delivered(&shop).await;
     shop.reload();
@@ -129,7 +134,7 @@ error: BTCPay goes on with the old secret: a signed trial delivery was refused (
 
 #[tokio::test]
 async fn connect_says_what_the_key_lacks() {
-    let shop = Shop::new(&[]);
+    let shop = Shop::new(&[]).await;
     let weak = "1111111111111111111111111111111111111111";
     let permissions = [format!("btcpay.store.canviewinvoices:{STORE}"), "btcpay.store.cancreateinvoice:Other".into()];
     shop.btcpay.control("keys", json!({ "key": weak, "permissions": permissions })).await;
@@ -153,7 +158,7 @@ async fn check_finds_nothing_wrong_where_nothing_is() {
     let shop = Shop::connected().await;
     let invoice = shop.order("c05f2318", "24h").await;
     shop.pay(&invoice, DAYS[0]).await;
-    shop.btcpay.told("wait?idle").await;
+    shop.btcpay.idle().await;
     let webhook = the_webhook(&shop).await;
     let outcome = shop.run(&["check"]);
     let group: String = outcome.stdout.split_inclusive('\n').skip_while(|line| *line != "BTCPay\n").collect();
@@ -181,20 +186,17 @@ async fn check_names_each_trouble() {
         assert!(findings.iter().any(|finding| finding == expected), "{expected}\nnot in {findings:#?}");
         assert_eq!(got, code, "{expected}: {findings:#?}");
     };
-    let switch = async |switches| {
-        shop.btcpay.control("switches", switches).await;
-    };
     finds(0, "ok deliveries: none yet");
 
-    switch(json!({ "down": "502" })).await;
+    shop.btcpay.switch(json!({ "down": "502" })).await;
     finds(2, "unknown reachable: BTCPay at BTCPAY is in trouble (502): no reason given");
-    switch(json!({ "down": null, "synchronized": false })).await;
+    shop.btcpay.switch(json!({ "down": null, "synchronized": false })).await;
     finds(0, "warning reachable: BTCPAY answers, but its nodes are still synchronizing");
-    switch(json!({ "synchronized": true, "methods": ["BTC-LN", "BTC-LNURL"] })).await;
+    shop.btcpay.switch(json!({ "synchronized": true, "methods": ["BTC-LN", "BTC-LNURL"] })).await;
     finds(0, "warning payment methods: BTC-CHAIN not turned on in the store");
-    switch(json!({ "methods": ["BTC-LNURL"] })).await;
+    shop.btcpay.switch(json!({ "methods": ["BTC-LNURL"] })).await;
     finds(1, "wrong payment methods: BTC-LN, BTC-CHAIN not turned on in the store");
-    switch(json!({ "methods": ["BTC-LN", "BTC-CHAIN"] })).await;
+    shop.btcpay.switch(json!({ "methods": ["BTC-LN", "BTC-CHAIN"] })).await;
 
     // A key of the least rights cannot see the store's settings: the latest invoice tells.
     let least = ["cancreateinvoice", "canviewinvoices", "webhooks.canmodifywebhooks"];
@@ -212,7 +214,7 @@ async fn check_names_each_trouble() {
         shop.site.secrets.lock().unwrap().replace(hlsgate::btcpay::secret::WebhookSecrets::parse("x").unwrap());
     finds(1, "wrong trial delivery: a signed trial delivery was refused (403): the running daemon has another secret");
     shop.pay(&invoice, DAYS[0]).await;
-    shop.btcpay.told("wait?idle").await;
+    shop.btcpay.idle().await;
     *shop.site.secrets.lock().unwrap() = secrets;
     let (code, findings) = shop.check();
     let failed = findings.iter().find(|finding| finding.starts_with("wrong deliveries: 3 of the latest 3 failed"));
@@ -264,7 +266,7 @@ async fn check_sees_a_webhook_that_is_missing_or_elsewhere() {
 #[tokio::test]
 async fn sales_adds_up_what_the_shop_counts() {
     for version in ["2.0.0", "2.4.1"] {
-        let shop = Shop::new(&["--version", version]);
+        let shop = Shop::new(&["--version", version]).await;
         shop.store_key(API_KEY);
         for (video, tier, day) in [
             ("film", "24h", DAYS[0]),
@@ -324,7 +326,7 @@ total        4  0.00020200  5.00
 
 #[tokio::test]
 async fn a_token_by_its_invoice_is_the_buyers_own() {
-    let shop = Shop::new(&[]);
+    let shop = Shop::new(&[]).await;
     shop.store_key(API_KEY);
     let invoice = shop.order("film", "24h").await;
     let outcome = shop.run(&["token", "issue", "--invoice", &invoice.id]);
@@ -365,8 +367,8 @@ async fn the_webhook(shop: &Shop) -> Webhook {
 async fn sale_is_delivered(shop: &Shop) {
     let invoice = shop.order("c05f2318", "24h").await;
     shop.pay(&invoice, DAYS[0]).await;
-    shop.btcpay.told("wait?idle").await;
-    let attempts = shop.btcpay.told(&format!("attempts?invoice={}", invoice.id)).await;
+    shop.btcpay.idle().await;
+    let attempts = shop.btcpay.ask(&format!("attempts?invoice={}", invoice.id)).await;
     let attempts: Vec<(&str, u64)> = attempts["attempts"]
         .as_array()
         .unwrap()
@@ -374,4 +376,18 @@ async fn sale_is_delivered(shop: &Shop) {
         .map(|attempt| (attempt["type"].as_str().unwrap(), attempt["status"].as_u64().unwrap()))
         .collect();
     assert_eq!(attempts, [("InvoicePaymentSettled", 204), ("InvoiceProcessing", 204), ("InvoiceSettled", 204)]);
+}
+
+/// Every `hlsgate …` line of the page is one that the program understands.
+#[test]
+fn the_page_shows_real_commands() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/btcpay.md")).unwrap();
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("hlsgate ")).collect();
+    assert!(lines.len() > 8);
+    for line in lines {
+        let command = line.split(['#', '>']).next().unwrap();
+        if let Err(err) = Cli::try_parse_from(command.split_whitespace()) {
+            panic!("{line}: {err}");
+        }
+    }
 }

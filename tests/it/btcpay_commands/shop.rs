@@ -16,11 +16,11 @@ use hlsgate::shop::order::{METADATA_KEY, Order};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fake_btcpay::{API_KEY, FakeBtcpay, STORE};
+use crate::harness::btcpay::{API_KEY, Btcpay, STORE};
 
 /// An installation that has not met its BTCPay yet.
 pub struct Shop {
-    pub btcpay: FakeBtcpay,
+    pub btcpay: Btcpay,
     pub site: Site,
     folder: TempDir,
 }
@@ -42,9 +42,9 @@ pub struct Outcome {
 
 impl Shop {
     /// Without an API key, and with keys to sign orders.
-    pub fn new(arguments: &[&str]) -> Shop {
-        let (btcpay, site) = (FakeBtcpay::start(arguments), Site::start());
+    pub async fn new(arguments: &[&str]) -> Shop {
         let folder = tempfile::Builder::new().prefix("hlsgate-it-").tempdir().unwrap();
+        let (btcpay, site) = (Btcpay::start(folder.path(), arguments).await, Site::start());
         let config = format!(
             "public_url = \"{}\"\n[revocations]\nfile = \"revoked\"\n[btcpay]\nurl = \"{}\"\nstore = \"{STORE}\"\n\
              payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]\n\
@@ -61,7 +61,7 @@ impl Shop {
 
     /// With the API key in place, and connected.
     pub async fn connected() -> Shop {
-        let shop = Shop::new(&[]);
+        let shop = Shop::new(&[]).await;
         shop.store_key(API_KEY);
         assert_eq!(shop.run(&["btcpay", "connect"]).code, 0);
         shop.reload();

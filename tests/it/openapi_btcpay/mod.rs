@@ -18,7 +18,7 @@ use hlsgate::btcpay::setup::{AuthorizedEvents, NewWebhook};
 use hlsgate::btcpay::{ApiKey, Client, Error, Settings, Timeouts};
 use serde_json::{Value, json};
 
-use crate::fake_btcpay::{API_KEY, FakeBtcpay, STORE};
+use crate::harness::btcpay::{API_KEY, Btcpay, STORE};
 use document::{Document, Exchange};
 use recorder::Recorder;
 
@@ -43,9 +43,9 @@ const OPERATIONS: [&str; 14] = [
 #[tokio::test]
 async fn requests_and_answers_fit_btcpays_description() {
     let Some(document) = document() else { return };
-    let mut asked = BTreeSet::new();
+    let (folder, mut asked) = (tempfile::tempdir().unwrap(), BTreeSet::new());
     for version in ["2.0.0", "2.3.6", "2.4.1"] {
-        let btcpay = FakeBtcpay::start(&["--version", version]);
+        let btcpay = Btcpay::start(folder.path(), &["--version", version]).await;
         let recorder = Recorder::before(&btcpay.url).await;
         buy(&client(&recorder, API_KEY), &btcpay, version).await;
         refusals(&recorder, &btcpay).await;
@@ -157,7 +157,7 @@ fn new_invoice(methods: &[&str]) -> NewInvoice {
 }
 
 /// A set-up, a sale from the first question to the last, a late one, and the checks.
-async fn buy(client: &Client, btcpay: &FakeBtcpay, version: &str) {
+async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
     assert!(client.health().await.unwrap().date.is_some());
     assert_eq!(client.server_info().await.unwrap().version, version);
     client.api_key().await.unwrap();
@@ -207,12 +207,12 @@ async fn buy(client: &Client, btcpay: &FakeBtcpay, version: &str) {
     let page = client.invoices(&query).await.unwrap();
     assert_eq!((page.invoices.len(), page.unreadable), (2, 0));
 
-    btcpay.told("wait?idle").await;
+    btcpay.idle().await;
     assert!(!client.deliveries(&made.id, 20).await.unwrap().is_empty());
 }
 
 /// The refusals that the document has words for.
-async fn refusals(recorder: &Recorder, btcpay: &FakeBtcpay) {
+async fn refusals(recorder: &Recorder, btcpay: &Btcpay) {
     let client_with = |key| client(recorder, key);
     let client = client_with(API_KEY);
     let unknown = client.create_invoice(&new_invoice(&["BTC-GOLD"])).await.unwrap_err();
@@ -231,8 +231,8 @@ async fn refusals(recorder: &Recorder, btcpay: &FakeBtcpay) {
 }
 
 /// The bodies of the stand-in's deliveries.
-async fn events(document: &Document, btcpay: &FakeBtcpay) {
-    let attempts = btcpay.told("attempts").await;
+async fn events(document: &Document, btcpay: &Btcpay) {
+    let attempts = btcpay.ask("attempts").await;
     let mut known = 0;
     for attempt in attempts["attempts"].as_array().unwrap() {
         let body = attempt["body"].as_str().unwrap();
