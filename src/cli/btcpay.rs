@@ -76,8 +76,9 @@ impl Connect {
             None => webhook::target(config).ok_or_else(|| Failure::new("public_url is not set"))?.into(),
         };
         let known = client.webhooks().await.map_err(|err| ledger::failed("list the store's webhooks", &err))?;
-        let mut ours = known.into_iter().filter(|webhook| webhook.url == url);
-        let (found, others) = (ours.next(), ours.count());
+        let (ours, others): (Vec<Webhook>, Vec<Webhook>) =
+            known.into_iter().filter(|webhook| webhook.url.ends_with(webhook::PATH)).partition(|it| it.url == url);
+        let found = ours.first();
 
         let secrets = secret::ready(&section.webhook_secret_file, self.new_secret)?;
         println!("secret   {}", secrets.told(&section.webhook_secret_file));
@@ -97,15 +98,15 @@ impl Connect {
             secret: Some(&secrets.current),
         };
         let failed = |err: Error| ledger::failed("register the webhook", &err);
-        let (made, what) = match &found {
+        let (made, what) = match found {
             None => (client.create_webhook(&wanted).await.map_err(failed)?, "made".to_owned()),
             Some(found) => (client.update_webhook(&found.id, &wanted).await.map_err(failed)?, repaired(found)),
         };
         println!("webhook  {what}: {}", made.id);
         println!("         to {url}");
         println!("         for {}", webhook::EVENTS.join(", "));
-        if others > 0 {
-            println!("         {others} more go to the same address: delete them in BTCPay, under Settings, Webhooks");
+        for other in ours.iter().skip(1).chain(&others) {
+            println!("         another, {}, goes to {}: delete it in BTCPay if it is not needed", other.id, other.url);
         }
         println!("trial    {}", taken.told(&url));
         if taken != webhook::Tried::Accepted {

@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -141,11 +142,15 @@ async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Fa
         take: PAGE,
         ..InvoiceQuery::default()
     };
-    let (mut found, progress) = (Found::default(), Progress::new());
+    let (mut found, mut seen, progress) = (Found::default(), HashSet::new(), Progress::new());
     loop {
         let page = client.invoices(&query).await.map_err(failed)?;
         let covered = page.covered();
         for invoice in page.invoices {
+            // An invoice that is settled meanwhile pushes the others on, over the edge of a page.
+            if !seen.insert(invoice.id.clone()) {
+                continue;
+            }
             let facts = invoice.facts();
             // Strangers' invoices, and ours that nobody paid.
             if facts.order(&terms, &live.policy.keyring).is_err() || !facts.needs_payments() {
