@@ -52,8 +52,11 @@ export function qrCode(text, label) {
       if (code.get(x, y)) path += `M${x + QUIET_ZONE} ${y + QUIET_ZONE}h1v1h-1z`;
     }
   }
-  return svg('svg', { viewBox: `0 0 ${side} ${side}`, role: 'img', 'aria-label': label, class: 'qr', part: 'qr', 'shape-rendering': 'crispEdges' },
+  const picture = svg('svg', { viewBox: `0 0 ${side} ${side}`, role: 'img', 'aria-label': label, class: 'qr', part: 'qr', 'shape-rendering': 'crispEdges' },
     svg('path', { d: `M0 0h${side}v${side}H0z`, fill: '#fff' }), svg('path', { d: path, fill: '#000' }));
+  // The style sheets make every module the same whole number of the screen's pixels: uneven ones are hard to read.
+  picture.style.setProperty('--side', `${side / (globalThis.devicePixelRatio || 1)}px`);
+  return picture;
 }
 
 /** Puts text on the clipboard; where the browser forbids it, selects it in `field` for the viewer's own Ctrl-C. */

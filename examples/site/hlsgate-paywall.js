@@ -7,6 +7,7 @@
  * Attributes: `video` (the id), `video-title` (kept with the purchase), `purchases` (where purchases are restored, by
  * default `purchases.html`). Events, all of which bubble: `hlsgate-open` with `{ video, url, expires_at, tier, paid }` when the
  * stream at `url` may be played, `paid` being true if it was paid just now; `hlsgate-state` with `{ state }`.
+ * The attributes `state` and `forgets` (this browser keeps nothing) are set by the element, for style sheets.
  * `state`: `loading`, `offers`, `paying`, `processing`, `expired`, `invalid`, `open`, `closed`, `trouble`.
  * Looks: CSS variables and parts, listed in `docs/pages.md`. Method: `refresh({ ended })`, after a stream was refused.
  */
@@ -219,6 +220,7 @@ class HlsgatePaywall extends HTMLElement {
     const changed = state !== this.state || this.#view.childElementCount === 0;
     this.state = state;
     this.setAttribute('state', state);
+    this.toggleAttribute('forgets', !gate.remembers);
     this.#view.replaceChildren(...views[state](this).filter(Boolean));
     if (focused) this.#view.querySelector('h2')?.focus();
     if (!changed) return;

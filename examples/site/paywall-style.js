@@ -75,7 +75,11 @@ button:disabled { opacity: 0.6; cursor: default; }
 .offer strong { font-size: 1.05rem; }
 .offer small { color: var(--_muted); font-size: 0.88rem; font-weight: 400; }
 .offer .price { background: var(--_accent); color: var(--_on-accent); border-radius: 99px; padding: 0.3rem 0.8rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.qr { display: block; inline-size: 100%; max-inline-size: 19rem; block-size: auto; margin-inline: auto; border-radius: 10px; }
+.qr {
+  display: block; block-size: auto; margin-inline: auto; border-radius: 8px;
+  inline-size: min(100%, var(--hlsgate-qr-size, 23rem));
+  inline-size: round(down, min(100%, var(--hlsgate-qr-size, 23rem)), var(--side));
+}
 .countdown { display: flex; align-items: center; justify-content: center; gap: 0.35rem; color: var(--_muted); font-variant-numeric: tabular-nums; }
 .actions { display: grid; gap: 0.6rem; }
 @container (min-width: 30rem) { .actions { grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); } }

@@ -8,6 +8,8 @@ const text = (...children) => h('p', { part: 'text' }, ...children);
 const note = (...children) => h('p', { part: 'note', class: 'note' }, ...children);
 const alert = (...children) => h('p', { part: 'alert', class: 'alert', role: 'alert' }, icon('warn'), h('span', {}, ...children));
 const button = (attributes, ...children) => h('button', { type: 'button', part: 'button', ...attributes }, ...children);
+/** Out of a frame on another site, whose room is small and whose cookies are other ones. */
+const target = window === window.parent ? null : '_blank';
 const link = (attributes, ...children) => h('a', { part: 'button', class: 'button', ...attributes }, ...children);
 
 export const loading = () => [h('div', { class: 'skeleton', role: 'presentation' }, h('i'), h('i'), h('i')), h('p', { class: 'hidden' }, t('loading'))];
@@ -17,7 +19,7 @@ export const offers = (paywall) => [
   paywall.trouble ? alert(troubleText(paywall.trouble)) : text(t(paywall.ended ? 'ended_text' : 'offers_text')),
   h('ul', { class: 'offers', role: 'list' }, paywall.offers.map((offer) => h('li', {}, offerButton(paywall, offer)))),
   paywall.gate.remembers ? null : note(icon('warn'), h('span', {}, t('forgets_before'))),
-  note(h('a', { part: 'link', href: paywall.purchasesPage }, t('restore_link'))),
+  note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
 ];
 
 function offerButton(paywall, offer) {
@@ -33,18 +35,19 @@ export const paying = (paywall) => {
     // The cookie alone remembers this purchase: it can be waited for, but its QR code is gone.
     return [heading(t('waiting_heading'), 'clock'), text(t('waiting_text')), notice(), backButton(paywall)];
   }
-  const payable = invoice.unified ?? invoice.lightning?.uri ?? invoice.onchain?.uri;
+  const { lightning, onchain } = invoice;
+  const payable = invoice.unified ?? lightning?.uri ?? onchain?.uri;
   return [
     heading(t('pay_heading', { price: price(invoice.amount, invoice.currency) }), 'bolt'),
     text(`${offerText(offerOf(paywall)).length} · ${offerText(offerOf(paywall)).scope}`),
-    payable ? qrCode(compact(payable, invoice.lightning?.bolt11), t('qr_label')) : null,
+    payable ? qrCode(compact(payable, lightning?.bolt11, onchain?.address), t('qr_label')) : null,
     h('p', { part: 'countdown', class: 'countdown' }, icon('clock'), t('valid_for'), ' ', h('time', {}, clock(paywall.secondsLeft))),
     h('div', { class: 'actions' }, weblnButton(paywall),
-      payable ? link({ href: invoice.lightning?.uri ?? payable, class: window.webln ? 'button' : 'button primary' }, icon('bolt'), t('open_wallet')) : null,
-      invoice.lightning ? copyButton(invoice.lightning.bolt11, t('copy_lightning')) : null,
-      invoice.onchain ? copyButton(invoice.onchain.address, t('copy_address')) : null),
+      payable ? link({ href: lightning?.uri ?? payable, class: window.webln ? 'button' : 'button primary' }, icon('bolt'), t('open_wallet')) : null,
+      lightning ? copyButton(lightning.bolt11, t('copy_lightning')) : null,
+      onchain ? copyButton(onchain.address, t('copy_address')) : null),
     notice(),
-    note(h('a', { part: 'link', href: invoice.checkout_url, rel: 'noreferrer' }, t('checkout_link')), ' ', t('checkout_note')),
+    note(h('a', { part: 'link', target, href: invoice.checkout_url, rel: 'noreferrer' }, t('checkout_link')), ' ', t('checkout_note')),
     backButton(paywall),
   ];
 };
@@ -57,10 +60,11 @@ const offerOf = ({ offers: all, invoice }) => {
   return found ?? { covers: invoice.covers, duration: null };
 };
 
-/** Bech32 may be written in capitals, which QR codes hold in far fewer modules. */
-function compact(uri, bolt11) {
-  if (bolt11 && uri === `lightning:${bolt11}`) return uri.toUpperCase();
-  return bolt11 ? uri.replace(bolt11, bolt11.toUpperCase()) : uri;
+/** Bech32 may be written in capitals, which QR codes hold in far fewer modules (BIP 173, BIP 21). */
+function compact(uri, bolt11, address) {
+  if (uri === `lightning:${bolt11}`) return uri.toUpperCase();
+  const bech32 = [bolt11, /^(bc|tb|bcrt)1/.test(address ?? '') && address].filter(Boolean);
+  return bech32.reduce((text, part) => text.replace(part, part.toUpperCase()), uri);
 }
 
 function weblnButton(paywall) {
@@ -121,7 +125,7 @@ export const open = (paywall) => {
         copyButton(paywall.gate.code(kept), t('save_code')),
         button({ onclick: () => saveFile(paywall.gate.file(kept)) }, icon('down'), t('save_file'))),
     ] : []),
-    note(h('a', { part: 'link', href: paywall.purchasesPage }, t('purchases'))),
+    note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('purchases'))),
   ];
 };
 
@@ -135,7 +139,7 @@ export function saveFile(file) {
 export const closed = (paywall) => [
   heading(t(paywall.ended ? 'ended_heading' : 'closed_heading'), 'lock'),
   text(t('closed_text')),
-  note(h('a', { part: 'link', href: paywall.purchasesPage }, t('restore_link'))),
+  note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
 ];
 
 export const trouble = (paywall) => [
