@@ -67,7 +67,7 @@ export class Player extends EventTarget {
     this.#at = position;
     this.#video.replaceChildren(...captions.map(({ lang, label, src }) =>
       Object.assign(document.createElement('track'), { kind: 'captions', srclang: lang, label, src })));
-    if (Hls.isSupported()) this.#loadHls(url, position);
+    if (Hls.isSupported()) this.#loadHls(url, { position, ownCaptions: captions.length > 0 });
     else this.#loadNative(url, position);
   }
 
@@ -87,12 +87,13 @@ export class Player extends EventTarget {
     (this.#plyr?.elements.container ?? this.#video).focus({ preventScroll: true });
   }
 
-  #loadHls(url, position) {
+  #loadHls(url, { position, ownCaptions }) {
     const hls = new Hls({
       workerPath: asset('hls.worker.js'),
       startPosition: position || -1,
       capLevelToPlayerSize: true,
       maxMaxBufferLength: MOST_AHEAD,
+      enableWebVTT: !ownCaptions, // a stream may carry the same captions again
     });
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_, data) => this.#hlsFailed(hls, data));
