@@ -84,6 +84,7 @@ button:disabled { opacity: 0.6; cursor: default; }
 .actions { display: grid; gap: 0.6rem; }
 @container (min-width: 30rem) { .actions { grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); } }
 .copy { display: block; position: relative; }
+.copy button { block-size: 100%; }
 .skeleton { display: grid; gap: 0.85rem; }
 .skeleton i { block-size: 3.6rem; border-radius: calc(var(--_radius) * 0.7); background: color-mix(in srgb, var(--_text) 9%, transparent); }
 .skeleton i:first-child { block-size: 1.6rem; inline-size: 70%; }

@@ -1,9 +1,9 @@
 // The film in a frame on a page of another site, where browsers withhold ordinary cookies: by path token, and by partitioned cookies.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { launch, viewer } from './browser.mjs';
-import { FILM, startSite } from './harness.mjs';
+import { FILM, startSite, test } from './harness.mjs';
 
 let browser;
 before(async () => {

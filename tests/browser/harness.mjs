@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { test as nodeTest } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -16,6 +17,20 @@ export const FILM = 'c05f2318';
 export const SHORT = 'd41d8cd9';
 /** Milliseconds until something that must come has failed to come. */
 export const DEADLINE = 15_000;
+
+const running = new Set();
+
+/** A test of `node:test` that prints what the site's programs said when it fails. */
+export function test(name, body) {
+  nodeTest(name, async (t) => {
+    try {
+      await body(t);
+    } catch (error) {
+      for (const site of running) console.error(site.logs());
+      throw error;
+    }
+  });
+}
 
 const OFFERS = [
   { tier: '24h', price: '100', currency: 'SATS', duration: '24h' },
@@ -31,7 +46,9 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
   const logs = new Map();
   const start = (name, file, args, ready) => startChild({ name, file, args, ready, children, logs });
 
+  let site;
   const stop = async () => {
+    running.delete(site);
     for (const child of children.reverse()) await endChild(child);
     rmSync(folder, { recursive: true, force: true });
   };
@@ -66,7 +83,7 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
       if (!answer.ok) throw new Error(`stand-in: ${path}: ${JSON.stringify(result)}`);
       return result;
     };
-    return {
+    site = {
       origin, port, folder, stop, fake, openDoors,
       /** nginx ends, and with it every connection. */
       closeDoors: () => endChild(nginx.child),
@@ -81,6 +98,8 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
       accessLog: () => readFileSync(join(folder, 'access.log'), 'utf8'),
       logs: () => [...logs].map(([name, lines]) => `--- ${name}\n${lines.slice(-30).join('\n')}`).join('\n') + `\n--- nginx error.log\n${tail(join(folder, 'error.log'))}`,
     };
+    running.add(site);
+    return site;
   } catch (error) {
     await stop();
     throw error;

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { accessible, inState, launch, plays, readQr, viewer } from './browser.mjs';
-import { FILM, SHORT, startSite } from './harness.mjs';
+import { FILM, SHORT, startSite, test } from './harness.mjs';
 
 const WIDTHS = { 320: 640, 800: 900, 1400: 900 };
 const shots = process.env.HLSGATE_SHOTS;

@@ -1,9 +1,9 @@
 // Between "paid" and "watching": wallets in the browser, closed tabs, late payments, lost webhooks, BTCPay away.
 
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { after, before, beforeEach } from 'node:test';
 import { REFUSED, UNAVAILABLE, choose, inState, launch, plays, readQr, viewer } from './browser.mjs';
-import { DEADLINE, FILM, SHORT, startSite } from './harness.mjs';
+import { DEADLINE, FILM, SHORT, startSite, test } from './harness.mjs';
 
 let site, browser;
 before(async () => {

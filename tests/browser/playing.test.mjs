@@ -1,9 +1,9 @@
 // Playing: hls.js and the browser's own player, access that ends in mid-film, bad networks, controls.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { REFUSED, UNAVAILABLE, buy, inState, launch, plays, viewer } from './browser.mjs';
-import { FILM, SHORT, startSite } from './harness.mjs';
+import { FILM, SHORT, startSite, test } from './harness.mjs';
 
 /** Seconds of access in the tests in which it ends: time to start playing, and not to wait for. */
 const BRIEF = 12;

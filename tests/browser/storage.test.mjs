@@ -1,9 +1,9 @@
 // Browsers that keep less: no JavaScript storage, a cookie lost, a clock that is wrong.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { buy, choose, inState, launch, plays, viewer } from './browser.mjs';
-import { FILM, SHORT, startSite } from './harness.mjs';
+import { FILM, SHORT, startSite, test } from './harness.mjs';
 
 let site, browser;
 before(async () => {

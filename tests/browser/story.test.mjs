@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { buy, inState, launch, plays, readQr, viewer } from './browser.mjs';
-import { FILM, startSite } from './harness.mjs';
+import { FILM, startSite, test } from './harness.mjs';
 
 let site, browser;
 before(async () => {
