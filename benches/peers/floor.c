@@ -46,7 +46,7 @@ int main(int argc, char **argv) {
             if (fd == listener) {
                 int stream = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (stream >= 0) watch(poller, stream);
-            } else if (read(fd, question, sizeof question) <= 0 || write(fd, ANSWER, sizeof ANSWER - 1) < 0) {
+            } else if (read(fd, question, sizeof question) <= 0 || send(fd, ANSWER, sizeof ANSWER - 1, MSG_NOSIGNAL) < 0) {
                 close(fd);
             }
         }

@@ -120,7 +120,7 @@ async fn serve(live: Live) -> Result<(), Failure> {
         }
         notify(&[NotifyState::Stopping]);
     };
-    server::run(listener, admin, app, stop).await;
+    server::run(listener, admin, app, stop).await.map_err(|err| Failure::new(format!("cannot serve: {err}")))?;
     watchdog.abort();
     info!("stopped");
     Ok(())

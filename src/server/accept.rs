@@ -11,10 +11,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, error};
 
-use super::connection;
 use super::quick::AtOnce;
 
 /// Most connections at once; more wait in the socket's backlog.
@@ -52,34 +51,51 @@ impl Acceptor for TcpListener {
     }
 }
 
-/// Serves `listener` until `stop` is ready, then lets running requests end, for at most `drain`.
-pub async fn serve<H: Handler>(
-    listener: impl Acceptor,
-    handler: Arc<H>,
+/// What serves accepted connections.
+pub trait Takes<S> {
+    /// Serves a connection to its end; the place is held as long.
+    fn take(&self, stream: S, place: Place);
+    /// The drain has begun: idle connections are to be closed, requests that have begun to be ended.
+    fn drain(&self);
+}
+
+/// One of [`MAX_CONNECTIONS`], given back when dropped. The drain is over when all are.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    drain: watch::Receiver<bool>,
+}
+
+impl Place {
+    /// Waits until the drain begins.
+    pub async fn drain_begun(&mut self) {
+        // An error means that the listener is gone, which is an end as well.
+        let _ = self.drain.wait_for(|begun| *begun).await;
+    }
+}
+
+/// Lets `taker` serve what `listener` accepts until `stop` is ready, then lets running requests end, for at most `drain`.
+pub async fn serve<A: Acceptor>(
+    listener: A,
+    taker: impl Takes<A::Stream>,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (begin_drain, draining) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
             accepted = async {
-                let place = places.clone().acquire_owned().await;
-                listener.next().await.map(|stream| (stream, place))
+                // Never closed, so never an error.
+                let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+                listener.next().await.map(|stream| (stream, permit))
             } => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, permit)) => {
                 debug!("accepted a connection");
-                let connection = connection::serve(stream, handler.clone(), draining.clone());
-                tokio::spawn(async move {
-                    if let Err(err) = connection.await {
-                        debug!(%err, "a connection ended early");
-                    }
-                    drop(place);
-                });
+                taker.take(stream, Place { _permit: permit, drain: draining.clone() });
             }
             Err(err) if peer_left(&err) => {}
             Err(err) => {
@@ -92,7 +108,8 @@ pub async fn serve<H: Handler>(
     drop(listener);
     drop(draining);
     let _ = begin_drain.send(true);
-    // Closed when no connection holds its end any more.
+    taker.drain();
+    // Closed when no place is held any more.
     if tokio::time::timeout(drain, begin_drain.closed()).await.is_err() {
         error!("connections were still busy after {drain:?}; they are closed now");
     }

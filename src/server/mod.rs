@@ -14,6 +14,7 @@ pub mod headers;
 pub mod listen;
 pub mod live;
 pub mod metrics;
+pub mod poller;
 pub mod quick;
 pub mod reload;
 pub mod shop;
@@ -27,13 +28,22 @@ use tokio::sync::watch;
 use tracing::info;
 
 use app::App;
+use connection::LongWay;
 use listen::Listener;
+use poller::Pool;
 
 /// Longest time that running requests get after a SIGTERM. A long poll is answered at once by then.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until `stop` is ready, then drains.
-pub async fn run(listener: Listener, admin: Option<TcpListener>, app: Arc<App>, stop: impl Future<Output = ()>) {
+///
+/// Errors: the system gives no thread or epoll for nginx's questions.
+pub async fn run(
+    listener: Listener,
+    admin: Option<TcpListener>,
+    app: Arc<App>,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let (stopped, stopping) = watch::channel(false);
     let when_stopped = |mut stopping: watch::Receiver<bool>| async move {
         // An error means that the sender is gone, which is a stop as well.
@@ -41,20 +51,20 @@ pub async fn run(listener: Listener, admin: Option<TcpListener>, app: Arc<App>, 
     };
     let following = tokio::spawn(reload::follow_files(app.clone()));
     let watching = tokio::spawn(app.shop.ledger.clone().watch(app::now));
-    let serving = {
-        let (app, stop) = (app.clone(), when_stopped(stopping.clone()));
-        tokio::spawn(async move {
-            match listener {
-                // The file goes when the socket no longer accepts, and before the drain: a new daemon may take its place.
-                Listener::Unix(listener, file) => {
-                    accept::serve(UnixWithFile(listener, file), app, stop, DRAIN).await;
-                }
-                Listener::Tcp(listener) => accept::serve(listener, app, stop, DRAIN).await,
-            }
-        })
+    let stop_accepting = when_stopped(stopping);
+    let serving = match listener {
+        // The file goes when the socket no longer accepts, and before the drain: a new daemon may take its place.
+        Listener::Unix(listener, file) => {
+            let pool = Pool::<mio::net::UnixStream>::start(app.clone())?;
+            tokio::spawn(accept::serve(UnixWithFile(listener, file), pool, stop_accepting, DRAIN))
+        }
+        Listener::Tcp(listener) => {
+            let pool = Pool::<mio::net::TcpStream>::start(app.clone())?;
+            tokio::spawn(accept::serve(listener, pool, stop_accepting, DRAIN))
+        }
     };
     let admin_serving = admin.map(|listener| {
-        let admin = Arc::new(admin::Admin(app.clone()));
+        let admin = LongWay(Arc::new(admin::Admin(app.clone())));
         // Health and metrics are told until the drain is over.
         tokio::spawn(accept::serve(listener, admin, std::future::pending(), Duration::ZERO))
     });
@@ -69,6 +79,7 @@ pub async fn run(listener: Listener, admin: Option<TcpListener>, app: Arc<App>, 
     if let Some(admin) = admin_serving {
         admin.abort();
     }
+    Ok(())
 }
 
 /// A Unix listener that removes its file when dropped.
