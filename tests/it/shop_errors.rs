@@ -70,7 +70,11 @@ async fn what_is_not_there_is_not_found() {
         ("GET", "/hlsgate/webhooks/btcpay"),
     ] {
         let response = send(shop.h.request(method, path)).await;
-        assert_eq!((response.status().as_u16(), response.headers().contains_key("allow")), (405, true), "{method} {path}");
+        assert_eq!(
+            (response.status().as_u16(), response.headers().contains_key("allow")),
+            (405, true),
+            "{method} {path}"
+        );
     }
 }
 

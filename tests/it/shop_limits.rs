@@ -129,7 +129,8 @@ async fn a_thousand_wait_and_all_webhooks_are_lost() {
 
     let calls = shop.btcpay.ask("calls").await;
     let times: Vec<f64> = calls["calls"].as_array().unwrap().iter().map(|call| call["at"].as_f64().unwrap()).collect();
-    let span = times.iter().fold(0.0_f64, |most, at| most.max(*at)) - times.iter().fold(f64::MAX, |least, at| least.min(*at));
+    let span =
+        times.iter().fold(0.0_f64, |most, at| most.max(*at)) - times.iter().fold(f64::MAX, |least, at| least.min(*at));
     assert!(times.len() as f64 <= 2.0 * span + 2.0, "{} requests in {span} s", times.len());
 }
 
@@ -162,6 +163,7 @@ async fn nothing_of_an_invoice_is_told_without_its_claim() {
     answers.dedup();
     assert_eq!(answers.len(), 1, "all are told the same: {answers:?}");
     assert!(shop.btcpay.calls("").await.is_empty(), "a stranger costs BTCPay nothing");
-    let both = format!("hlsgate_pending={}~{}; hlsgate_pending={}~{}", mine.invoice, other.claim, mine.invoice, mine.claim);
+    let both =
+        format!("hlsgate_pending={}~{}; hlsgate_pending={}~{}", mine.invoice, other.claim, mine.invoice, mine.claim);
     assert_eq!(send(ask(&mine.invoice).header("Cookie", both)).await.status(), 200, "every duplicate is tried");
 }

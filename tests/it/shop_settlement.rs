@@ -170,7 +170,10 @@ async fn settled_without_a_payment_is_nothing() {
 async fn forged_swapped_and_copied_orders_are_nothing() {
     let shop = Shop::start().await;
     let order_of = async |bought: &Purchase| {
-        shop.btcpay.ask(&format!("invoices/{}", bought.invoice)).await["metadata"]["hlsgate"].as_str().unwrap().to_owned()
+        shop.btcpay.ask(&format!("invoices/{}", bought.invoice)).await["metadata"]["hlsgate"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     let (cheap, dear) = (shop.buy(A, "24h").await, shop.buy(A, "forever").await);
 

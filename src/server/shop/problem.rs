@@ -120,6 +120,8 @@ impl Problem {
         let mut response = Response::new(Full::from(json));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        // For nginx's access log: the daemon itself does not know who asked.
+        headers.insert("x-hlsgate-reason", HeaderValue::from_static(self.reason));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {

@@ -188,7 +188,8 @@ impl Shop {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"));
         command.args(["serve", "--config"]).arg(&config);
         let process = super::process::Process::start(&mut command, &self.files.path().join("second.log"));
-        super::until("the second daemon listens", || async { std::os::unix::net::UnixStream::connect(&socket).ok() }).await;
+        super::until("the second daemon listens", || async { std::os::unix::net::UnixStream::connect(&socket).ok() })
+            .await;
         SecondDaemon { client: over(socket), _process: process }
     }
 
