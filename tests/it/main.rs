@@ -14,6 +14,7 @@ mod shop_buying;
 mod shop_errors;
 mod shop_limits;
 mod shop_lost;
+mod shop_openapi;
 mod shop_settlement;
 mod shop_webhook;
 mod smoke;

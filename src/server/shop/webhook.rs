@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::problem::Problem;
 use super::selling::Selling;
 use super::{Shop, body};
+use crate::btcpay::client::MAX_ID_LEN;
 use crate::btcpay::webhook::{Delivery, SIGNATURE_HEADER, verify};
 use crate::server::live::Live;
 use crate::shop::order::{METADATA_KEY, Order};
@@ -47,7 +48,7 @@ pub async fn answer(
 /// Whether the delivery is about an invoice of ours, as far as it can say, or about one that somebody waits for.
 fn hint(shop: &Shop, live: &Live, bytes: &[u8]) -> bool {
     let Ok(delivery) = Delivery::parse(bytes) else { return false };
-    let Some(invoice) = delivery.invoice_id.as_deref() else { return false };
+    let Some(invoice) = delivery.invoice_id.as_deref().filter(|id| id.len() <= MAX_ID_LEN) else { return false };
     let carries_order =
         delivery.metadata.text(METADATA_KEY).is_some_and(|order| Order::verify(order, &live.policy.keyring).is_ok());
     let concerns_us = carries_order || shop.ledger.is_waited_for(invoice);
