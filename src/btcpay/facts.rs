@@ -1,6 +1,7 @@
 //! An invoice as the shop judges it: the same facts in the shop's own words.
 
 use super::invoice::{AdditionalStatus, Invoice, InvoiceStatus, InvoiceType, PaymentMethod, PaymentStatus};
+use crate::gate::jws::MAX_LEN;
 use crate::shop::order::METADATA_KEY;
 use crate::shop::settlement::{self, Additional, Payment, Status};
 
@@ -39,13 +40,19 @@ impl Invoice {
             amount: self.amount,
             currency: self.currency.clone(),
             created: self.created_time,
-            order: self.metadata.text(METADATA_KEY).map(str::to_owned),
-            payments: known.then(|| self.payment_methods.iter().flat_map(payments).collect()),
+            // What is longer than any order of ours is none, and need not be kept.
+            order: self.metadata.text(METADATA_KEY).filter(|text| text.len() <= MAX_LEN).map(str::to_owned),
+            payments: known.then(|| payments(&self.payment_methods)),
         }
     }
 }
 
-fn payments(method: &PaymentMethod) -> impl Iterator<Item = Payment> {
+/// The payments of all methods, each at its method's rate.
+pub fn payments(methods: &[PaymentMethod]) -> Vec<Payment> {
+    methods.iter().flat_map(payments_by).collect()
+}
+
+fn payments_by(method: &PaymentMethod) -> impl Iterator<Item = Payment> {
     method.payments.iter().map(|payment| Payment {
         method: method.payment_method_id.clone(),
         id: payment.id.clone(),

@@ -7,7 +7,7 @@
 
 pub mod client;
 pub mod error;
-mod facts;
+pub mod facts;
 pub mod invoice;
 pub mod money;
 pub mod permissions;

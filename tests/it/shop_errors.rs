@@ -45,7 +45,11 @@ async fn each_wrong_order_has_its_reason() {
     }
     assert!(shop.btcpay.calls("method=POST").await.is_empty());
     let response = shop.order(A, json!({ "tier": "12h" })).await;
-    assert_eq!((response.status().as_u16(), reason(response).await), (422, "bad-field".into()), "the same through nginx");
+    assert_eq!(
+        (response.status().as_u16(), reason(response).await),
+        (422, "bad-field".into()),
+        "the same through nginx"
+    );
 }
 
 #[tokio::test]

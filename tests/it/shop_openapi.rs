@@ -70,7 +70,9 @@ impl Document {
         let mut operations = items.flat_map(|item| item.as_object().unwrap().values());
         let found = operations.find(|candidate| candidate["operationId"] == operation).expect(operation);
         let answer = found["responses"].get(status);
-        self.resolved(answer.unwrap_or_else(|| panic!("{operation} answers {status}, which the document does not name")))
+        self.resolved(
+            answer.unwrap_or_else(|| panic!("{operation} answers {status}, which the document does not name")),
+        )
     }
 
     fn resolved(&self, value: &Value) -> Value {
@@ -117,7 +119,9 @@ async fn the_daemon_answers_as_the_document_says() {
 
     // An invoice, and everything that is no invoice.
     let mut bought = Vec::new();
-    for (video, body) in [(A, r#"{"tier":"24h"}"#), (A, r#"{"tier":"30d","covers":"pass:summer"}"#), (A, r#"{"tier":"forever"}"#)] {
+    for (video, body) in
+        [(A, r#"{"tier":"24h"}"#), (A, r#"{"tier":"30d","covers":"pass:summer"}"#), (A, r#"{"tier":"forever"}"#)]
+    {
         let answer = document.check("makeInvoice", send(post(&format!("videos/{video}/invoices"), body)).await).await;
         let text = |name: &str| answer[name].as_str().unwrap().to_owned();
         bought.push(Purchase { invoice: text("invoice"), claim: text("claim"), answer: answer.clone() });

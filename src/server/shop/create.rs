@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::problem::Problem;
 use super::selling::Selling;
-use super::{Shop, body, offers, source, token_cookies};
+use super::{Shop, body, offers, token_cookies};
 use crate::btcpay::invoice::{InvoiceType, Metadata, NewCheckout, NewInvoice, NewReceipt, PaymentMethod};
 use crate::btcpay::{Error, invoice as wire};
 use crate::gate::scope::{Scope, Tier, VideoId};
@@ -122,9 +122,7 @@ pub async fn answer(
     token_cookies::set_pending(&mut response, &made.id, claim.expose(), live);
     info!(invoice = made.id, %video, tier = %found.offer.tier, "made an invoice");
     shop.metrics.created();
-    if let Some(invoice) = source::read(made) {
-        shop.ledger.made(invoice, asked_at);
-    }
+    shop.ledger.made(made.facts(), asked_at);
     Ok(response)
 }
 

@@ -3,16 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use rust_decimal::Decimal;
 use thiserror::Error;
 
 use crate::btcpay::client::InvoiceQuery;
-use crate::btcpay::invoice::{AdditionalStatus, Invoice as Fetched, InvoiceStatus, InvoiceType, PaymentMethod};
+use crate::btcpay::facts::payments;
 use crate::btcpay::{Client, Error, invoice as wire};
-use crate::gate::jws;
 use crate::gate::time::UnixTime;
-use crate::shop::order::METADATA_KEY;
-use crate::shop::settlement::{Additional, Invoice, Payment, PaymentStatus, Status};
+use crate::shop::settlement::Invoice;
 
 /// Invoices in one page of a listing.
 pub const PAGE: usize = 200;
@@ -97,7 +94,7 @@ impl Source for Store {
         Box::pin(async move {
             let failed = |err: Error| self.failed("look up an invoice", &err);
             let fetched = self.client.invoice(id).await.map_err(failed)?;
-            let mut invoice = read(fetched).ok_or(LookupError::Unreadable)?;
+            let mut invoice = fetched.facts();
             if invoice.id != id {
                 return Err(LookupError::Unreadable);
             }
@@ -106,7 +103,7 @@ impl Source for Store {
             }
             // Asked after the status: payments only add up, so what made it settled is among them.
             let methods = self.client.payment_methods(id).await.map_err(failed)?;
-            invoice.payments = Some(payments(methods));
+            invoice.payments = Some(payments(&methods));
             Ok(Looked { invoice, requests: 2 })
         })
     }
@@ -122,63 +119,7 @@ impl Source for Store {
                 ..InvoiceQuery::default()
             };
             let page = self.client.invoices(&query).await.map_err(|err| self.failed("list invoices", &err))?;
-            Ok(Page { covered: page.covered(), invoices: page.invoices.into_iter().filter_map(read).collect() })
+            Ok(Page { covered: page.covered(), invoices: page.invoices.iter().map(wire::Invoice::facts).collect() })
         })
     }
-}
-
-/// The invoice as the shop judges it. `None` for a status that this version does not know: it is asked for again.
-pub fn read(fetched: Fetched) -> Option<Invoice> {
-    // What is longer than any order of ours is none, and need not be kept.
-    let order = fetched.metadata.text(METADATA_KEY).filter(|text| text.len() <= jws::MAX_LEN).map(str::to_owned);
-    Some(Invoice {
-        id: fetched.id,
-        store: fetched.store_id,
-        kind: match fetched.kind {
-            InvoiceType::Standard => "Standard".into(),
-            InvoiceType::TopUp => "TopUp".into(),
-            InvoiceType::Other => "Other".into(),
-        },
-        status: match fetched.status {
-            InvoiceStatus::New => Status::New,
-            InvoiceStatus::Processing => Status::Processing,
-            InvoiceStatus::Settled => Status::Settled,
-            InvoiceStatus::Expired => Status::Expired,
-            InvoiceStatus::Invalid => Status::Invalid,
-            InvoiceStatus::Other => return None,
-        },
-        additional: match fetched.additional_status {
-            AdditionalStatus::None => Additional::None,
-            AdditionalStatus::PaidPartial => Additional::PaidPartial,
-            AdditionalStatus::PaidOver => Additional::PaidOver,
-            AdditionalStatus::PaidLate => Additional::PaidLate,
-            AdditionalStatus::Marked => Additional::Marked,
-            AdditionalStatus::Other => Additional::Other,
-        },
-        amount: fetched.amount,
-        currency: fetched.currency,
-        created: fetched.created_time,
-        order,
-        payments: Some(fetched.payment_methods).filter(|methods| !methods.is_empty()).map(payments),
-    })
-}
-
-fn payments(methods: Vec<PaymentMethod>) -> Vec<Payment> {
-    let of_method = |method: PaymentMethod| {
-        let (name, rate): (String, Decimal) = (method.payment_method_id, method.rate);
-        method.payments.into_iter().map(move |payment| Payment {
-            method: name.clone(),
-            id: payment.id,
-            received: payment.received_date,
-            value: payment.value,
-            fee: payment.fee,
-            rate,
-            status: match payment.status {
-                wire::PaymentStatus::Processing => PaymentStatus::Processing,
-                wire::PaymentStatus::Settled => PaymentStatus::Settled,
-                wire::PaymentStatus::Invalid | wire::PaymentStatus::Other => PaymentStatus::Invalid,
-            },
-        })
-    };
-    methods.into_iter().flat_map(of_method).collect()
 }
