@@ -15,9 +15,9 @@ pub const PATH: &str = "/hlsgate/webhooks/btcpay";
 /// The events that are worth a look at the invoice.
 ///
 /// `InvoiceSettled` is the sale. `InvoicePaidAfterExpiration` and `InvoicePaymentSettled` are the only signs of a late one:
-/// paid in full, and confirmed. `InvoiceProcessing` and `InvoiceInvalid` are what a waiting viewer wants to know. Left out is what changes
-/// nothing for anybody and comes most often, since BTCPay delivers one after the other and a sale would wait behind it:
-/// `InvoiceCreated`, `InvoiceReceivedPayment`, and `InvoiceExpired`, the end of every invoice that nobody paid.
+/// paid in full, and confirmed. `InvoiceProcessing` and `InvoiceInvalid` are what a waiting viewer wants to know. Left out
+/// is what changes nothing for anybody and comes most often, since BTCPay delivers one after the other and a sale would
+/// wait behind it: `InvoiceCreated`, `InvoiceReceivedPayment`, and `InvoiceExpired`, the end of all that nobody paid.
 pub const EVENTS: [&str; 5] =
     ["InvoiceProcessing", "InvoiceSettled", "InvoicePaymentSettled", "InvoicePaidAfterExpiration", "InvoiceInvalid"];
 
@@ -94,7 +94,7 @@ impl Tried {
         match self {
             Tried::Accepted => "a signed trial delivery was accepted".into(),
             Tried::Answered(403) => {
-                "a signed trial delivery was refused (403): the running daemon has another secret".into()
+                "a signed trial delivery was refused (403): the running daemon has another secret, or a firewall is in the way".into()
             }
             Tried::Answered(404) => {
                 "a trial delivery found nothing there (404): the daemon runs without [btcpay], or nginx does not \

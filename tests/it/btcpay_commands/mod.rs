@@ -108,7 +108,7 @@ async fn a_new_secret_loses_no_delivery() {
     let outcome = shop.run(&["btcpay", "connect", "--new-secret"]);
     assert_eq!(outcome.code, 1);
     let expected = "\
-error: BTCPay goes on with the secret that it has: a signed trial delivery was refused (403): the running daemon has another secret
+error: BTCPay goes on with the secret that it has: a signed trial delivery was refused (403): the running daemon has another secret, or a firewall is in the way
   hint: run `systemctl reload hlsgate`, and then `hlsgate btcpay connect` again
 ";
     assert_eq!(outcome.stderr, expected);
@@ -212,7 +212,7 @@ async fn check_names_each_trouble() {
     // Deliveries that were refused: the daemon has another secret than BTCPay.
     let secrets =
         shop.site.secrets.lock().unwrap().replace(hlsgate::btcpay::secret::WebhookSecrets::parse("x").unwrap());
-    finds(1, "wrong trial delivery: a signed trial delivery was refused (403): the running daemon has another secret");
+    finds(1, "wrong trial delivery: a signed trial delivery was refused (403): the running daemon has another secret, or a firewall is in the way");
     shop.pay(&invoice, DAYS[0]).await;
     shop.btcpay.idle().await;
     *shop.site.secrets.lock().unwrap() = secrets;
