@@ -229,5 +229,8 @@ test('an offer looked at twice makes one invoice; a pass opens its other film', 
   await visit.goto(`watch.html?v=${SHORT}`);
   await inState(visit.page, 'open');
   await plays(visit.page);
+  await visit.context.clearCookies();
+  await visit.goto('index.html');
+  await visit.page.locator('.unlocked').nth(1).waitFor();
   await visit.leave();
 });

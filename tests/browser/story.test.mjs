@@ -107,6 +107,24 @@ test('another browser is locked, and restores by code, by file and by link', asy
   assert.ok(!/eyJ/.test(site.accessLog()), 'no token reached the access log');
 });
 
+test('the claim alone restores too, and so does a code whose token cannot be read any more', async () => {
+  const first = await viewer(browser, site);
+  await buy(first, site);
+  const { token, claim } = await first.page.evaluate(() => JSON.parse(Object.entries(localStorage).find(([key]) => key.startsWith('hlsgate:purchase:'))[1]));
+  const { id } = await site.invoice();
+  await first.leave();
+  const stale = `${token.split('.').slice(0, 2).join('.')}.${'A'.repeat(43)}`;
+  for (const code of [`${id}~${claim}`, `${stale},${id}~${claim}`]) {
+    const other = await viewer(browser, site, { allow: [/status of 403/] });
+    await other.goto('purchases.html');
+    await other.page.getByLabel('Code or link').fill(code);
+    await other.page.getByRole('button', { name: 'Restore' }).click();
+    await other.page.getByText('Restored: 1').waitFor();
+    assert.equal(await other.page.evaluate(() => JSON.parse(Object.entries(localStorage).find(([key]) => key.startsWith('hlsgate:purchase:'))[1]).token), token, 'the same bytes');
+    await other.leave();
+  }
+});
+
 test('a purchase is removed, and a damaged code is told apart', async () => {
   const visit = await viewer(browser, site, { allow: [/status of 403/] });
   await buy(visit, site);
