@@ -26,7 +26,7 @@ fn decision(bencher: Bencher<'_, '_>) {
     let (live, now) = (fixture.app.live(), now());
     let mut tokens = CarriedTokens::default();
     tokens.push(Carrier::Cookie, fixture.token.as_bytes());
-    let request = AuthRequest { video: VIDEO.parse().unwrap(), kind: Kind::Media, tokens };
+    let request = AuthRequest { video: VIDEO.parse().expect("a good name"), kind: Kind::Media, tokens };
     assert!(decide(&request, &live.policy, now).is_ok());
     bencher.bench_local(|| decide(black_box(&request), &live.policy, now).is_ok());
 }

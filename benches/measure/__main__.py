@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from . import memory, start, table
+from . import growth, memory, shop, start, table
 
 
 def main():
@@ -17,8 +17,10 @@ def main():
     parser.add_argument("--millions", type=int, default=10, help="with --memory: requests in all, in millions (10)")
     parser.add_argument("--start", action="store_true", help="from exec to ready, and the size of the binary")
     parser.add_argument("--starts", type=int, default=25, help="with --start: how often (25)")
+    parser.add_argument("--growth", action="store_true", help="the gate of a small site beside those of large ones")
+    parser.add_argument("--shop", action="store_true", help="purchases claimed at once, webhooks, the gate beside held requests")
     options = parser.parse_args()
-    chosen = [part for part in (memory, start) if getattr(options, part.__name__.rsplit(".", 1)[1])]
+    chosen = [part for part in (memory, start, growth, shop) if getattr(options, part.__name__.rsplit(".", 1)[1])]
     for part in chosen or [table]:
         part.measure(options)
 

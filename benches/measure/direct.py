@@ -2,6 +2,7 @@
 
 import re
 import socket
+import urllib.request
 
 from .lab import HLSGATE, accepts, free_port, until
 from .site import VIDEO
@@ -10,17 +11,24 @@ from .site import VIDEO
 class Direct:
     """A daemon of its own on a TCP port, since wrk knows no Unix sockets."""
 
-    def __init__(self, site, name, more="", environment=None):
-        self.port = free_port()
+    def __init__(self, site, name, more=""):
+        self.port, self.admin = free_port(), free_port()
         config = site.lab.folder / f"{name}.toml"
         text = re.sub(r'listen = "unix:[^"]*"', f'listen = "127.0.0.1:{self.port}"', site.config.read_text(), count=1)
+        text = text.replace('admin_listen = "off"', f'admin_listen = "127.0.0.1:{self.admin}"')
         config.write_text(text + more)
-        self.child = site.lab.start(name, [HLSGATE, "serve", "--config", config], batch=True, env=environment)
+        self.child = site.lab.start(name, [HLSGATE, "serve", "--config", config], batch=True)
         until(f"{name} listens", lambda: accepts(("127.0.0.1", self.port)))
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}/auth"
+
+    def metric(self, name):
+        """A figure that the daemon tells Prometheus."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 def headers(token):

@@ -30,10 +30,11 @@ class Load:
         return self.requests / self.seconds
 
 
-def load(lab, url, headers, seconds, connections):
-    """Asks for `url` over and over. An answer other than 2xx is a mistake in what is measured."""
+def load(lab, url, headers, seconds, connections, requests=""):
+    """Asks for `url` over and over, or for what `requests` (Lua) says. An answer other than 2xx is a mistake in what is
+    measured."""
     script = lab.folder / "report.lua"
-    script.write_text(REPORT)
+    script.write_text(requests + REPORT)
     lines = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     output = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script, *lines, url])
     line = next(line for line in output.splitlines() if line.startswith("REPORT "))

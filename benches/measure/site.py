@@ -52,16 +52,20 @@ class Site:
         for _ in range(KEYS - 1):
             run([HLSGATE, "keys", "add", "--config", self.config])
         (self.folder / "revoked").write_text("".join(f"revoked-{number}\n" for number in range(revocations)))
-        self.token = run([HLSGATE, "token", "issue", "--config", self.config, "--video", VIDEO, "--for", "24h"]).strip()
+        self.token = self.issue()
         key = json.loads((self.folder / "keys.json").read_text())["keys"][0]["k"]
         self.key = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
         # A browser has other cookies too.
         self.cookie = f"theme=dark; hlsgate={self.token}"
 
-    def write_config(self, more=""):
+    def issue(self):
+        """A token for the video, under the first key."""
+        return run([HLSGATE, "token", "issue", "--config", self.config, "--video", VIDEO, "--for", "24h"]).strip()
+
+    def write_config(self):
         self.config.write_text(
             f'listen = "unix:{self.socket}"\nsocket_mode = "0666"\nadmin_listen = "off"\n'
-            f'[keys]\nfile = "{self.folder}/keys.json"\n[revocations]\nfile = "{self.folder}/revoked"\n{more}'
+            f'[keys]\nfile = "{self.folder}/keys.json"\n[revocations]\nfile = "{self.folder}/revoked"\n'
         )
 
     def daemon(self, name="hlsgate", batch=True):

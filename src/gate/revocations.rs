@@ -25,7 +25,7 @@ impl Revocations {
     ///
     /// A last line without its newline counts too: a crash in mid-write must not bring a token back to life.
     pub fn parse(text: &str) -> Result<Revocations, RevocationsError> {
-        let mut jtis = HashSet::new();
+        let mut jtis = HashSet::with_capacity(text.lines().count());
         for (index, line) in text.lines().enumerate() {
             if let Some(jti) = jti_of_line(line) {
                 if !is_jti(jti) {
@@ -55,11 +55,9 @@ impl Revocations {
 
 /// The id on a line of the file, without its comment; `None` for a line that holds none.
 pub fn jti_of_line(line: &str) -> Option<&str> {
-    let text = match line.find(" #").or_else(|| line.find("\t#")) {
-        Some(at) => &line[..at],
-        None if line.trim_start().starts_with('#') => "",
-        None => line,
-    };
+    let starts_comment = |at: usize| at == 0 || matches!(line.as_bytes()[at - 1], b' ' | b'\t');
+    let comment = line.match_indices('#').map(|(at, _)| at).find(|at| starts_comment(*at));
+    let text = &line[..comment.unwrap_or(line.len())];
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 

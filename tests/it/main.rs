@@ -2,9 +2,11 @@
 //!
 //! `tests/run` installs what these need. A missing program is a failure that names its package.
 
+mod fake_btcpay;
 mod harness;
 
 mod btcpay_commands;
+mod cache;
 mod carriers;
 mod daemon;
 mod differential;
@@ -20,3 +22,4 @@ mod shop_webhook;
 mod smoke;
 mod tokens;
 mod vhosts;
+mod ways;
