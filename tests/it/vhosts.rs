@@ -110,7 +110,8 @@ async fn the_daemon_sees_nginxs_own_words_and_nothing_else_of_the_request() {
             "Cookie: hlsgate=one; hlsgate=two",
             "Authorization: Bearer three",
         ]);
-        (found.sort(), wanted.sort());
+        found.sort();
+        wanted.sort();
         assert_eq!(found, wanted, "{line}");
     }
     // The daemon is gone with this test: its log is that of the one before.

@@ -74,12 +74,15 @@ impl LookupError {
     }
 }
 
+/// Told what was being done, and what went wrong.
+pub type OnError = Box<dyn Fn(&'static str, &Error) + Send + Sync>;
+
 /// The store that the configuration names, at its BTCPay.
 pub struct Store {
     /// The client.
     pub client: Client,
     /// Told of every failure.
-    pub on_error: Box<dyn Fn(&'static str, &Error) + Send + Sync>,
+    pub on_error: OnError,
 }
 
 impl Store {

@@ -212,7 +212,10 @@ async fn check_names_each_trouble() {
     // Deliveries that were refused: the daemon has another secret than BTCPay.
     let secrets =
         shop.site.secrets.lock().unwrap().replace(hlsgate::btcpay::secret::WebhookSecrets::parse("x").unwrap());
-    finds(1, "wrong trial delivery: a signed trial delivery was refused (403): the running daemon has another secret, or a firewall is in the way");
+    finds(
+        1,
+        "wrong trial delivery: a signed trial delivery was refused (403): the running daemon has another secret, or a firewall is in the way",
+    );
     shop.pay(&invoice, DAYS[0]).await;
     shop.btcpay.idle().await;
     *shop.site.secrets.lock().unwrap() = secrets;

@@ -63,12 +63,6 @@ impl Btcpay {
         self.control("pay", json!({ "invoice": invoice })).await
     }
 
-    /// The invoice's state.
-    pub async fn status(&self, invoice: &str) -> String {
-        let invoice = self.ask(&format!("invoices/{invoice}")).await;
-        invoice["status"].as_str().expect("a status").to_owned()
-    }
-
     /// API calls whose method and path fit, since real time `since`.
     pub async fn calls(&self, query: &str) -> Vec<Value> {
         let calls = self.ask(&format!("calls?{query}")).await;

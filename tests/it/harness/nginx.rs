@@ -14,8 +14,6 @@ pub struct Nginx {
     pub port: u16,
     /// A Unix socket where tests can send what no client library would.
     pub socket: PathBuf,
-    /// Its configuration, for `nginx -T`.
-    pub config: PathBuf,
     process: Option<Process>,
 }
 
@@ -43,7 +41,7 @@ impl Nginx {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
             if process.ended().is_none() {
-                return Nginx { port, socket, config, process: Some(process) };
+                return Nginx { port, socket, process: Some(process) };
             }
         }
         panic!("nginx does not start: {}", std::fs::read_to_string(folder.join("error.log")).unwrap_or_default());
@@ -52,11 +50,6 @@ impl Nginx {
     /// Waits until it accepts.
     pub async fn ready(&self) {
         until("nginx listens", || async { UnixStream::connect(&self.socket).ok() }).await;
-    }
-
-    /// Sends a signal to the master, such as `HUP`.
-    pub fn signal(&self, name: &str) {
-        self.process.as_ref().expect("nginx runs").signal(name);
     }
 
     /// Stops it; its logs are complete afterwards.

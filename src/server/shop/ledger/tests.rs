@@ -116,7 +116,12 @@ impl Source for Memory {
 fn ledger() -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
     let (memory, settled) = (Arc::new(Memory::default()), Arc::new(AtomicUsize::new(0)));
     let counting = settled.clone();
-    let ledger = Ledger::new(tempo(), Box::new(move || drop(counting.fetch_add(1, Ordering::SeqCst))));
+    let ledger = Ledger::new(
+        tempo(),
+        Box::new(move || {
+            counting.fetch_add(1, Ordering::SeqCst);
+        }),
+    );
     let terms = Terms { store: "store".into(), accept_marked: true };
     ledger.ask(Some(Asked { source: memory.clone(), terms, window: Duration::from_secs(3600) }));
     tokio::spawn(ledger.clone().watch(|| TODAY.plus(10)));
