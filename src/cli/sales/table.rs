@@ -107,7 +107,7 @@ total      17  0.00045100  5.00
 
     #[test]
     fn a_bar_shows_the_smallest_part() {
-        for (count, most, expected) in [(0, 0, ""), (1, 1, &*"█".repeat(30)), (1, 2000, "▏"), (1, 480, "▌")] {
+        for (count, most, expected) in [(0, 0, ""), (1, 1, &*"█".repeat(30)), (1, 2000, "▏"), (1, 60, "▌")] {
             assert_eq!(bar(count, most), expected, "{count}/{most}");
         }
     }
