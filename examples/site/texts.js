@@ -13,7 +13,6 @@ export const texts = {
     skip: 'Skip to the content',
     choose_language: 'Language',
     loading: 'Loading…',
-    no_script: 'This page needs JavaScript to show offers and to play videos.',
 
     catalogue_heading: 'Videos',
     catalogue_text: 'Pay per video with Bitcoin or Lightning. No account, no e-mail.',
@@ -77,7 +76,7 @@ export const texts = {
     trouble_heading: 'Something is in the way',
     trouble_unreachable: 'The site cannot be reached just now. Check your connection; this page tries again by itself.',
     'trouble_btcpay-unavailable': 'The payment service cannot be reached just now. You have not been charged. Please try again in a moment.',
-    trouble_busy: 'Too many requests just now. Please try again in a moment.',
+    trouble_busy: 'The site is busy just now. Please try again in a moment.',
     'trouble_not-found': 'There is no such video here.',
     'trouble_bad-field': 'This offer has changed. Reload the page to see the current ones.',
     'trouble_wrong-claim': 'This purchase could not be found. Please pick an offer again, or restore it from your code.',
@@ -107,8 +106,6 @@ export const texts = {
     stage_unplayable: 'This browser cannot play the video. Try another browser, or open the link from “My purchases” in a player such as VLC.',
     to_offers: 'To the offers',
     no_video: 'No video was named. Pick one from the list.',
-    play: 'Play',
-    play_failed: 'Press play to start.',
 
     purchases_text: 'What you bought in this browser. There is no account: whoever has a code, a file or a link from this page can watch.',
     purchases_empty: 'Nothing bought in this browser yet.',
@@ -158,7 +155,6 @@ export const texts = {
     skip: 'Zum Inhalt',
     choose_language: 'Sprache',
     loading: 'Wird geladen…',
-    no_script: 'Diese Seite braucht JavaScript, um Angebote zu zeigen und Videos abzuspielen.',
 
     catalogue_heading: 'Videos',
     catalogue_text: 'Einzeln bezahlen mit Bitcoin oder Lightning. Ohne Konto, ohne E-Mail.',
@@ -222,7 +218,7 @@ export const texts = {
     trouble_heading: 'Es klemmt',
     trouble_unreachable: 'Die Seite ist gerade nicht erreichbar. Prüfen Sie Ihre Verbindung; es wird von selbst erneut versucht.',
     'trouble_btcpay-unavailable': 'Der Zahlungsdienst ist gerade nicht erreichbar. Es wurde nichts abgebucht. Bitte gleich noch einmal versuchen.',
-    trouble_busy: 'Gerade zu viele Anfragen. Bitte gleich noch einmal versuchen.',
+    trouble_busy: 'Die Seite ist gerade überlastet. Bitte gleich noch einmal versuchen.',
     'trouble_not-found': 'Dieses Video gibt es hier nicht.',
     'trouble_bad-field': 'Dieses Angebot hat sich geändert. Laden Sie die Seite neu.',
     'trouble_wrong-claim': 'Dieser Kauf wurde nicht gefunden. Wählen Sie bitte erneut, oder stellen Sie ihn aus Ihrem Code wieder her.',
@@ -252,8 +248,6 @@ export const texts = {
     stage_unplayable: 'Dieser Browser kann das Video nicht abspielen. Versuchen Sie einen anderen, oder öffnen Sie den Link aus „Meine Käufe“ in einem Player wie VLC.',
     to_offers: 'Zu den Angeboten',
     no_video: 'Es wurde kein Video genannt. Wählen Sie eines aus der Liste.',
-    play: 'Abspielen',
-    play_failed: 'Zum Starten auf Abspielen drücken.',
 
     purchases_text: 'Was Sie in diesem Browser gekauft haben. Es gibt kein Konto: Wer einen Code, eine Datei oder einen Link von dieser Seite hat, kann zusehen.',
     purchases_empty: 'In diesem Browser wurde noch nichts gekauft.',
@@ -303,7 +297,6 @@ export const texts = {
     skip: 'تخطَّ إلى المحتوى',
     choose_language: 'اللغة',
     loading: 'جارٍ التحميل…',
-    no_script: 'تحتاج هذه الصفحة إلى JavaScript لعرض العروض وتشغيل الفيديو.',
 
     catalogue_heading: 'الفيديوهات',
     catalogue_text: 'ادفع لكل فيديو عبر بيتكوين أو لايتنينغ. بلا حساب وبلا بريد إلكتروني.',
@@ -367,7 +360,7 @@ export const texts = {
     trouble_heading: 'ثمة عائق',
     trouble_unreachable: 'تعذّر الوصول إلى الموقع الآن. تحقق من اتصالك؛ ستعيد الصفحة المحاولة تلقائيًا.',
     'trouble_btcpay-unavailable': 'تعذّر الوصول إلى خدمة الدفع الآن. لم يُخصم منك شيء. حاول مجددًا بعد قليل.',
-    trouble_busy: 'طلبات كثيرة الآن. حاول مجددًا بعد قليل.',
+    trouble_busy: 'الموقع مشغول الآن. حاول مجددًا بعد قليل.',
     'trouble_not-found': 'لا يوجد فيديو كهذا هنا.',
     'trouble_bad-field': 'تغيّر هذا العرض. أعد تحميل الصفحة.',
     'trouble_wrong-claim': 'تعذّر العثور على هذه المشتريات. اختر عرضًا مجددًا أو استعدها من رمزك.',
@@ -397,8 +390,6 @@ export const texts = {
     stage_unplayable: 'لا يستطيع هذا المتصفح تشغيل الفيديو. جرّب متصفحًا آخر، أو افتح الرابط من «مشترياتي» في مشغّل مثل VLC.',
     to_offers: 'إلى العروض',
     no_video: 'لم يُحدَّد فيديو. اختر واحدًا من القائمة.',
-    play: 'تشغيل',
-    play_failed: 'اضغط تشغيل للبدء.',
 
     purchases_text: 'ما اشتريته في هذا المتصفح. لا يوجد حساب: كل من لديه رمز أو ملف أو رابط من هذه الصفحة يمكنه المشاهدة.',
     purchases_empty: 'لم تشترِ شيئًا في هذا المتصفح بعد.',

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { accessible, inState, launch, plays, readQr, viewer } from './browser.mjs';
+import { REFUSED, UNAVAILABLE, accessible, buy, inState, launch, plays, readQr, viewer } from './browser.mjs';
 import { FILM, SHORT, startSite, test } from './harness.mjs';
 
 const WIDTHS = { 320: 640, 800: 900, 1400: 900 };
@@ -85,11 +85,42 @@ const STATES = {
   },
 };
 
-for (const [width, height] of Object.entries(WIDTHS)) {
+/** The same for what goes wrong, in the order in which one visit can meet it. */
+const TROUBLES = {
+  ended: async (visit) => {
+    await buy(visit, site);
+    const answer = await visit.page.evaluate((id) => fetch(`/hlsgate/videos/${id}`).then((it) => it.json()), FILM);
+    await visit.context.route('**/hls/**', (route) => route.fulfill({ status: 403, contentType: 'application/problem+json', body: '{"reason":"expired"}' }));
+    await visit.context.route('**/hlsgate/videos/*', (route) => route.fulfill({ json: { ...answer, access: { granted: false, reason: 'expired' } } }));
+    await visit.page.evaluate(() => { document.querySelector('video').currentTime = 100; });
+    await visit.page.locator('#curtain', { hasText: 'Access ended at 1:40' }).waitFor();
+    await inState(visit.page, 'offers');
+  },
+  closed: async (visit) => {
+    await visit.context.route('**/hlsgate/videos/*', (route) => route.fulfill({ json: { video: FILM, offers: [], access: { granted: false, reason: 'missing' }, pending: null } }));
+    await visit.page.reload();
+    await inState(visit.page, 'closed');
+  },
+  trouble: async (visit) => {
+    await visit.context.route('**/hlsgate/videos/*', (route) => route.fulfill({ status: 502, contentType: 'application/problem+json', body: '{"reason":"busy"}' }));
+    await visit.page.reload();
+    await inState(visit.page, 'trouble');
+  },
+  forgets: async (visit) => {
+    await visit.context.unrouteAll();
+    await visit.context.clearCookies();
+    await visit.context.addInitScript(() => Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError'); } }));
+    await visit.page.reload();
+    await inState(visit.page, 'offers');
+    await visit.paywall.getByText('This browser keeps nothing').waitFor();
+  },
+};
+
+for (const [[width, height], [kind, states, allow]] of Object.entries(WIDTHS).flatMap((size) => [[size, ['state', STATES, []]], [size, ['trouble', TROUBLES, [REFUSED, UNAVAILABLE]]]])) {
   const colorScheme = width === '800' ? 'light' : 'dark';
-  test(`every state at ${width} px, ${colorScheme}: accessible, and nothing wider than the screen`, async () => {
-    const visit = await viewer(browser, site, { viewport: { width: Number(width), height }, colorScheme, reducedMotion: 'reduce' });
-    for (const [name, reach] of Object.entries(STATES)) {
+  test(`every ${kind} at ${width} px, ${colorScheme}: accessible, and nothing wider than the screen`, async () => {
+    const visit = await viewer(browser, site, { viewport: { width: Number(width), height }, colorScheme, reducedMotion: 'reduce', allow });
+    for (const [name, reach] of Object.entries(states)) {
       await reach(visit);
       await accessible(visit.page, `${name} at ${width} px`);
       const overflow = await visit.page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
