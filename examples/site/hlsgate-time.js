@@ -1,7 +1,7 @@
 /** Time as the shop sees it, waiting, and waking up: a phone that went to its wallet app comes back with dead sockets. */
 
 /** Seconds by which a clock may differ before the shop's is believed: `Date` has whole seconds and the network delays. */
-const SKEW_TOLERATED = 5;
+export const SKEW_TOLERATED = 5;
 /** Timers longer than this many milliseconds fire at once, so longer waits are cut into pieces. */
 const LONGEST_TIMER = 3600_000;
 

@@ -18,7 +18,7 @@
  * Times are UNIX seconds, durations seconds, money decimal strings. Types: `hlsgate.d.ts`.
  */
 
-import { Clock, Wakeups, pause } from './hlsgate-time.js';
+import { Clock, SKEW_TOLERATED, Wakeups, pause } from './hlsgate-time.js';
 import { Store, inspect } from './hlsgate-store.js';
 
 export { inspect };
@@ -291,7 +291,8 @@ export class Hlsgate extends EventTarget {
     if (!expiresAt) return () => {};
     return this.#clock.at([
       [expiresAt - warn, () => this.now() < expiresAt && onwarn?.(expiresAt - this.now())],
-      [expiresAt, () => onend?.()],
+      // Not before the shop says so too: the two clocks may differ by that much.
+      [expiresAt + SKEW_TOLERATED, () => onend?.()],
     ]);
   }
 

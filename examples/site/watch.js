@@ -42,6 +42,7 @@ function start(video) {
   const player = new Player($('video'), { title: video.title });
   let stopWatching = () => {};
   let opened = false; // the film itself is on the stage, and no preview
+  let previewing = false;
   let refusals = 0; // since something played
   let stopped = null; // where the film was when access ended
 
@@ -57,6 +58,7 @@ function start(video) {
     const position = stopped ?? (opened ? player.position : 0);
     const again = stopped !== null || opened;
     opened = true;
+    previewing = false;
     stopped = null;
     curtain();
     player.load(url, { position, play: paid || again, captions: video.captions.map((it) => ({ ...it, src: beside(url, it.src) })) });
@@ -69,13 +71,14 @@ function start(video) {
   };
 
   const locked = () => {
-    if (opened) return;
+    if (opened || previewing) return;
     player.unload();
     curtain(null, icon('lock'), h('span', { class: 'hidden' }, t('locked')),
       video.preview && h('button', { type: 'button', class: 'button', onclick: preview }, icon('play'), t('watch_preview')));
   };
 
   const preview = () => {
+    previewing = true;
     curtain();
     say(t('preview'));
     player.load(video.preview, { play: true });
@@ -103,7 +106,8 @@ function start(video) {
   player.addEventListener('recovered', () => say(''));
   player.addEventListener('unplayable', () => curtain(t('stage_unplayable')));
   player.addEventListener('ended', () => {
-    if (opened) return;
+    if (!previewing) return;
+    previewing = false;
     say(t('preview_over'));
     locked();
   });
