@@ -72,6 +72,7 @@ pub enum Command {
 
 /// Runs a command. A failure is printed to standard error; the exit code tells its kind.
 pub fn run(cli: Cli) -> ExitCode {
+    end_with_the_reader();
     let config = &cli.config;
     let done = match cli.command {
         Command::Serve(command) => command.run(config),
@@ -85,4 +86,20 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sales(command) => command.run(config),
     };
     done.unwrap_or_else(|failure| failure.report())
+}
+
+/// The exit code of a program whose reader has left, as the shell tells it: 128 + SIGPIPE.
+const READER_LEFT: i32 = 141;
+
+/// `hlsgate … | head` is no failure of ours: where the reader has enough, the command ends without a word.
+fn end_with_the_reader() {
+    let otherwise = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // `println!` knows no other way to say it.
+        let text = panic.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(READER_LEFT);
+        }
+        otherwise(panic);
+    }));
 }
