@@ -96,6 +96,7 @@ pub fn give_to_daemon(file: &Path) -> io::Result<()> {
     }
 }
 
-fn folder_of(file: &Path) -> Option<&Path> {
+/// The folder of a file; `None` is the current one.
+pub fn folder_of(file: &Path) -> Option<&Path> {
     file.parent().filter(|folder| !folder.as_os_str().is_empty())
 }

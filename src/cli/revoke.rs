@@ -46,14 +46,12 @@ impl Revoke {
         };
         let text = if token == "-" { read_stdin()? } else { token };
         let jti = jti_of(&text, &live)?;
-        let _lock = match file.parent().is_none_or(Path::exists) {
-            true => files::lock_folder(file)?,
-            false => {
-                let folder = file.parent().unwrap_or(file);
-                return Err(Failure::new(format!("the folder {} does not exist", folder.display()))
-                    .hint("make it, or change [revocations] file"));
-            }
-        };
+        let folder = files::folder_of(file).unwrap_or(Path::new("."));
+        if !folder.exists() {
+            return Err(Failure::new(format!("the folder {} does not exist", folder.display()))
+                .hint("make it, or change [revocations] file"));
+        }
+        let _lock = files::lock_folder(file)?;
         // Read again under the lock: another command may have been faster.
         let revoked = Live::load(config)?.policy.revocations.contains(&jti);
         match (self.undo, revoked) {
@@ -90,9 +88,7 @@ fn append(file: &Path, line: &str) -> io::Result<()> {
     }
     if !existed {
         files::give_to_daemon(file)?;
-        if let Some(folder) = file.parent() {
-            File::open(folder)?.sync_all()?;
-        }
+        File::open(files::folder_of(file).unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
 }
