@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use super::failure::EXIT_CONFIG;
+use crate::config::files::{secrets, too_open};
 use crate::server::app::App;
 use crate::server::listen::{self, ListenError};
 use crate::server::live::Live;
@@ -49,6 +50,9 @@ impl Serve {
         self.start_log()?;
         raise_file_limit();
         let live = Live::load_to_serve(config)?;
+        for seen in secrets(&live.config).iter().filter_map(|file| too_open(file)) {
+            warn!("{seen}");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -1,6 +1,6 @@
 //! The files that a configuration names: keys, revocations, secrets. What is wrong with them is told without their content.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -95,6 +95,13 @@ pub fn credential(file: &Path) -> PathBuf {
     handed_over.unwrap_or_else(|| file.to_owned())
 }
 
+/// Every file of the configuration that holds a secret and is there.
+pub fn secrets(config: &Config) -> Vec<PathBuf> {
+    let selling = config.btcpay.iter().flat_map(|btcpay| [&btcpay.api_key_file, &btcpay.webhook_secret_file]);
+    let files = std::iter::once(&config.keys_file).chain(selling).map(|file| credential(file));
+    files.filter(|file| file.exists()).collect()
+}
+
 /// What is wrong with a secret file's mode: others than its owner and group can read it, or others than its owner write.
 pub fn too_open(file: &Path) -> Option<String> {
     let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
@@ -104,9 +111,11 @@ pub fn too_open(file: &Path) -> Option<String> {
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let found = std::fs::metadata(file)?;
-    if found.len() > MAX_FILE {
-        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE >> 20)));
+    let mut content = Vec::new();
+    // The length that a file gives says nothing of a device.
+    let read = std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    match read as u64 > MAX_FILE {
+        true => Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE >> 20))),
+        false => Ok(content),
     }
-    std::fs::read(file)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::report::{Level, Report};
-use crate::config::files::{credential, keyring, revocations, too_open};
+use crate::config::files::{keyring, revocations, secrets, too_open};
 use crate::config::{Config, Problems};
 
 const GROUP: &str = "configuration";
@@ -22,11 +22,7 @@ pub fn look(config: &Config, report: &mut Report) {
     for problem in problems.iter() {
         report.note(GROUP, Level::Wrong, problem.field.as_str(), problem.text.as_str(), "", "");
     }
-    let mut secrets = vec![config.keys_file.clone()];
-    secrets.extend(
-        config.btcpay.iter().flat_map(|btcpay| [btcpay.api_key_file.clone(), btcpay.webhook_secret_file.clone()]),
-    );
-    for file in secrets.iter().map(|file| credential(file)).filter(|file| file.exists()) {
+    for file in secrets(config) {
         mode(&file, report);
     }
     if let Some(folder) = config.videos.folder.as_ref().filter(|folder| !folder.is_dir()) {
