@@ -247,7 +247,8 @@ impl Link {
             .ok_or_else(|| Failure::new("which video should the links lead to?").hint("add --watch ID").exit(2))?;
         let media = &live.config.media;
         let page = live.config.shop.page.replace("{video}", video.as_str());
-        println!("browser  {site}{page}#token={}", token.expose());
+        // What the viewer's pages call it: they take a purchase in from there and then out of sight.
+        println!("browser  {site}{page}#restore={}", token.expose());
         let below_prefix = media.of_video(&video)[media.prefix().len()..].to_owned();
         println!("player   {site}{}~{}/{below_prefix}{}", media.prefix(), token.expose(), self.file);
         Ok(ExitCode::SUCCESS)
