@@ -37,8 +37,8 @@ impl Init {
         println!("         include snippets/hlsgate.conf;");
         println!("         location ^~ {} {{ include snippets/hlsgate-protect.conf; }}", config.media.prefix());
         println!("     (`hlsgate nginx` prints these files.)");
-        println!("  3. hlsgate check");
-        println!("  4. systemctl enable --now hlsgate.socket hlsgate.service && nginx -t && systemctl reload nginx");
+        println!("  3. systemctl enable --now hlsgate.socket hlsgate.service && nginx -t && systemctl reload nginx");
+        println!("  4. hlsgate check");
         println!("  5. hlsgate token issue --video ID --for 1h    # a token to try it with");
         Ok(ExitCode::SUCCESS)
     }
