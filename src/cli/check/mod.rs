@@ -11,7 +11,7 @@ mod tokens;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::config::{Config, ConfigError};
@@ -33,6 +33,9 @@ pub struct Check {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Look at this alone; may be given several times. Without it, everything is looked at.
+    #[arg(long, value_enum, value_name = "GROUP")]
+    only: Vec<Group>,
     /// Read what `nginx -T` printed from here instead of running it; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     nginx_config: Option<PathBuf>,
@@ -44,7 +47,24 @@ pub struct Check {
     connect: Option<String>,
 }
 
+/// What can be looked at alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// The file's values, keys, revocations, file modes.
+    Configuration,
+    /// Key rights, store, webhook, clock.
+    Btcpay,
+    /// nginx's configuration.
+    Nginx,
+    /// The socket, who may connect, what is answered.
+    Daemon,
+}
+
 impl Check {
+    fn wants(&self, group: Group) -> bool {
+        self.only.is_empty() || self.only.contains(&group)
+    }
+
     pub(super) fn run(self, file: &Path) -> Result<ExitCode, Failure> {
         let mut report = Report::default();
         let loaded: Result<Config, ConfigError> = Config::load(file);
@@ -62,15 +82,22 @@ impl Check {
             (Some(url), Some(live)) => Some(probe::Target::new(url, live)?),
             _ => None,
         };
-        configuration::look(&config, &mut report);
-        super::ledger::wait(btcpay::look(&config, &mut report))?;
-        let nginx = nginx::look(&config, self.nginx_config.as_deref(), &mut report);
+        if self.wants(Group::Configuration) {
+            configuration::look(&config, &mut report);
+        }
+        if self.wants(Group::Btcpay) {
+            super::ledger::wait(btcpay::look(&config, &mut report))?;
+        }
+        let nginx = match self.wants(Group::Nginx) {
+            true => nginx::look(&config, self.nginx_config.as_deref(), &mut report),
+            false => None,
+        };
         // What is wrong with keys and revocations was told above.
-        if let Some(live) = &live {
+        if let Some(live) = live.as_ref().filter(|_| self.wants(Group::Daemon)) {
             daemon::look(live, nginx.as_ref(), &mut report);
-            if let Some(target) = target {
-                probe::look(&target, self.connect.as_deref(), live, &mut report)?;
-            }
+        }
+        if let (Some(live), Some(target)) = (&live, target) {
+            probe::look(&target, self.connect.as_deref(), live, &mut report)?;
         }
         match self.json {
             true => println!("{}", report.json()),

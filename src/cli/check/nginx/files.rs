@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::tree::{Found, Guard, Level as _, Location, Server, joined};
+use super::tree::{Found, Guard, Inherits as _, Location, Server, joined};
 use super::{GROUP, SAMPLES, samples};
 use crate::cli::check::report::Report;
 use crate::config::Config;

@@ -3,7 +3,7 @@
 //! Each finding's reason stands in `docs/nginx.md`, under "Traps", where it was seen to open a door.
 
 use super::syntax::Directive;
-use super::tree::{AUTH_LOCATION, Found, Guard, Level as _, Location, Server};
+use super::tree::{AUTH_LOCATION, Found, Guard, Inherits as _, Location, Server};
 use super::{GROUP, samples};
 use crate::cli::check::report::Report;
 use crate::config::Config;

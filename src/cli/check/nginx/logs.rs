@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::GROUP;
 use super::syntax::Directive;
-use super::tree::{Guard, Level as _, Server};
+use super::tree::{Guard, Inherits as _, Server};
 use crate::cli::check::report::Report;
 
 /// Variables that can hold a token or what leads to one.
@@ -35,7 +35,7 @@ pub fn look(main: &[Directive], servers: &[Server<'_>], report: &mut Report) {
     let mut formats: BTreeMap<&str, String> = BTreeMap::from([("combined", "$request".to_owned())]);
     let https = main.iter().filter(|directive| directive.name == "http");
     for format in https.flat_map(|http| http.all("log_format")) {
-        formats.insert(format.first(), format.args[1..].concat());
+        formats.insert(format.first(), format.args.get(1..).unwrap_or_default().concat());
     }
     for server in servers.iter().filter(|server| server.has_gate()) {
         access_logs(&formats, server, report);

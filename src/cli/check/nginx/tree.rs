@@ -72,7 +72,7 @@ pub enum Guard {
 }
 
 /// Something with levels above it that it inherits from.
-pub trait Level<'a> {
+pub trait Inherits<'a> {
     /// From `http` down.
     fn levels(&self) -> &[&'a Directive];
 
@@ -103,13 +103,13 @@ pub trait Level<'a> {
     }
 }
 
-impl<'a> Level<'a> for Server<'a> {
+impl<'a> Inherits<'a> for Server<'a> {
     fn levels(&self) -> &[&'a Directive] {
         &self.levels
     }
 }
 
-impl<'a> Level<'a> for Location<'a> {
+impl<'a> Inherits<'a> for Location<'a> {
     fn levels(&self) -> &[&'a Directive] {
         &self.levels
     }

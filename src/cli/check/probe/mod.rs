@@ -19,6 +19,8 @@ use wire::{Answer, Site};
 const GROUP: &str = "probe";
 /// As many bytes in a row of the file as no page has by chance.
 const WINDOW: usize = 16;
+/// After so many requests in a row without an answer, no more are sent.
+const MAX_SILENCE: usize = 4;
 
 /// What is asked for.
 pub struct Target {
@@ -68,10 +70,25 @@ pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Re
     let Some(file) = reference(&site, &good, report) else { return Ok(()) };
     let windows: HashSet<&[u8]> = file.windows(WINDOW.min(file.len())).filter(|window| telling(window)).collect();
     let count = good.len() + hostile.len();
+    let mut silent = 0;
     for (done, trial) in good.iter().chain(&hostile).enumerate() {
         progress(done, count);
-        match site.send(&trial.bytes) {
+        let sent = site.send(&trial.bytes);
+        silent = if sent.is_ok() { 0 } else { silent + 1 };
+        match sent {
             Ok(answer) => judge(trial, &answer, &file, &windows, report),
+            Err(err) if silent > MAX_SILENCE => {
+                let seen = format!("given up after {done} of {count} requests: {err}");
+                report.note(
+                    GROUP,
+                    Level::Unknown,
+                    "the rest",
+                    seen,
+                    "an answer",
+                    "see whether something limits or bans this machine's address",
+                );
+                break;
+            }
             Err(err) => report.note(
                 GROUP,
                 Level::Unknown,
