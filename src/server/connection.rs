@@ -2,13 +2,16 @@
 
 use std::convert::Infallible;
 use std::io::{self, Cursor};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, join, split};
+use tokio::time::{Sleep, sleep};
 use tracing::debug;
 
 use super::accept::{Handler, Place, Takes};
@@ -17,6 +20,9 @@ use super::accept::{Handler, Place, Takes};
 pub const MAX_HEAD: usize = 64 * 1024;
 /// Longest wait for a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a peer that sends no more is waited on with its answer. nginx ends its side only when its viewer has left; then
+/// this is how long his held request outlives him.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves one request, of which `read` was read already, and closes. nginx opens another connection when it needs one: so
 /// those that stay in its pool are the ones that go the short way.
@@ -29,7 +35,8 @@ pub async fn serve<H: Handler>(
     mut place: Place,
 ) -> io::Result<()> {
     let (reader, writer) = split(stream);
-    let stream = TokioIo::new(join(Cursor::new(read).chain(reader), writer));
+    let reader = LateEnd { reader: Cursor::new(read).chain(reader), end: None };
+    let stream = TokioIo::new(join(reader, writer));
     let service = service_fn(move |request| {
         let handler = handler.clone();
         async move { Ok::<_, Infallible>(handler.handle(request).await) }
@@ -45,6 +52,28 @@ pub async fn serve<H: Handler>(
         }
     };
     served.map_err(io::Error::other)
+}
+
+/// A reader whose end is told [`PATIENCE`] later.
+///
+/// hyper drops a request as soon as its peer sends no more. But a peer may end its side and wait for the answer (RFC 9112,
+/// section 9.6), as `socat` does.
+struct LateEnd<R> {
+    reader: R,
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for LateEnd<R> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.end.is_none() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.reader).poll_read(cx, buffer))?;
+            if buffer.filled().len() > before || buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.end.get_or_insert_with(|| Box::pin(sleep(PATIENCE))).as_mut().poll(cx).map(Ok)
+    }
 }
 
 /// Lets every connection go the long way, for listeners where nothing is urgent.
