@@ -2,11 +2,12 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import unittest
 from pathlib import Path
 
-from support import DEADLINE, H264, PublishTest, clip, film, moving, tone
+from support import DEADLINE, H264, PublishTest, clip, film, moving, run_ffmpeg, tone
 
 
 class Refusals(PublishTest):
@@ -55,10 +56,52 @@ class Refusals(PublishTest):
 
     def test_a_playlist_in_disguise(self):
         """A list of other files must not make the server read them."""
-        for text in (f"#EXTM3U\n#EXTINF:1,\n{film()}\n#EXT-X-ENDLIST\n", f"ffconcat version 1.0\nfile '{film()}'\n"):
-            file = self.folder / "film.mp4"
-            file.write_text(text)
-            self.refused(file, "not a video")
+        asked = []
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(0)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/film.mp4"
+            for target in (str(film()), url):
+                for text in (f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n",
+                             f"ffconcat version 1.0\nfile '{target}'\n",
+                             f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period>'
+                             f"<AdaptationSet><BaseURL>{target}</BaseURL></AdaptationSet></Period></MPD>",
+                             f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{target}"/></svg>',
+                             "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n", target):
+                    file = self.folder / ("film.mp4" if target == url else "film.m3u8")
+                    file.write_text(text)
+                    self.refused(file, "not a video")
+            # As captions beside a good film.
+            good = self.copy(film())
+            (good.parent / "film.en.vtt").write_text(f"#EXTM3U\n#EXTINF:1,\n{url}\n")
+            self.refused(good, "no caption")
+            try:
+                asked.append(listener.accept())
+            except BlockingIOError:
+                pass
+        self.assertEqual(asked, [], "an address was asked")
+
+    def test_recordings_pieced_together(self):
+        """Their clocks have nothing to do with one another: taken at their word, two films of 2 s would last 50 minutes."""
+        early, late = (clip("part.ts", *moving(seconds=2), *H264, "-output_ts_offset", str(at)) for at in (0, 3000))
+        for order in ((early, late), (late, early)):
+            file = self.folder / "pieces.ts"
+            file.write_bytes(b"".join(part.read_bytes() for part in order))
+            self.refused(file, "its clock jumps", "ffmpeg -i")
+            run_ffmpeg("-v", "error", "-i", file, "-c", "copy", self.folder / "repaired.mp4")
+            self.publish("--again", self.folder / "repaired.mp4")
+            self.assertAlmostEqual(self.catalogue()[-1]["duration"], 4, delta=0.2)
+            shutil.rmtree(self.out)
+
+    def test_a_file_that_changes_meanwhile(self):
+        """The id is that of the content: of a file that still grows it would be nobody's."""
+        file = self.copy(clip("tv.ts", *moving(seconds=7), *tone(7), *H264, "-c:a", "aac"))
+        child = self.start(file)
+        self.await_true(lambda: list(self.out.glob("hls/.publish/*/chunks/*")) or child.poll() is not None, "it encodes")
+        with file.open("ab") as upload:
+            upload.write(file.read_bytes())
+        _, stderr = child.communicate(timeout=DEADLINE)
+        self.assertIn("changed while it was being published", stderr)
+        self.assertEqual((child.returncode, self.left_behind()), (1, []))
 
     def test_cut_off_files(self):
         indexed = clip("front.mp4", "-i", str(film()), "-c", "copy", "-movflags", "+faststart")

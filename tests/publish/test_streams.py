@@ -1,4 +1,5 @@
 """What comes out of good files of every kind."""
+import os
 import re
 import unittest
 from pathlib import Path
@@ -181,13 +182,24 @@ class Kinds(PublishTest):
         self.conforms(self.stream(video))
 
     def test_names_that_mean_something_to_a_tool(self):
-        for name in ("-i.mp4", "a:b 'c' %05d \"d\".mp4", "concat:x.mp4", "ünïcode 🎬.mp4"):
+        """Of the file, and of the folder that everything goes to."""
+        for name in ("-i.mp4", "a:b 'c' %05d \"d\".mp4", "concat:x.mp4", "ünïcode 🎬.mp4", "two\nlines\x1b[2J.mp4"):
             with self.subTest(name):
-                self.out = self.folder / f"out {len(name)}'"
                 file = self.copy(clip("short.mp4", *moving(size="160x90", seconds=1), *H264), name)
-                video = self.publish("--", file)
-                self.assertEqual(self.catalogue()[0]["title"], Path(name).stem)
+                out = Path(name).stem
+                # Relative, so that the name itself is what begins the paths.
+                done = self.run_publish(f"--out={out}", "--", file, cwd=self.folder)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                video, = [line.split()[0] for line in done.stdout.splitlines()]
+                self.assertNotIn("\x1b", done.stdout + done.stderr)
+                self.out = self.folder / out
+                self.assertEqual(self.catalogue()[0]["title"], out)
                 self.conforms(self.stream(video))
+
+    def test_a_name_that_is_not_text(self):
+        file = self.copy(clip("short.mp4", *moving(size="160x90", seconds=1), *H264), os.fsdecode(b"caf\xe9.mp4"))
+        self.publish(file)
+        self.assertEqual(self.catalogue()[0]["title"], "caf\ufffd")
 
 
 class Captions(PublishTest):

@@ -1,4 +1,5 @@
 """The letter-box: settled files in, published and refused files out, nothing lost."""
+import os
 import signal
 import time
 import unittest
@@ -60,6 +61,39 @@ class WatchFolder(PublishTest):
 
     def watch(self, publish) -> Watch:
         return Watch(self.inbox, self.inbox / "published", self.inbox / "refused", 0.0, publish, lambda text: None)
+
+    def test_links_are_refused_wherever_they_lead(self):
+        """Whoever may put files here need not be allowed to read what a link of theirs can name."""
+        (self.inbox / "film.mp4").symlink_to(self.short())
+        (self.inbox / "loop.mp4").symlink_to("loop.mp4")
+        (self.inbox / "none.mp4").symlink_to("nowhere")
+        self.copy(self.short(), "told.mp4")
+        (self.inbox / "told.srt").symlink_to("/etc/hostname")
+        self.assertFalse(self.watch(lambda path: self.fail("nothing to publish")).look())
+        self.assertEqual([n for n in self.names("refused") if not n.endswith(".why.txt")],
+                         ["film.mp4", "loop.mp4", "none.mp4", "told.srt", "told.mp4"])
+
+    def test_names_that_are_no_text_or_too_long_do_not_stop_it(self):
+        for name in (b"caf\xe9.mp4", b"x" * 251 + b".mp4"):
+            (self.inbox / os.fsdecode(name)).write_text("no")
+        done = self.run_publish("--watch", self.inbox, "--once", "--settle", "0.2")
+        self.assertEqual((done.returncode, self.names()), (0, ["refused"]), done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_broken_catalogue_or_a_closed_folder_is_not_the_files_fault(self):
+        self.copy(self.short(), "good.mp4")
+        self.out.mkdir()
+        for name, break_it, mend in (
+                ("catalogue", lambda: (self.out / "videos.json").write_text("{"), (self.out / "videos.json").unlink),
+                ("folder", lambda: (self.out / "hls").write_text("a file where a folder belongs"), (self.out / "hls").unlink)):
+            with self.subTest(name):
+                break_it()
+                child = self.start("--watch", self.inbox, "--settle", "0.2", "--quiet")
+                self.assertIn("next try in", child.stderr.readline())
+                child.terminate()
+                child.communicate(timeout=DEADLINE)
+                self.assertEqual(self.names(), ["good.mp4"])
+                mend()
 
     def test_a_full_disk_is_not_the_files_fault(self):
         (self.inbox / "a.mp4").write_text("x")

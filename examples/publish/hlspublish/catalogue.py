@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import playlist
-from .errors import Refused
+from .errors import Later
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def add(file: Path, new: dict) -> None:
 
 
 def check_readable(file: Path) -> None:
-    """Finds out before hours of encoding that the entry could not be added. Errors: `Refused`."""
+    """Finds out before hours of encoding that the entry could not be added. Errors: `Later`."""
     _read(file)
 
 
@@ -94,10 +94,10 @@ def _read(file: Path) -> dict:
     except FileNotFoundError:
         return {"videos": []}
     except (OSError, ValueError) as error:
-        raise Refused(f"{file} cannot be read: {error}", "repair it, or move it away to begin a new one") from error
+        raise Later(f"{file} cannot be read: {error}", "repair it, or move it away to begin a new one") from error
     if not isinstance(catalogue, dict) or not isinstance(catalogue.get("videos"), list) \
             or not all(isinstance(known, dict) for known in catalogue["videos"]):
-        raise Refused(f'{file} is no catalogue: {{"videos": [...]}} was expected', "repair it, or move it away")
+        raise Later(f'{file} is no catalogue: {{"videos": [...]}} was expected', "repair it, or move it away")
     return catalogue
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from . import ffmpeg, ladder
 from .catalogue import Folders
 from .conform import Check
-from .errors import Interrupted, Refused
+from .errors import Interrupted, Later, Refused, printable
 from .plan import Settings
 from .progress import Progress
 from .publish import Job, publish
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     problem = _problem(options)
     if problem:
         parser.error(problem)
+    # Whatever letters a file's name has, and the terminal lacks.
+    sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -61,9 +63,9 @@ def _publish_files(options: argparse.Namespace) -> int:
 
 
 def _publish_one(path: Path, options: argparse.Namespace) -> str:
-    progress = Progress(path.name, quiet=options.quiet)
+    progress = Progress(printable(path.name), quiet=options.quiet)
     video = publish(path, _job(options), progress)
-    print(f"{video} {path}", flush=True)
+    print(f"{video} {printable(str(path))}", flush=True)
     return video
 
 
@@ -78,7 +80,10 @@ def _watch(options: argparse.Namespace) -> int:
         publish=lambda path: _publish_one(path, options),
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    watch.run(options.once)
+    try:
+        watch.run(options.once)
+    except OSError as error:
+        raise Later(f"{error.filename or folder}: {error.strerror or error}", "check the folders' owner and mode") from error
     return 0
 
 
@@ -114,10 +119,14 @@ def _job(options: argparse.Namespace) -> Job:
 
 def _folders(options: argparse.Namespace) -> Folders:
     out = Path(options.out)
+
+    def absolute(chosen: str | None, usual: str) -> Path:
+        """FFmpeg takes a relative path such as `a:b` for a protocol, and `-x` for an option."""
+        return (Path(chosen) if chosen else out / usual).absolute()
     return Folders(
-        streams=Path(options.streams or out / "hls"), posters=Path(options.posters or out / "posters"),
-        previews=Path(options.previews or out / "previews"), segments=Path(options.segments or out / "segments"),
-        catalogue=Path(options.catalogue or out / "videos.json"),
+        streams=absolute(options.streams, "hls"), posters=absolute(options.posters, "posters"),
+        previews=absolute(options.previews, "previews"), segments=absolute(options.segments, "segments"),
+        catalogue=absolute(options.catalogue, "videos.json"),
         streams_url=options.streams_path, posters_url=options.posters_path, previews_url=options.previews_path,
     )
 
@@ -136,7 +145,7 @@ def _problem(options: argparse.Namespace) -> str:
 
 
 def _complain(name: str, error: Refused) -> None:
-    print(f"error: {f'{name}: ' if name else ''}{error.message}", file=sys.stderr)
+    print(f"error: {printable(f'{name}: ' if name else '')}{printable(error.message)}", file=sys.stderr)
     if error.hint:
         print(f"  hint: {error.hint}", file=sys.stderr)
 

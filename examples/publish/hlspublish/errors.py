@@ -14,12 +14,21 @@ class Refused(Exception):
         self.hint = hint
 
 
-class NoSpace(Refused):
+class Later(Refused):
+    """Not the file's fault: the same file may be published once something around it is put right."""
+
+
+class NoSpace(Later):
     """The disk is full, or would be before the video is done."""
 
 
-class Busy(Refused):
+class Busy(Later):
     """Another process is publishing the same video. Its work folder is left alone."""
+
+
+def printable(text: str) -> str:
+    """`text` on one line and without control characters: a file's name is its sender's words, and goes to terminals and logs."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 class Interrupted(BaseException):

@@ -48,14 +48,14 @@ def media_input(path: Path, formats: str = INPUT_FORMATS) -> list[str]:
     return ["-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{path.resolve()}"]
 
 
-def ffmpeg(arguments: list[str], on_progress: Callable[[int, float], None] | None = None) -> str:
+def ffmpeg(arguments: list[str], on_progress: Callable[[int, float], None] | None = None, folder: Path | None = None) -> str:
     """Runs ffmpeg and returns what it wrote to standard error.
 
-    `on_progress(frames, seconds)` is called about twice a second with what has been written so far.
+    `on_progress(frames, seconds)` is called about twice a second with what has been written so far. It runs in `folder`.
     Errors: `NoSpace` when a disk is full, `ToolFailed` for the rest, `Stopped` after `stop_all`.
     """
     command = ["ffmpeg", "-hide_banner", "-nostdin", "-y", "-nostats", "-progress", "pipe:1", *arguments]
-    with _child(command) as child:
+    with _child(command, folder) as child:
         errors = _Collector(child.stderr)
         frames = 0
         for line in child.stdout:
@@ -124,8 +124,9 @@ def _guard() -> tuple[str, ...]:
 class _child:
     """A child process that is ended and reaped when the block is left, however it is left."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], folder: Path | None = None) -> None:
         self.command = [*_guard(), *command]
+        self.folder = folder
 
     def __enter__(self) -> subprocess.Popen:
         with _running_lock:
@@ -135,7 +136,7 @@ class _child:
             # its file were bad.
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, encoding="utf-8", errors="replace", process_group=0,
+                text=True, encoding="utf-8", errors="replace", process_group=0, cwd=self.folder,
             )
             _running.add(self.process)
         return self.process

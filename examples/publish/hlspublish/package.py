@@ -93,10 +93,11 @@ def _segment(plan: Plan, work: Path, name: str, source: list[str], bitstream: li
         timing = ["-avoid_negative_ts", "disabled"]
     else:
         timing = ["-output_ts_offset", f"{TS_START:g}", "-muxdelay", "0", "-muxpreload", "0"]
+    # In its folder, for a % in the folder's path would count as the number's.
     ffmpeg.ffmpeg(["-v", "error", *source, "-map", "0:0", "-c", "copy", *bitstream, *timing,
                    "-f", "hls", "-hls_time", f"{plan.segment_seconds:.6f}", "-hls_playlist_type", "vod",
                    "-hls_segment_type", "fmp4" if plan.container == "fmp4" else "mpegts",
-                   "-hls_segment_filename", str(part / f"%05d.{extension}"), str(part / "index.m3u8")])
+                   "-hls_segment_filename", f"%05d.{extension}", "index.m3u8"], folder=part)
     media = playlist.parse_media((part / "index.m3u8").read_text())
     facts = _facts(part, media, codec)
     if key:

@@ -1,4 +1,5 @@
 """ffprobe's answer as a `Source`, or the reason why the file is refused."""
+import os
 import statistics
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +19,10 @@ PREROLL_GUESSED = 15.0
 # Where a container tells only a duration: how much less may be found before the file counts as cut off.
 DURATION_SLACK = 1.0
 DURATION_SLACK_SHARE = 0.02
+# Formats that are often pieced together of recordings whose clocks know nothing of one another, and the longest step
+# (seconds) between two of their pictures that is taken for a pause.
+PIECED_FORMATS = ("mpegts", "mpeg")
+LONGEST_STEP = 10.0
 # A tail of sound this much longer than the pictures is kept, over the last picture.
 LONG_TAIL = 0.5
 
@@ -82,6 +87,7 @@ def probe(path: Path) -> Source:
     pictures = packets.get(video["index"])
     if pictures is None or len(pictures.times) < 2:
         raise Refused("no moving picture: fewer than two frames were found", "publish a video, not a still picture")
+    _steady_clock(answer["format"], pictures)
     last_picture = pictures.last - start
     ends = [packets[s["index"]].end - start for s in audio if s["index"] in packets]
     _not_cut_off(answer["format"], max([pictures.end - start, *ends]))
@@ -99,7 +105,7 @@ def probe(path: Path) -> Source:
     indexed = any(name in answer["format"].get("format_name", "").split(",") for name in INDEXED_FORMATS)
     return Source(
         path=path,
-        title=(answer["format"].get("tags") or {}).get("title", "").strip() or path.stem,
+        title=(answer["format"].get("tags") or {}).get("title", "").strip() or _readable_name(path),
         video_index=video["index"],
         width=width, height=height, rate=rate, duration=duration, last_picture=last_picture,
         variable_rate=variable,
@@ -113,6 +119,11 @@ def probe(path: Path) -> Source:
         subtitles=tracks,
         notes=tuple(notes + subtitle_notes),
     )
+
+
+def _readable_name(path: Path) -> str:
+    """The file's name as text: one that is not UTF-8 gets a sign for each byte that is none."""
+    return os.fsencode(path.stem).decode("utf-8", errors="replace")
 
 
 def _readable(path: Path) -> None:
@@ -193,6 +204,16 @@ def _not_cut_off(container: dict, found: float) -> None:
     if promised - found > max(DURATION_SLACK, promised * DURATION_SLACK_SHARE):
         raise Refused(f"the file is cut off: it promises {promised:.1f} s, and only {found:.1f} s are in it",
                       "copy or upload it again, completely")
+
+
+def _steady_clock(container: dict, pictures: _Packets) -> None:
+    if not any(name in container.get("format_name", "").split(",") for name in PIECED_FORMATS):
+        return
+    times = sorted(pictures.times)
+    step, at = max((after - before, before) for before, after in zip(times, times[1:]))
+    if step > LONGEST_STEP:
+        raise Refused(f"its clock jumps by {step:.0f} s at second {at - times[0]:.0f}, as in a file made of several recordings",
+                      "`ffmpeg -i FILE -c copy repaired.mp4` sets the clock right; publish that")
 
 
 def _displayed_size(video: dict) -> tuple[int, int, bool]:

@@ -10,7 +10,7 @@ from .catalogue import Folders
 from .conform import Check
 from .desk import Desk
 from .encode import encode
-from .errors import NoSpace, Refused
+from .errors import Later, NoSpace, Refused
 from .ffmpeg import ToolFailed
 from .package import package
 from .plan import Plan, Settings
@@ -41,6 +41,7 @@ def publish(path: Path, job: Job, progress: Progress) -> str:
     """
     try:
         progress.stage("looking at it")
+        before = _state(path)
         source = probe(path)
         catalogue.check_readable(job.folders.catalogue)
         video = content_id(path, progress)
@@ -49,7 +50,7 @@ def publish(path: Path, job: Job, progress: Progress) -> str:
             return video
         with Desk(job.folders, video) as desk:
             try:
-                _publish(source, job, video, desk, progress)
+                _publish(source, job, video, desk, progress, before)
             except (Exception, KeyboardInterrupt):
                 desk.discard()
                 raise
@@ -59,7 +60,8 @@ def publish(path: Path, job: Job, progress: Progress) -> str:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("the disk is full", "free some space and publish again") from error
-        raise Refused(f"{error.filename or 'a file'}: {error.strerror or error}", "check the folders' owner and mode") from error
+        kind = Refused if error.filename == str(path) else Later
+        raise kind(f"{error.filename or 'a file'}: {error.strerror or error}", "check the folders' owner and mode") from error
     finally:
         progress.end()
 
@@ -74,6 +76,14 @@ def content_id(path: Path, progress: Progress) -> str:
             read += len(block)
             progress.part("read", read)
     return digest.hexdigest()[:ID_HEX_DIGITS]
+
+
+def _state(path: Path) -> tuple:
+    """Changes while something is still being written to it."""
+    if not path.is_file():
+        return ()
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def is_published(folders: Folders, video: str) -> bool:
@@ -93,7 +103,7 @@ def _renew_entry(source: Source, job: Job, video: str, progress: Progress) -> No
         progress.say(f"already published as {video} (--again makes it anew)")
 
 
-def _publish(source: Source, job: Job, video: str, desk: Desk, progress: Progress) -> None:
+def _publish(source: Source, job: Job, video: str, desk: Desk, progress: Progress, before: tuple) -> None:
     main = plan.for_stream(source, job.settings, video)
     preview = plan.for_preview(source, job.settings) if job.settings.preview else None
     prints = [main.fingerprint(source), preview.fingerprint(source) if preview else "", str(job.settings.poster_at)]
@@ -116,8 +126,11 @@ def _publish(source: Source, job: Job, video: str, desk: Desk, progress: Progres
         folder.mkdir(exist_ok=True)
         _make(source, preview, found, folder, job.jobs, progress)
         _conform(folder / "stream", "", None, progress)
-    known = catalogue.find(job.folders.catalogue, video) or {}
+    if _state(source.path) != before:
+        raise Refused("the file changed while it was being published", "publish it once it is complete")
     desk.install()
+    # Only now, for copying to another disk takes long, and the operator may have changed the words meanwhile.
+    known = catalogue.find(job.folders.catalogue, video) or {}
     title = job.title or known.get("title") or source.title
     description = job.description or known.get("description", "")
     catalogue.add(job.folders.catalogue, catalogue.entry(job.folders, video, title, description))

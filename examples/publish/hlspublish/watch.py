@@ -2,18 +2,19 @@
 
 A file is taken when its size and time have not changed for a while, so an upload in progress is left alone; names that
 begin with a dot are never looked at. Published files go to one folder, refused ones to another with the reason beside
-them. Nothing is deleted.
+them. Nothing is deleted. What is not the file's fault (a full disk, a broken catalogue) leaves it where it is, for later.
 """
+import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from . import captions
-from .errors import Busy, NoSpace, Refused
+from .errors import Later, Refused, printable
 
 LOOK_EVERY = 1.0  # seconds
-# A full disk is not the file's fault: it stays, and is tried again.
 RETRY_AFTER = 60.0
 # Captions may come before their video; and what is still named as an upload in progress may have stalled.
 PATIENCE = 60
@@ -52,7 +53,7 @@ class Watch:
             if path not in self._seen or self._seen[path][0] != state:
                 self._seen[path] = (state, now)
         for path in present:
-            if path.exists() and self._settled(path, self._wait(path)) and self._not_before.get(path, 0) <= now:
+            if os.path.lexists(path) and self._settled(path, self._wait(path)) and self._not_before.get(path, 0) <= now:
                 self._take(path)
         return bool(self._present())
 
@@ -71,6 +72,11 @@ class Watch:
         return all(p in self._seen and self._seen[p][0] == _state(p) and now - self._seen[p][1] >= wait for p in own)
 
     def _take(self, path: Path) -> None:
+        beside = [file for file, _ in captions.sidecars(path)] if path.is_file() and not _is_caption(path) else []
+        if any(file.is_symlink() for file in (path, *beside)):
+            # Whoever may put files here need not be allowed to read what a link of theirs can name.
+            self._refuse(path, beside, "it is, or its captions are, a link\n  hint: put the file itself here")
+            return
         if path.is_dir():
             self._refuse(path, [], "it is a folder\n  hint: put the video files themselves here")
             return
@@ -78,11 +84,10 @@ class Watch:
             self._refuse(path, [], "no video of that name came\n  hint: name captions like the video (film.en.srt for"
                                    " film.mp4) and put them here before it")
             return
-        beside = [file for file, _ in captions.sidecars(path)]
         try:
             self.publish(path)
-        except (NoSpace, Busy) as error:
-            self.say(f"{path.name}: {error.message}; next try in {RETRY_AFTER:.0f} s")
+        except Later as error:
+            self.say(f"{printable(path.name)}: {error.message}; next try in {RETRY_AFTER:.0f} s")
             self._not_before[path] = time.monotonic() + RETRY_AFTER
         except Refused as error:
             self._refuse(path, beside, f"{error.message}\n  hint: {error.hint}")
@@ -92,11 +97,13 @@ class Watch:
 
     def _refuse(self, path: Path, beside: list[Path], reason: str) -> None:
         self.failures += 1
-        self.say(f"error: {path.name}: {reason}")
+        reason = f"{printable(path.name)}: {reason}\n"
+        self.say(f"error: {reason.rstrip()}")
         moved = _move(path, self.refused)
         for file in beside:
             _move(file, self.refused)
-        moved.with_name(moved.name + ".why.txt").write_text(f"{path.name}: {reason}\n", encoding="utf-8")
+        with contextlib.suppress(OSError):  # a name too long for the suffix; the log has the reason as well
+            moved.with_name(moved.name + ".why.txt").write_text(reason, encoding="utf-8", errors="replace")
 
 
 def _is_caption(path: Path) -> bool:
@@ -104,11 +111,11 @@ def _is_caption(path: Path) -> bool:
 
 
 def _state(path: Path) -> tuple:
-    """Changes while something is still being written."""
+    """Changes while something is still being written. A link counts as itself, wherever it leads."""
     try:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             return tuple(sorted((str(p), p.lstat().st_size, p.lstat().st_mtime_ns) for p in path.rglob("*")))
-        stat = path.stat()
+        stat = path.lstat()
         return stat.st_size, stat.st_mtime_ns, stat.st_ino
     except FileNotFoundError:
         return ()
@@ -118,7 +125,7 @@ def _move(path: Path, folder: Path) -> Path:
     """Into `folder`, beside whatever has the same name there."""
     folder.mkdir(parents=True, exist_ok=True)
     target, n = folder / path.name, 1
-    while target.exists():
+    while os.path.lexists(target):
         n += 1
         target = folder / f"{path.stem}.{n}{path.suffix}"
     shutil.move(path, target)
