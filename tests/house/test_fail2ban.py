@@ -97,6 +97,9 @@ class Fail2ban(unittest.TestCase):
         status = lambda token: web.get(f"{FILM}?token={token}")
         wait_until(lambda: status(short) == 403, "the short token has expired")
         wait_until(lambda: status(revoked) == 403, "the revocation is known")
+        # Folders without an index, which nginx itself refuses.
+        for folder in ("my photos", ".well-known"):
+            web.run("mkdir", "-p", f"/srv/site/{folder}")
         web.run("truncate", "-s", "0", "/var/log/nginx/access.log")
         self.check([
             (200, "/"), (404, "/favicon.ico"), (403, FILM),
@@ -105,10 +108,26 @@ class Fail2ban(unittest.TestCase):
             (403, f"{OTHER}?token={self.token}"), (403, f"{FILM}?token={short}"), (403, f"{FILM}?token={revoked}"),
             (200, f"{FILM}?token={old}"), (404, f"/hls/{VIDEOS[0]}/none.ts?token={self.token}"),
             (200, f"/hlsgate/videos/{VIDEOS[0]}"), (404, "/hlsgate/none"),
+            (403, "/my%20photos/"), (403, "//.well-known/"), (403, "/.well-known/"),
+            # A token kept in the browser, of a key that has been removed or of a purchase that was taken back.
+            (403, "/hlsgate/session", "-H", "Content-Type: application/json", "-d", f'{{"token":"{revoked}"}}'),
+            (401, "/hlsgate/session", "-H", "Content-Type: application/json", "-d", f'{{"token":"{short}"}}'),
         ], expected=0)
         reasons = web.read("/var/log/nginx/access.log")
         for reason in ("missing", "expired", "revoked", "other-video"):
             self.assertIn(f'"{reason}"', reasons)
+        self._a_tab_is_closed()
+
+    def _a_tab_is_closed(self):
+        """In the middle of a film: the viewer's side hangs up, and nginx writes 499, or 200 with fewer bytes."""
+        web = self.web
+        web.run("truncate", "-s", "64M", f"/srv/hls/{VIDEOS[0]}/1.ts")
+        web.run("truncate", "-s", "0", "/var/log/nginx/access.log")
+        web.get(f"/hlsgate/videos/{VIDEOS[0]}")
+        web.run("curl", "-s", "--limit-rate", "100k", "-m", "1", "-o", "/dev/null",
+                f"http://127.0.0.1/hls/{VIDEOS[0]}/1.ts?token={self.token}", check=False)
+        wait_until(lambda: "/1.ts" in web.read("/var/log/nginx/access.log"), "the request that was cut short is logged")
+        self.assertEqual(self.matches(), (0, 2))
 
     def test_nobody_can_have_another_banned(self):
         """A line is written by nginx, but its path, agent and method are the stranger's words."""
