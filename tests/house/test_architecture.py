@@ -1,5 +1,6 @@
-"""The picture is the one that its text describes, and the house's pages name files that exist."""
+"""The picture is the one that its text describes, and the project's pages name what exists."""
 
+import glob
 import re
 import subprocess
 import unittest
@@ -23,17 +24,41 @@ class Picture(unittest.TestCase):
                          "print it again: dot -Tsvg docs/architecture.dot -o docs/architecture.svg")
 
 
-class Pages(unittest.TestCase):
-    def test_every_file_that_they_name_is_there(self):
-        for page in PAGES:
-            text = (REPOSITORY / f"docs/{page}.md").read_text()
-            for path in sorted(set(re.findall(r"(?<![\w/])(?:packaging|tests/house|nginx)/[\w@./-]*[\w/]", text))):
-                with self.subTest(page, path=path):
-                    self.assertTrue((REPOSITORY / path).exists())
-            for link in sorted(set(re.findall(r"\]\(([\w-]+\.(?:md|svg))\)", text))):
-                with self.subTest(page, link=link):
-                    self.assertTrue((REPOSITORY / "docs" / link).exists())
+def anchors(page):
+    """What links into a page can name: its headings, in lower case, without punctuation, `-` for each space."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    titles = re.findall(r"(?m)^#+ +(.*?) *$", text)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
+
+class Links(unittest.TestCase):
+    """In every page of the project, the README among them."""
+
+    def test_each_leads_to_something_in_the_repository(self):
+        for page in [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md"))]:
+            for link in sorted(set(re.findall(r"\]\(([^)\s]+)\)", page.read_text()))):
+                if re.match(r"[a-z]+:", link):
+                    continue
+                path, _, anchor = link.partition("#")
+                target = (page.parent / path).resolve() if path else page
+                with self.subTest(page.name, link=link):
+                    self.assertTrue(target.exists(), "there is no such file")
+                    self.assertTrue(target.is_relative_to(REPOSITORY), "it leads out of the repository")
+                    if anchor and target.suffix == ".md":
+                        self.assertIn(anchor, anchors(target))
+
+    def test_each_path_that_a_page_names_is_there(self):
+        folders = "|".join(sorted(path.name for path in REPOSITORY.iterdir() if path.is_dir() and path.name not in (".git", "target")))
+        for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]:
+            for path in sorted(set(re.findall(rf"(?<![\w/.~$-])(?:{folders})/[\w@./*{{}},-]*[\w/*}}]", page.read_text()))):
+                if set(path) & set("*{"):  # a pattern of the shell's
+                    self.assertTrue(glob.glob(path.replace("{", "*").partition("*")[0] + "*", root_dir=REPOSITORY), path)
+                    continue
+                with self.subTest(page.name, path=path):
+                    self.assertTrue((REPOSITORY / path).exists())
+
+
+class Pages(unittest.TestCase):
     def test_every_file_is_named_by_one(self):
         text = "".join((REPOSITORY / f"docs/{page}.md").read_text() for page in PAGES)
         for folder in FOLDERS:
