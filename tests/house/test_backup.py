@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pathlib
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -196,6 +197,31 @@ class Receiving(Folder):
         self.assertIn(b"not an age file", self.receive(b"plain text", status=1).stderr)
         self.assertEqual(self.names(), [])
 
+    def test_one_that_was_cut_off_on_the_way_is_refused(self):
+        """Without the key nothing tells it from a whole one, and the sender's failure is in the sender's journal only."""
+        archive = self.archive().read_bytes()
+        digest = hashlib.sha256(archive).hexdigest()
+        self.assertIn(b"cut off or altered", self.receive(archive[:-100], "--sha256", digest, status=1).stderr)
+        self.assertEqual(self.names(), [])
+        self.receive(archive, "--sha256", digest)
+        self.assertEqual(len(self.names()), 1)
+
+    def test_a_full_disk_keeps_nothing_half(self):
+        script = 'mount -t tmpfs -o size=64k small "$1" && shift && "$@" < "$0"; status=$?; ls -A "$3"; exit $status'
+        whole = self.folder / "large.age"
+        whole.write_bytes(b"age-encryption.org/v1\n" + os.urandom(1 << 20))
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script, whole, self.store, PYTHON, RECEIVE, self.store],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        self.assertIn("No space left on device", done.stderr)
+
+    def test_a_sender_that_fell_silent_is_noticed(self):
+        self.assertIn(b"holds no archive", self.receive(b"", "--newest-within", "2", status=1).stderr)
+        self.old(3)
+        self.assertIn(b"3 days old", self.receive(b"", "--newest-within", "2", status=1).stderr)
+        self.old(1)
+        self.receive(b"", "--newest-within", "2")
+
     def test_a_flood_is_refused_and_pushes_nothing_out(self):
         archive, old = self.archive().read_bytes(), self.old(10)
         for number in range(100):
@@ -304,7 +330,8 @@ class BySsh(Folder):
             wait_until(lambda: machine.reaches(("127.0.0.1", 22)), "sshd answers")
 
             ssh = ["ssh", "-F", "/etc/hlsgate-backup/ssh.conf"]
-            config = self.configure('[[stores]]\ncommand = ["ssh", "-F", "/etc/hlsgate-backup/ssh.conf", "store"]\n')
+            shipped = (REPOSITORY / "packaging/backup/web.toml").read_text()
+            config = self.configure(re.search(r"(?m)^\[\[stores\]\]\ncommand = .*ssh.*\n", shipped)[0])
             machine.run(PYTHON, PROGRAM, "run", config)
             names = machine.run("ls", "/srv/backup/web").stdout.split()
             self.assertEqual(len(names), 1)
@@ -314,13 +341,21 @@ class BySsh(Folder):
                 "read": [*ssh, "store", f"cat /srv/backup/web/{names[0]}"],
                 "list": [*ssh, "store", "ls /srv/backup/web"],
                 "delete": [*ssh, "store", f"rm /srv/backup/web/{names[0]}"],
+                "cut off": ["sh", "-c", f"head -c 300 /srv/backup/web/{names[0]} | {' '.join(ssh)} store {'0' * 64}"],
                 "a way through": [*ssh, "-W", "127.0.0.1:22", "store"],
             }.items():
                 with self.subTest(what):
                     done = machine.run(*attempt, check=False, stdin=subprocess.DEVNULL)
+                    self.assertNotIn("Traceback", done.stderr)
                     self.assertNotEqual(done.returncode, 0)
                     self.assertEqual(done.stdout, "")
             self.assertEqual(machine.run("ls", "/srv/backup/web").stdout.split(), names)
+
+            with self.subTest("the store is out of reach"):
+                machine.run("pkill", "-o", "-x", "sshd")
+                done = machine.run(PYTHON, PROGRAM, "run", config, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("store 0 (ssh) did not take it: exit 255", done.stderr)
 
 
 class Units(unittest.TestCase):
