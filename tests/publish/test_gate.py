@@ -3,6 +3,7 @@
 HLSGATE names the daemon's binary; `run` builds it when it is not there.
 """
 import os
+import re
 import socket
 import subprocess
 import unittest
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from support import PublishTest, film, run_ffmpeg
+from support import ROOT, PublishTest, film, run_ffmpeg
 
 CONFIGURATION = """
 daemon off;
@@ -26,12 +27,7 @@ http {{
     access_log {at}/access.log hlsgate;
     server {{
         listen 127.0.0.1:{port};
-        include snippets/hlsgate.conf;
-        root {out};
-        location ^~ /hls/ {{ include snippets/hlsgate-protect.conf; }}
-        location ^~ /posters/ {{ expires 1d; }}
-        location ^~ /previews/ {{ }}
-        location / {{ return 404; }}
+        {documented}
     }}
     server {{                       # a public CDN
         listen 127.0.0.1:{cdn_port};
@@ -66,7 +62,13 @@ class Gate(PublishTest):
                             .replace("/run/hlsgate-nginx-cache", f"{self.folder}/cache"))
         (etc / "nginx.conf").write_text(CONFIGURATION.format(
             user="user www-data;\n" if os.getuid() == 0 else "", at=self.folder, port=self.port, cdn_port=self.cdn_port,
-            out=self.out))
+            out=self.out, documented=self._documented()))
+
+    def _documented(self) -> str:
+        """The lines that docs/publishing.md gives, for this test's folders."""
+        block = re.search(r"(?s)```nginx\n(.*?)```", (ROOT / "docs" / "publishing.md").read_text())[1]
+        (self.folder / "site").mkdir()
+        return block.replace("root /srv/video;", f"root {self.out};").replace("root /srv/site;", f"root {self.folder}/site;")
 
     def hlsgate(self, *arguments: str) -> str:
         done = subprocess.run([self.binary, *arguments, "--config", str(self.config)], capture_output=True, text=True,
@@ -133,6 +135,11 @@ class Gate(PublishTest):
         self.assertEqual(self.frames(self.url(f"/previews/{ids['encrypted']}/master.m3u8")), 50)
         self._the_cdn_alone_shows_nothing(ids["cdn"])
         self.assertEqual(self.status("/hls/.publish/"), 403)
+        self.assertEqual(self.status("/videos.json"), 200)
+        for folder in ("inbox", "published", "segments"):
+            (self.out / folder).mkdir(exist_ok=True)
+            (self.out / folder / "film.mp4").write_text("the original")
+            self.assertEqual(self.status(f"/{folder}/film.mp4"), 404)
 
     def _the_cdn_alone_shows_nothing(self, video: str) -> None:
         """Whoever fetches all of the public files has bytes without meaning, and no key among them."""
