@@ -49,11 +49,18 @@ class TwoServers(unittest.TestCase):
 
     def test_moving_house(self):
         recipient = self.new.shell("hlsgate-move prepare").stdout.strip()
+        for unit in ("hlsgate-backup@.service", "hlsgate-backup@.timer"):
+            self.old.install(f"packaging/backup/{unit}", f"/etc/systemd/system/{unit}")
+        self.old.shell("cd /etc/systemd/system; mkdir -p timers.target.wants; ln -s ../hlsgate-backup@.timer timers.target.wants/hlsgate-backup@web.timer;"
+                       "find . -path '*.wants/*' -name 'nftables*' -delete -o -path '*.wants/*' -name 'fail2ban*' -delete -o -path '*.wants/*' -name 'ufw*' -delete")
         packed = self.old.shell(f"hlsgate-move pack {recipient} /srv/site > /root/house.age")
         self.assertIn("packed /srv/site", packed.stderr)
         self.carry("/root/house.age")
         self.new.write("/etc/nginx/sites-enabled/other", "server { listen 80 default_server; }\n")
-        self.new.shell("hlsgate-move unpack /root/house.age")
+        unpacked = self.new.shell("hlsgate-move unpack /root/house.age").stdout
+        with self.subTest("backups do not stop unnoticed"):
+            self.assertIn("systemctl enable --now hlsgate-backup@web.timer \n", unpacked)
+            self.assertIn("[Timer]", self.new.read("/etc/systemd/system/hlsgate-backup@.timer"))
         self.new.films()
         self.new.start()
         with self.subTest("what viewers hold opens on the new server"):
