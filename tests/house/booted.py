@@ -28,7 +28,7 @@ def system():
         CACHE.mkdir(parents=True, exist_ok=True)
         part = pathlib.Path(tempfile.mkdtemp(dir=CACHE, prefix="part-"))
         try:
-            built = subprocess.run(["nice", "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}",
+            built = subprocess.run(["nice", "mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io", f"--include={','.join(PACKAGES)}",
                                     "bookworm", part / "root"], capture_output=True, text=True)
             if built.returncode:
                 raise RuntimeError(f"mmdebstrap failed:\n{built.stderr[-2000:]}")
