@@ -13,7 +13,7 @@ from hlspublish.catalogue import Folders
 from support import DEADLINE, H264, PublishTest, children_of, clip, film, moving, tone
 
 # Looking all the time would take the processor away from what is looked at.
-LOOK_EVERY = 0.02
+LOOK_EVERY = 0.05
 
 
 class Interruptions(PublishTest):
@@ -155,6 +155,7 @@ class Catalogue(PublishTest):
                     json.loads(file.read_text())
                 except ValueError as error:
                     broken.append(str(error))
+                time.sleep(0.001)  # lets the writers have the processor, too
         reader = threading.Thread(target=read)
         reader.start()
         writers = []
