@@ -101,20 +101,26 @@ fn last_byte(file: &mut File) -> io::Result<u8> {
 }
 
 fn undo(file: &Path, jti: &str) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(file).map_err(|err| Failure::file("read", file, &err))?;
-    let kept: String =
-        text.lines().filter(|line| jti_of_line(line) != Some(jti)).map(|line| format!("{line}\n")).collect();
-    files::replace(file, kept.as_bytes())
+    let kept: Vec<u8> = lines(file)?.into_iter().filter(|line| id(line).as_deref() != Some(jti)).flatten().collect();
+    files::replace(file, &kept)
 }
 
 fn list(file: &Path) -> Result<(), Failure> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(err) => return Err(Failure::file("read", file, &err)),
-    };
-    for line in text.lines().filter(|line| jti_of_line(line).is_some()) {
-        println!("{}", line.trim());
+    for line in lines(file)?.iter().filter(|line| id(line).is_some()) {
+        println!("{}", String::from_utf8_lossy(line).trim_matches(|c: char| c.is_whitespace() || c == '\0'));
     }
     Ok(())
+}
+
+/// The file's lines as they are, each with its newline; none if there is no file.
+fn lines(file: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(err) => Err(Failure::file("read", file, &err)),
+    }
+}
+
+fn id(line: &[u8]) -> Option<String> {
+    jti_of_line(&String::from_utf8_lossy(line)).map(str::to_owned)
 }

@@ -52,14 +52,9 @@ pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocatio
             return None;
         }
     };
-    match std::str::from_utf8(&bytes).map_err(|err| format!("not text from byte {} on", err.valid_up_to())) {
-        Ok(text) => problems
-            .check("revocations.file", Revocations::parse(text).map_err(|err| format!("{}: {err}", file.display()))),
-        Err(err) => {
-            problems.note("revocations.file", format_args!("{}: {err}; expected one token id a line", file.display()));
-            None
-        }
-    }
+    // A comment in another encoding, or one cut in the middle of a letter, is no reason to stop; an id is ASCII.
+    let text = String::from_utf8_lossy(&bytes);
+    problems.check("revocations.file", Revocations::parse(&text).map_err(|err| format!("{}: {err}", file.display())))
 }
 
 /// Reads a secret's lines: each without surrounding blanks, empty ones left out.

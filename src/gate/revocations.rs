@@ -23,7 +23,8 @@ pub struct RevocationsError {
 impl Revocations {
     /// Reads the file's text: one `jti` a line; empty lines and what follows a `#` at the start of a word are comments.
     ///
-    /// A last line without its newline counts too: a crash in mid-write must not bring a token back to life.
+    /// A last line without its newline counts too: a crash in mid-write must not bring a token back to life. Nor must it
+    /// keep the daemon down: zero bytes, which some file systems leave where a write did not end, are blanks.
     pub fn parse(text: &str) -> Result<Revocations, RevocationsError> {
         let mut jtis = HashSet::with_capacity(text.lines().count());
         for (index, line) in text.lines().enumerate() {
@@ -58,7 +59,8 @@ pub fn jti_of_line(line: &str) -> Option<&str> {
     let starts_comment = |at: usize| at == 0 || matches!(line.as_bytes()[at - 1], b' ' | b'\t');
     let comment = line.match_indices('#').map(|(at, _)| at).find(|at| starts_comment(*at));
     let text = &line[..comment.unwrap_or(line.len())];
-    Some(text.trim()).filter(|text| !text.is_empty())
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Whether `text` can be a token's id: 1 to [`MAX_JTI_LEN`] printable ASCII characters, no space, not starting with `#`.
@@ -82,5 +84,19 @@ mod tests {
             assert!(revoked.contains(jti), "{jti}");
         }
         assert_eq!(Revocations::parse("ok\ntwo words\n"), Err(RevocationsError { line: 2 }));
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_a_line_harms_nothing() {
+        let whole = "gift-1 # 2026-07-30T09:00:00Z\ngift-2 # 2026-07-30T09:00:01Z\n";
+        for length in 0..=whole.len() {
+            for tail in ["", "\0\0\0", "\0\0\ngift-3\n"] {
+                let revoked = Revocations::parse(&format!("{}{tail}", &whole[..length]));
+                let revoked = revoked.unwrap_or_else(|err| panic!("{length} {tail:?}: {err}"));
+                assert_eq!(revoked.contains("gift-1"), length >= "gift-1".len());
+                assert_eq!(revoked.contains("gift-3"), tail.ends_with('\n'), "{length} {tail:?}");
+            }
+        }
+        assert_eq!(Revocations::parse("a\0b"), Err(RevocationsError { line: 1 }));
     }
 }
