@@ -48,7 +48,9 @@ fn create(file: &Path, content: &[u8], mode: u32, for_daemon: bool) -> Result<bo
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         Err(err) => return Err(failed(err)),
     };
-    let written = out.write_all(content).and_then(|()| out.sync_all());
+    // Not what the umask leaves of it: root's is often 077, and the daemon has to read its configuration.
+    let moded = out.set_permissions(Permissions::from_mode(mode));
+    let written = moded.and_then(|()| out.write_all(content)).and_then(|()| out.sync_all());
     let owned = written.and_then(|()| if for_daemon { give_to_daemon(file) } else { Ok(()) });
     if let Err(err) = owned {
         // Half a key file would be worse than none.
@@ -58,9 +60,11 @@ fn create(file: &Path, content: &[u8], mode: u32, for_daemon: bool) -> Result<bo
     Ok(true)
 }
 
-/// Puts new content into an existing file in one step; mode and owner stay.
+/// Puts new content into an existing file in one step; mode and owner stay. A link stays a link: the file behind it is
+/// the one that is replaced.
 pub fn replace(file: &Path, content: &[u8]) -> Result<(), Failure> {
     let failed = |err: io::Error| Failure::file("write", file, &err);
+    let file = &std::fs::canonicalize(file).map_err(failed)?;
     let before = std::fs::metadata(file).map_err(failed)?;
     let folder = folder_of(file).unwrap_or(Path::new("."));
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
@@ -76,8 +80,10 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<(), Failure> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
-/// Holds the folder of `file` for one editing command at a time, until dropped.
+/// Holds the folder of `file` for one editing command at a time, until dropped. Behind a link it is the file's own folder,
+/// so that two names of one file share one lock.
 pub fn lock_folder(file: &Path) -> Result<File, Failure> {
+    let file = &std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = folder_of(file).unwrap_or(Path::new("."));
     let failed = |err: io::Error| Failure::file("lock", folder, &err);
     let handle = File::open(folder).map_err(failed)?;

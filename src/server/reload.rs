@@ -60,10 +60,15 @@ pub async fn follow_files(app: Arc<App>) {
     let mut watched = None;
     loop {
         let config = app.live().config.clone();
-        let paths = [config.keys_file, config.revocations_file];
+        let paths = with_targets([config.keys_file, config.revocations_file]);
+        let first = watched.is_none();
         if watched.as_ref().is_none_or(|(before, _)| *before != paths) {
             let watcher = watch(&paths, changed.clone());
             watched = Some((paths, watcher));
+        }
+        // Read when the watch stands: whatever comes from here on is a change of its own.
+        if !first {
+            files(&app).await;
         }
         if changes.recv().await.is_none() {
             return;
@@ -71,12 +76,17 @@ pub async fn follow_files(app: Arc<App>) {
         tokio::time::sleep(SETTLE).await;
         // What came meanwhile is part of the same change.
         while changes.try_recv().is_ok() {}
-        files(&app).await;
     }
 }
 
+/// The files and, where they are links, what stands behind: either may be replaced, as Kubernetes does with a Secret.
+fn with_targets(files: [PathBuf; 2]) -> Vec<PathBuf> {
+    let targets = files.iter().filter_map(|file| std::fs::canonicalize(file).ok()).collect::<Vec<_>>();
+    files.into_iter().chain(targets).collect()
+}
+
 /// Watches the files' folders, since a file that is replaced by `rename` is another file.
-fn watch(files: &[PathBuf; 2], changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+fn watch(files: &[PathBuf], changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
     let names: Vec<PathBuf> = files.to_vec();
     let on_event = move |event: notify::Result<notify::Event>| {
         let touches = |path: &PathBuf| names.iter().any(|name| name.file_name() == path.file_name());
