@@ -65,6 +65,9 @@ pub struct Ended {
 impl Keys {
     pub(super) fn run(self, config: &Path) -> Result<ExitCode, Failure> {
         let config = Config::load(config)?;
+        if let Some(seen) = config_files::too_open(&config_files::credential(&config.keys_file)) {
+            eprintln!("warning: {seen}");
+        }
         match self {
             Keys::List => list(&read(&config)?),
             Keys::Add => edit(&config, |set| {
@@ -79,18 +82,21 @@ impl Keys {
                     return Err(Failure::new(format!("{kid} is retired and cannot sign"))
                         .hint("make a new key with `hlsgate keys rotate`"));
                 }
+                if at == 0 {
+                    return Ok(format!("{kid} signs already"));
+                }
                 let key = set.keys.remove(at);
-                set.keys.insert(0, key);
+                sign_with(set, key);
                 Ok(format!("{kid} signs now"))
             })?,
             Keys::Rotate => edit(&config, |set| {
                 let key = new_key()?;
-                let said = format!(
-                    "{} signs now; {} other keys still verify",
-                    key.kid,
-                    set.keys.iter().filter(|key| !key.retired).count()
-                );
-                set.keys.insert(0, key);
+                let others = match set.keys.iter().filter(|key| !key.retired).count() {
+                    1 => "1 other key still verifies".to_owned(),
+                    others => format!("{others} other keys still verify"),
+                };
+                let said = format!("{} signs now; {others}", key.kid);
+                sign_with(set, key);
                 Ok(said)
             })?,
             Keys::Retire(ended) => ended.retire(&config)?,
@@ -111,8 +117,10 @@ impl Ended {
             if at == 0 {
                 return Err(signs(&self.kid));
             }
-            set.keys[at].retired = true;
-            Ok(format!("retired {}", self.kid))
+            match std::mem::replace(&mut set.keys[at].retired, true) {
+                true => Ok(format!("{} was retired already", self.kid)),
+                false => Ok(format!("retired {}", self.kid)),
+            }
         })
     }
 
@@ -131,12 +139,15 @@ impl Ended {
     /// Tells how much is at stake, as far as this machine can know, and asks.
     fn ask(&self, config: &Config, consequence: &str) -> Result<(), Failure> {
         let set = read(config)?;
-        let key = &set.keys[find(&set, &self.kid)?];
+        let at = find(&set, &self.kid)?;
+        if at == 0 {
+            return Err(signs(&self.kid));
+        }
+        println!("{consequence}");
+        println!("{}", still_alive(config, &set.keys[at]));
         if self.yes {
             return Ok(());
         }
-        println!("{consequence}");
-        println!("{}", still_alive(config, &set, key));
         if !std::io::stdin().is_terminal() {
             return Err(Failure::new("not done: nobody is there to be asked").hint("add --yes"));
         }
@@ -151,29 +162,40 @@ impl Ended {
 }
 
 /// How many tokens of a key can still be alive: nobody counts tokens, but offers say how long they last.
-fn still_alive(config: &Config, set: &JwkSet, key: &Jwk) -> String {
-    let at = set.keys.iter().position(|other| other.kid == key.kid).unwrap_or(0);
-    // It stopped signing when the key before it began, if the file tells.
-    let stopped = at.checked_sub(1).and_then(|before| set.keys[before].created());
+fn still_alive(config: &Config, key: &Jwk) -> String {
     let catalogue = &config.catalogue;
     let lists = std::iter::once(&catalogue.general)
         .chain(catalogue.videos.values().flatten())
         .chain(catalogue.pass_offers.values());
     let durations: Vec<Option<u64>> = lists.flat_map(Offers::iter).map(|offer| offer.duration).collect();
-    if durations.contains(&None) {
-        return "You sell offers that never expire: some of its tokens may be alive for ever.".into();
-    }
-    let (Some(stopped), Some(longest)) = (stopped, durations.into_iter().flatten().max()) else {
-        return "How many of its tokens are still alive cannot be told from here: no offers are configured, or the file does not say when it stopped signing.".into();
-    };
-    let left = (stopped + longest).saturating_sub(now().0);
-    match left {
-        0 => "Every token that the shop sold under it has expired, by the offers of today.".into(),
-        left => format!(
-            "By the offers of today, the last token that the shop sold under it expires in {}.",
-            humantime::format_duration(std::time::Duration::from_secs(left))
+    let by_hand = "; what was issued by hand may live longer";
+    match (key.retired, durations.iter().copied().max(), key.signed_until()) {
+        (true, ..) => "It is retired: its tokens are dead already.".into(),
+        (_, None, _) => "No offers are configured, so how long its tokens live cannot be told from here.".into(),
+        (_, _, _) if durations.contains(&None) => {
+            "You sell offers that never expire: some of its tokens may be alive for ever.".into()
+        }
+        (_, Some(Some(longest)), Some(stopped)) => match (stopped + longest).saturating_sub(now().0) {
+            0 => format!("By the offers of today, every token that the shop sold under it has expired{by_hand}."),
+            left => format!(
+                "By the offers of today, the last token that the shop sold under it expires in {}{by_hand}.",
+                humantime::format_duration(std::time::Duration::from_secs(left))
+            ),
+        },
+        (_, Some(longest), _) => format!(
+            "The file does not say when it stopped signing, if it ever signed; by the offers of today its tokens live for {}{by_hand}.",
+            humantime::format_duration(std::time::Duration::from_secs(longest.unwrap_or_default()))
         ),
     }
+}
+
+/// Puts a key in the first place; the one that signed until now keeps the time at which it stopped.
+fn sign_with(set: &mut JwkSet, mut key: Jwk) {
+    if let Some(before) = set.keys.first_mut() {
+        before.set_signed_until(Some(now().0));
+    }
+    key.set_signed_until(None);
+    set.keys.insert(0, key);
 }
 
 /// A new key with 32 random bytes; its name is random too.

@@ -96,6 +96,19 @@ impl Jwk {
         self.other.get("created").and_then(Value::as_u64)
     }
 
+    /// Until when the key signed, UNIX seconds; `None` while it signs, if it never did, or if the file does not say.
+    pub fn signed_until(&self) -> Option<u64> {
+        self.other.get("signed_until").and_then(Value::as_u64)
+    }
+
+    /// Notes that the key stops signing now, or begins to: with `None`.
+    pub fn set_signed_until(&mut self, time: Option<u64>) {
+        match time {
+            Some(time) => self.other.insert("signed_until".into(), time.into()),
+            None => self.other.remove("signed_until"),
+        };
+    }
+
     fn from_members(mut members: Map<String, Value>) -> Result<Jwk, String> {
         let mut text = |name: &str| match members.remove(name) {
             None => Ok(None),
