@@ -2,7 +2,7 @@
 
 mod bought;
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -78,12 +78,13 @@ struct What {
 /// A token to be looked into.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  hlsgate token inspect - < token.txt
-  hlsgate token issue --all | hlsgate token inspect -
+  hlsgate token inspect < token.txt
+  hlsgate token issue --all | hlsgate token inspect
 
 The exit code is 0 for a token that opens something now, and 1 for any other.")]
 pub struct Inspect {
     /// The token; `-` reads it from standard input, where other users of this machine cannot see it.
+    #[arg(default_value = "-")]
     token: String,
     /// Print JSON.
     #[arg(long)]
@@ -261,14 +262,22 @@ pub fn jti_of(text: &str, live: &Live) -> Result<String, Failure> {
     if !looks_like_token {
         return match is_jti(text) {
             true => Ok(text.to_owned()),
-            false => Err(Failure::new(format!("{text:?} is neither a token nor a token's id"))
-                .hint("an id has 1 to 128 printable ASCII characters, no space, no # at the start")
-                .exit(2)),
+            // It may be a mistyped secret, so only what is short is shown.
+            false => Err(Failure::new(match text.len() {
+                ..=40 => format!("{text:?} is neither a token nor a token's id"),
+                length => format!("these {length} bytes are neither a token nor a token's id"),
+            })
+            .hint("an id has 1 to 128 printable ASCII characters, no space, no # at the start")
+            .exit(2)),
         };
     }
     match UntrustedToken::parse(text.as_bytes()).and_then(|token| token.verify(&live.policy.keyring)) {
         Ok(claims) => Ok(claims.jti().to_owned()),
-        Err(err @ (TokenError::UnknownKey { .. } | TokenError::RetiredKey { .. })) => {
+        Err(err @ TokenError::RetiredKey { .. }) => {
+            Err(Failure::new(format!("this token opens nothing anyway: {err}"))
+                .hint("its buyer can still claim a new one under the same id: revoke that id, which is the invoice's"))
+        }
+        Err(err @ TokenError::UnknownKey { .. }) => {
             Err(Failure::new(format!("this token opens nothing anyway: {err}")))
         }
         Err(err) => Err(Failure::new(format!("this is no token of this key set: {err}"))),
@@ -277,6 +286,9 @@ pub fn jti_of(text: &str, live: &Live) -> Result<String, Failure> {
 
 /// Standard input as text, for secrets that must not stand in an argument.
 pub fn read_stdin() -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("Paste it here, then Enter and Ctrl-D:");
+    }
     let mut text = String::new();
     // A token has at most 4 KiB.
     std::io::stdin()
