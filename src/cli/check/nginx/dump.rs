@@ -41,23 +41,34 @@ pub fn from_nginx() -> Result<Dump, NoDump> {
     if output.status.success() {
         return Dump::parse(&out);
     }
-    let complaint =
-        err.lines().find(|line| line.contains("[emerg]") || line.contains("[alert]")).unwrap_or(&err).trim();
+    let complaint = format!("`{} -T` fails: {}", program.display(), complaint(&err));
     match complaint.contains("Permission denied") {
-        true => Err(NoDump::NotAllowed(complaint.to_owned())),
-        false => Err(NoDump::Refused(format!("`{} -T` fails: {complaint}", program.display()))),
+        true => Err(NoDump::NotAllowed(complaint)),
+        false => Err(NoDump::Refused(complaint)),
     }
+}
+
+/// What nginx complains about first, without the time and the process that did.
+fn complaint(text: &str) -> &str {
+    let line = text.lines().find(|line| line.contains("[emerg]") || line.contains("[alert]")).unwrap_or(text).trim();
+    let said = line.split_once("] ").map_or(line, |(_, said)| said);
+    let process = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'#');
+    said.split_once(": ").filter(|(word, _)| process(word)).map_or(said, |(_, said)| said)
 }
 
 /// Reads the text that somebody else had nginx print; `-` is standard input.
 pub fn from_file(file: &Path) -> Result<Dump, NoDump> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = match file == Path::new("-") {
-        true => std::io::stdin().lock().take(MAX_TEXT).read_to_string(&mut text),
-        false => std::fs::File::open(file).and_then(|opened| opened.take(MAX_TEXT).read_to_string(&mut text)),
+        true => std::io::stdin().lock().take(MAX_TEXT + 1).read_to_end(&mut bytes),
+        false => std::fs::File::open(file).and_then(|opened| opened.take(MAX_TEXT + 1).read_to_end(&mut bytes)),
     };
     read.map_err(|err| NoDump::NotADump(format!("cannot read {}: {err}", file.display())))?;
-    Dump::parse(&text)
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(NoDump::NotADump(format!("{} is larger than {} MiB", file.display(), MAX_TEXT >> 20)));
+    }
+    // A comment may be in any encoding.
+    Dump::parse(&String::from_utf8_lossy(&bytes))
 }
 
 /// What `nginx -V` prints: version and the options that it was built with.
@@ -126,8 +137,18 @@ fn expand(
     let mut expanded = Vec::new();
     for directive in directives {
         if directive.name == "include" && directive.block.is_none() {
+            let mut none = true;
             for included in included(directive.first(), files, folder) {
                 expanded.extend(expand(included, files, folder, depth - 1)?);
+                none = false;
+            }
+            // nginx itself stops at a file that is not there; a pattern may find nothing.
+            if none && !directive.first().contains(['*', '?', '[']) {
+                return Err(NoDump::NotADump(format!(
+                    "{} includes {}, which is not part of the text",
+                    directive.place,
+                    directive.first()
+                )));
             }
             continue;
         }

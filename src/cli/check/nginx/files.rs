@@ -3,10 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::syntax::Directive;
 use super::tree::{Found, Guard, Inherits as _, Location, Server, joined};
 use super::{GROUP, SAMPLES, samples};
 use crate::cli::check::report::Report;
 use crate::config::Config;
+
+/// Most entries of an open folder that are looked at.
+const MAX_ENTRIES: usize = 10_000;
 
 /// Looks for open ways into each protected folder.
 pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
@@ -25,6 +29,16 @@ pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
                 ),
                 "one way to the protected files: through the gate",
                 "move the files out of that folder, or shut the path: `location ^~ PATH { return 404; }`",
+            );
+        }
+        for (what, file) in led_ways(server, &folders) {
+            found = true;
+            report.wrong(
+                GROUP,
+                "another way",
+                format!("{what} files from {}, and nobody is asked", file.display()),
+                "one way to the protected files: through the gate",
+                "take it out, or move the files out of that folder",
             );
         }
         found |= cache_in_front(config, server, report);
@@ -60,8 +74,10 @@ fn protected_folders(config: &Config, servers: &[Server<'_>]) -> Vec<PathBuf> {
 /// What is answered with a protected file by an open location: its name, the request's path, the file's folder.
 fn open_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, String, PathBuf)> {
     let mut ways: Vec<(String, String, PathBuf)> = Vec::new();
+    // What is open below the media path itself is told under "media path".
+    let told = server.has_gate() || server.protects();
     let mut note = |name: String, path: String, file: &Path| {
-        if !ways.iter().any(|(known, ..)| *known == name) {
+        if !(told && path.starts_with(config.media.prefix())) && !ways.iter().any(|(known, ..)| *known == name) {
             ways.push((name, path, file.to_owned()));
         }
     };
@@ -72,13 +88,13 @@ fn open_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(
             let target = folder.join(file);
             // The server itself, for whatever no location takes.
             let root = joined(server.root(), "");
-            if let Some(path) = path_of(&root, "/", &target)
-                && server.find(&path).is_none()
-            {
-                note(format!("the server's own root {}", root.display()), path, folder);
+            for path in path_of(&root, "/", &target).into_iter().chain(by_link(&root, "/", folder, file)) {
+                if server.find(&path).is_none() {
+                    note(format!("the server's own root {}", root.display()), path, folder);
+                }
             }
             for location in server.locations.iter().filter(|location| location.serves_files()) {
-                for path in paths_into(location, folder, &target) {
+                for path in paths_into(location, folder, file) {
                     let ends = server.find(&path);
                     let here = ends.is_some_and(|ends| std::ptr::eq(ends, location) && ends.guard() == Guard::Open);
                     if here && reaches(location, &path, folder) {
@@ -91,23 +107,83 @@ fn open_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(
     ways
 }
 
+/// Ways that no path tells: into an `internal` location, and through an expression whose `alias` holds what it captured.
+/// Gives what serves, and the folder.
+fn led_ways(server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, PathBuf)> {
+    let mut ways = Vec::new();
+    for location in server.locations.iter().filter(|location| location.serves_files()) {
+        let folder = location.folder_of(location.prefix().unwrap_or("/"));
+        let Some(folder) = folders.iter().find(|protected| folder.starts_with(protected)) else { continue };
+        match (&location.found, location.guard()) {
+            (Found::Pattern(_), Guard::Open) if !location.own("alias").is_empty() => {
+                ways.push((format!("{} serves", location.name()), folder.clone()));
+            }
+            (Found::Prefix { path, .. } | Found::Exactly(path), Guard::Other)
+                if !location.own("internal").is_empty() =>
+            {
+                if let Some(leads) = leading_to(server, path) {
+                    let seen =
+                        format!("`{}` ({}) leads into {}, which serves", leads.text(), leads.place, location.name());
+                    ways.push((seen, folder.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+    ways
+}
+
+/// A directive outside the protected locations that takes a request to a path below `path`.
+fn leading_to<'a>(server: &Server<'a>, path: &str) -> Option<&'a Directive> {
+    let open = server.locations.iter().filter(|location| location.guard() != Guard::Gate);
+    let levels = open.map(Location::directive).chain([server.directive()]);
+    let mut found = levels.flat_map(|level| {
+        let conditions = level.all("if").flat_map(Directive::inside);
+        level.inside().iter().chain(conditions)
+    });
+    found.find(|directive| {
+        let targets = match directive.name.as_str() {
+            "rewrite" => directive.args.get(1..2),
+            "try_files" | "error_page" => directive.args.last().map(std::slice::from_ref),
+            _ => None,
+        };
+        targets.is_some_and(|targets| targets[0].starts_with(path))
+    })
+}
+
 /// The paths by which a location would serve `target`, were it asked.
-fn paths_into(location: &Location<'_>, folder: &Path, target: &Path) -> Vec<String> {
+fn paths_into(location: &Location<'_>, folder: &Path, file: &str) -> Vec<String> {
     let alias = !location.own("alias").is_empty();
     let (base, prefix) = match &location.found {
         Found::Prefix { path, .. } | Found::Exactly(path) if alias => (location.folder_of(path), path.as_str()),
         Found::Pattern(_) if alias => return Vec::new(),
         _ => (location.folder_of("/"), "/"),
     };
-    if let Some(path) = path_of(&base, prefix, target) {
+    if let Some(path) = path_of(&base, prefix, &folder.join(file)) {
         return vec![path];
     }
     // The location begins somewhere inside the protected folder.
     let own = location.prefix().unwrap_or("/");
     match location.folder_of(own).starts_with(folder) {
         true => vec![format!("{own}{}", SAMPLES[1])],
-        false => Vec::new(),
+        false => by_link(&base, prefix, folder, file),
     }
+}
+
+/// The paths that lead into the protected folder through a symbolic link of `base`; deeper ones are not looked for.
+fn by_link(base: &Path, prefix: &str, folder: &Path, file: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(base).into_iter().flatten().flatten().take(MAX_ENTRIES);
+    let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    let path = |entry: std::fs::DirEntry| {
+        let real = std::fs::canonicalize(entry.path()).ok()?;
+        let below = match folder.strip_prefix(&real) {
+            Ok(below) => below.join(file),
+            Err(_) if real.starts_with(folder) => SAMPLES[1].into(),
+            Err(_) => return None,
+        };
+        path_of(base, prefix, &entry.path().join(below))
+    };
+    links.filter_map(path).collect()
 }
 
 fn reaches(location: &Location<'_>, path: &str, folder: &Path) -> bool {

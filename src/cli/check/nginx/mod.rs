@@ -1,9 +1,10 @@
 //! nginx's configuration: read as nginx itself prints it, and searched for doors that stand open.
 //!
 //! [`dump`] gets the text, [`syntax`] reads it, [`tree`] knows what is inherited and which location a path ends in. The
-//! findings: [`shipped`] the files of hlsgate, [`gate`] how they are put to use, [`files`] other ways to the same files,
-//! [`logs`] logs and addresses.
+//! findings: [`shipped`] the files of hlsgate, [`gate`] how they are put to use, [`beside`] what opens doors beside them,
+//! [`files`] other ways to the same files, [`logs`] logs and addresses.
 
+mod beside;
 mod dump;
 mod files;
 mod gate;
@@ -56,6 +57,7 @@ pub fn look(config: &Config, file: Option<&Path>, report: &mut Report) -> Option
     match servers.iter().any(|server| server.has_gate() || server.protects()) {
         true => {
             gate::look(config, &servers, report);
+            beside::look(config, &servers, report);
             files::look(config, &servers, report);
             logs::look(&dump.main, &servers, report);
         }

@@ -244,6 +244,12 @@ impl Location<'_> {
         if password || denied || internal { Guard::Other } else { Guard::Open }
     }
 
+    /// Whether a location around it asks the gate.
+    pub fn inside_protected(&self) -> bool {
+        let asks = |level: &&Directive| level.all("auth_request").any(|request| request.first() == AUTH_LOCATION);
+        self.levels[..self.levels.len() - 1].iter().any(|level| level.name == "location" && asks(level))
+    }
+
     /// Whether it answers with files: nothing else answers in their place.
     pub fn serves_files(&self) -> bool {
         let own = self.directive();
@@ -264,10 +270,17 @@ impl Location<'_> {
     }
 }
 
-/// Path and folder put together as nginx does it, as text; links are followed where the folder is on this machine.
+/// Path and folder put together as nginx does it, as text; links are followed as far as the path is on this machine.
 pub fn joined(folder: &str, path: &str) -> PathBuf {
     let whole = fixed_part(&format!("{folder}/{path}"));
-    std::fs::canonicalize(&whole).unwrap_or(whole)
+    // What is relative here is relative to a place that nginx knows.
+    let mut above = whole.ancestors().filter(|_| whole.is_absolute());
+    let there = above.find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
+    match there.and_then(|(above, real)| Some(real.join(whole.strip_prefix(above).ok()?))) {
+        // Joining nothing would leave a slash behind.
+        Some(real) => real.components().collect(),
+        None => whole,
+    }
 }
 
 /// The part before the first variable, without doubled slashes.
