@@ -20,7 +20,17 @@ pub fn look(config: &Config, report: &mut Report) {
         report.ok(GROUP, "revocations", format!("{} in {}", revocations.len(), config.revocations_file.display()));
     }
     for problem in problems.iter() {
-        report.note(GROUP, Level::Wrong, problem.field.as_str(), problem.text.as_str(), "", "");
+        match problem.text.contains("Permission denied") {
+            true => report.note(
+                GROUP,
+                Level::Unknown,
+                problem.field.as_str(),
+                problem.text.as_str(),
+                "a user who may read it",
+                "run this as root, or as the daemon's user",
+            ),
+            false => report.note(GROUP, Level::Wrong, problem.field.as_str(), problem.text.as_str(), "", ""),
+        }
     }
     for file in secrets(config) {
         mode(&file, report);

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use super::Failure;
 use crate::config::{Config, ConfigError};
 use crate::server::live::Live;
-use report::Report;
+use report::{Level, Report};
 
 /// Prove that the installation is right.
 ///
@@ -92,12 +92,23 @@ impl Check {
             true => nginx::look(&config, self.nginx_config.as_deref(), &mut report),
             false => None,
         };
-        // What is wrong with keys and revocations was told above.
-        if let Some(live) = live.as_ref().filter(|_| self.wants(Group::Daemon)) {
-            daemon::look(live, nginx.as_ref(), &mut report);
-        }
-        if let (Some(live), Some(target)) = (&live, target) {
-            probe::look(&target, self.connect.as_deref(), live, &mut report)?;
+        match &live {
+            Some(live) => {
+                if self.wants(Group::Daemon) {
+                    daemon::look(live, nginx.as_ref(), &mut report);
+                }
+                if let Some(target) = target {
+                    probe::look(&target, self.connect.as_deref(), live, &mut report)?;
+                }
+            }
+            // What is wrong with keys and revocations is told under "configuration".
+            None => {
+                for (group, wanted) in [("daemon", self.wants(Group::Daemon)), ("probe", self.probe.is_some())] {
+                    if wanted {
+                        without_keys(group, &mut report);
+                    }
+                }
+            }
         }
         match self.json {
             true => println!("{}", report.json()),
@@ -105,4 +116,16 @@ impl Check {
         }
         Ok(report.exit_code())
     }
+}
+
+/// Questions need tokens, and tokens a key to sign them.
+fn without_keys(group: &'static str, report: &mut Report) {
+    report.note(
+        group,
+        Level::Unknown,
+        "questions",
+        "not asked: without the keys and revocations there is no token to ask with",
+        "both, as the daemon reads them",
+        "see `hlsgate check --only configuration`",
+    );
 }

@@ -1,5 +1,6 @@
 //! `--probe URL`: asks the real nginx for a real file in every way that must not work, and in those that must.
 
+mod paths;
 mod requests;
 mod wire;
 
@@ -14,7 +15,7 @@ use crate::cli::Failure;
 use crate::gate::scope::VideoId;
 use crate::server::live::Live;
 use requests::{Expect, Requests, Trial};
-use wire::{Answer, Site};
+use wire::{Answer, Site, advice, reason};
 
 const GROUP: &str = "probe";
 /// As many bytes in a row of the file as no page has by chance.
@@ -67,7 +68,7 @@ pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Re
         tokens: &tokens,
     };
     let (good, hostile) = (requests.good(), requests.hostile());
-    let Some(file) = reference(&site, &good, report) else { return Ok(()) };
+    let Some(file) = reference(&site, &requests, report) else { return Ok(()) };
     let windows: HashSet<&[u8]> = file.windows(WINDOW.min(file.len())).filter(|window| telling(window)).collect();
     let count = good.len() + hostile.len();
     let mut silent = 0;
@@ -76,9 +77,23 @@ pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Re
         let sent = site.send(&trial.bytes);
         silent = if sent.is_ok() { 0 } else { silent + 1 };
         match sent {
-            Ok(answer) => judge(trial, &answer, &file, &windows, report),
+            Ok(answer) => {
+                judge(trial, &answer, &file, &windows, report);
+                // Everything else would come through the same door.
+                if done == good.len() && leaks(&answer.body, &windows) {
+                    report.note(
+                        GROUP,
+                        Level::Unknown,
+                        "the rest",
+                        format!("{} more requests were not sent: the file is open to everybody", count - done - 1),
+                        "a refusal for whoever has no token",
+                        "shut that door, then ask again",
+                    );
+                    break;
+                }
+            }
             Err(err) if silent > MAX_SILENCE => {
-                let seen = format!("given up after {done} of {count} requests: {err}");
+                let seen = format!("given up after {done} of {count} requests: {}", reason(&err));
                 report.note(
                     GROUP,
                     Level::Unknown,
@@ -93,7 +108,7 @@ pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Re
                 GROUP,
                 Level::Unknown,
                 trial.name.as_str(),
-                err.to_string(),
+                format!("no answer: {}", reason(&err)),
                 "an answer",
                 "ask again; see nginx's error log",
             ),
@@ -104,41 +119,44 @@ pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Re
 }
 
 /// The file itself, fetched with a good token: what no other answer may hold.
-fn reference(site: &Site, good: &[Trial], report: &mut Report) -> Option<Vec<u8>> {
+///
+/// As Bearer, for nginx's error log prints the paths of files that are not there, but no such header.
+fn reference(site: &Site, requests: &Requests<'_>, report: &mut Report) -> Option<Vec<u8>> {
     let (what, expected) = ("the file itself", "200 with a good token");
-    match site.send(&good[0].bytes) {
-        Ok(answer) if answer.status == Some(200) && answer.body.len() >= WINDOW => {
+    match site.send(&requests.reference().bytes) {
+        Ok(answer) if answer.status == Some(200) && answer.body.windows(WINDOW).any(telling) => {
             report.ok(GROUP, what, format!("{} bytes are known of it", answer.body.len()));
-            Some(answer.body)
+            return Some(answer.body);
         }
         Ok(answer) => {
-            let todo = match answer.status {
-                Some(404) => "name a file that is there",
-                Some(403 | 401) => "nginx asks a daemon with other keys, or this is another site's configuration",
-                Some(500..) => "nginx cannot ask the daemon: see the findings above and nginx's error log",
-                _ => "name a playlist or segment of this site",
+            let (level, todo) = match answer.status {
+                Some(200) => (Level::Unknown, "name a file with something in it, such as a playlist"),
+                Some(301..=308) => (Level::Unknown, "name the address where it leads, as viewers get it"),
+                Some(404) => (Level::Unknown, "name a file that is there"),
+                None => (Level::Unknown, "see whether HTTP/1 is spoken there: the probe speaks nothing else"),
+                Some(400) => (Level::Unknown, "see whether TLS is spoken at that port: https:// or http://?"),
+                Some(401..=403) => {
+                    (Level::Wrong, "nginx asks a daemon with other keys, or this is another site's configuration")
+                }
+                Some(500..) => {
+                    (Level::Wrong, "nginx cannot ask the daemon: see the findings above and nginx's error log")
+                }
+                _ => (Level::Unknown, "name a playlist or segment of this site"),
             };
-            report.wrong(GROUP, what, answer.summary(), expected, todo);
-            None
+            report.note(GROUP, level, what, answer.summary(), expected, todo);
         }
         Err(err) => {
-            report.note(
-                GROUP,
-                Level::Unknown,
-                what,
-                format!("no answer: {err}"),
-                expected,
-                "see whether the site is up; --connect ADDRESS goes to another address than its name",
-            );
-            None
+            report.note(GROUP, Level::Unknown, what, format!("no answer: {}", reason(&err)), expected, advice(&err));
         }
     }
+    None
 }
 
 fn judge(trial: &Trial, answer: &Answer, file: &[u8], windows: &HashSet<&[u8]>, report: &mut Report) {
     let seen = answer.summary();
+    // What was sent is told where somebody has to look for the cause.
     let wrong = |report: &mut Report, seen: String, expected: &str, todo: &str| {
-        report.wrong(GROUP, trial.name.as_str(), seen, expected, todo);
+        report.wrong(GROUP, trial.name.as_str(), format!("{seen}; sent was {}", trial.shown()), expected, todo);
     };
     match trial.expect {
         Expect::File if answer.status == Some(200) && answer.body == file => {

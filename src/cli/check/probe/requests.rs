@@ -1,5 +1,6 @@
 //! The requests of a probe: every way to ask for a file without being allowed to, and the ways of a viewer who is.
 
+use super::paths::confusing;
 use crate::cli::check::tokens::TestTokens;
 use crate::config::MediaPath;
 
@@ -40,7 +41,38 @@ pub struct Requests<'a> {
     pub tokens: &'a TestTokens,
 }
 
+impl Trial {
+    /// The request as a person may see it: without Host and Connection, tokens named instead of shown.
+    pub fn shown(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let usual = |line: &&str| !line.is_empty() && !line.starts_with("Host: ") && *line != "Connection: close";
+        let lines: Vec<String> = text.lines().filter(usual).map(|line| format!("`{}`", without_tokens(line))).collect();
+        lines.join(", ")
+    }
+}
+
+/// Every word that begins as a token does becomes `TOKEN`, and what could move a terminal's cursor is spelled out.
+fn without_tokens(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find("ey") {
+        let (before, token) = rest.split_at(at);
+        let end =
+            token.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).unwrap_or(token.len());
+        shown.push_str(before);
+        shown.push_str(if end > 20 { "TOKEN" } else { &token[..end] });
+        rest = &token[end..];
+    }
+    shown.push_str(rest);
+    shown.escape_debug().to_string()
+}
+
 impl Requests<'_> {
+    /// The file by a way that leaves no token in any log, whatever comes of it.
+    pub fn reference(&self) -> Trial {
+        self.get("the file itself", self.path, &bearer(&self.tokens.good), Expect::File)
+    }
+
     /// A viewer with a good token: each carrier alone.
     pub fn good(&self) -> Vec<Trial> {
         let token = &self.tokens.good;
@@ -60,7 +92,7 @@ impl Requests<'_> {
         trials
     }
 
-    /// Everything that must not open.
+    /// Everything that must not open; the request without a token is the first.
     pub fn hostile(&self) -> Vec<Trial> {
         let mut all = self.without_token();
         all.extend(self.bad_tokens());
@@ -292,76 +324,11 @@ impl Requests<'_> {
 
     /// Paths that mean the file to somebody. Without a token, and with one for the video that the path seems to name.
     fn paths(&self) -> Vec<Trial> {
-        let prefix = self.media.prefix();
-        let bare = prefix.trim_matches('/');
-        let video = self.video;
-        let behind = &self.path[prefix.len() + video.len()..];
-        let file = format!("{video}{behind}");
+        let behind = &self.path[self.media.prefix().len() + self.video.len()..];
         let other = &self.tokens.other_video;
-        let encoded =
-            |text: &str| text.bytes().next().map(|first| format!("%{first:02x}{}", &text[1..])).unwrap_or_default();
-        let paths = [
-            format!("/{prefix}{file}"),
-            format!("{prefix}/{file}"),
-            format!("/.{prefix}{file}"),
-            format!("{prefix}./{file}"),
-            format!("{prefix}{other}/../{file}"),
-            format!("{prefix}{other}/%2e%2e/{file}"),
-            format!("{prefix}{other}/.%2E/{file}"),
-            format!("{prefix}{other}/..%2f{file}"),
-            format!("{prefix}{other}%2f..%2f{file}"),
-            format!("{prefix}{other}/..;/{file}"),
-            format!("{prefix}{other}/..\\{file}"),
-            format!("{prefix}{other}/..%5c{file}"),
-            format!("{prefix}{other}/%252e%252e/{file}"),
-            format!("{prefix}{other}/..%c0%af{file}"),
-            format!("{prefix}{other}/..%u002f{file}"),
-            format!("{prefix}{other}#/../{file}"),
-            format!("{prefix}{other}%23/../{file}"),
-            format!("{prefix}{other}?/../{file}"),
-            format!("{prefix}{other}%3f/../{file}"),
-            format!("{prefix}{other}%00/../{file}"),
-            format!("{prefix}{other}%0d%0aX-Hlsgate-Video:%20{other}/../{file}"),
-            format!("/hlsgate/..{prefix}{file}"),
-            format!("/hlsgate/..%2f{bare}/{file}"),
-            format!("/favicon.ico/..{prefix}{file}"),
-            format!("/{bare}..{prefix}{file}"),
-            format!("/{bare}../{bare}/{file}"),
-            format!("/{bare}%2f{file}"),
-            format!("/{}/{file}", encoded(bare)),
-            format!("/{}/{file}", bare.to_uppercase()),
-            format!("{prefix}{}{behind}", encoded(video)),
-            format!("{prefix}{}{behind}", video.to_uppercase()),
-            format!("{prefix}{video}%20{behind}"),
-            format!("{prefix}{video};x{behind}"),
-            format!("{prefix}{video}.{behind}"),
-            format!("{prefix}{video}/{behind}"),
-            format!("{prefix}{file}%00"),
-            format!("{prefix}{file}%00.html"),
-            format!("{prefix}{file}%20"),
-            format!("{prefix}{file}."),
-            format!("{prefix}{file}/"),
-            format!("{prefix}{file};x"),
-            format!("{prefix}{file}#x"),
-            format!("{prefix}{file}%23x"),
-            format!("{prefix}{file}?x"),
-            format!("{prefix}{file}%3fx"),
-            format!("{prefix}{file}~"),
-            format!("{prefix}{file}%0d%0aX-Hlsgate-Video:%20{other}"),
-            format!("{prefix}{file}\tx"),
-            format!("{prefix}~/{file}"),
-            format!("{prefix}~x/{file}"),
-            format!("{prefix}~x/../{file}"),
-            format!("{prefix}~x%2f{other}/{file}"),
-            format!("{prefix}~x//{file}"),
-            format!("{prefix}~x/~y/{file}"),
-            format!("{prefix}%7ex/{file}"),
-            format!("{prefix}~x/{other}/../{file}"),
-            format!("{prefix}~x%0d%0aX-Hlsgate-Video:%20{other}/{file}"),
-        ];
         let with_other = bearer(&self.tokens.other);
         let mut trials = Vec::new();
-        for path in paths {
+        for path in confusing(self.media.prefix(), self.video, behind, other.as_str()) {
             let shown = path.replace('\t', "\\t");
             trials.push(self.get(&format!("path {shown}"), &path, "", Expect::NoByte));
             trials.push(self.get(&format!("path {shown} with a token of {other}"), &path, &with_other, Expect::NoByte));

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -13,8 +13,10 @@ use crate::cli::Failure;
 
 /// Longest wait for a connection, and for each piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for a whole answer, however often a piece of it comes.
+const LONGEST: Duration = Duration::from_secs(30);
 /// Most bytes of an answer that are read.
-const MAX_ANSWER: u64 = 256 * 1024;
+const MAX_ANSWER: usize = 256 * 1024;
 
 /// Where requests go.
 pub struct Site {
@@ -94,13 +96,57 @@ fn tls() -> Result<Arc<ClientConfig>, Failure> {
 fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(request)?;
     stream.flush()?;
-    let mut received = Vec::new();
-    match stream.take(MAX_ANSWER).read_to_end(&mut received) {
-        // A server that has seen enough of a bad request may cut the line; what came before counts.
-        Err(_) if !received.is_empty() => Ok(received),
-        Err(err) if matches!(err.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => Ok(received),
-        Err(err) => Err(err),
-        Ok(_) => Ok(received),
+    let (began, mut received, mut piece) = (Instant::now(), Vec::new(), [0; 16 * 1024]);
+    loop {
+        let room = piece.len().min(MAX_ANSWER - received.len());
+        if room == 0 {
+            return Ok(received);
+        }
+        match stream.read(&mut piece[..room]) {
+            Ok(0) => return Ok(received),
+            Ok(read) => received.extend_from_slice(&piece[..read]),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            // A server that has seen enough of a bad request may cut the line; what came before counts.
+            Err(_) if !received.is_empty() => return Ok(received),
+            Err(err) if matches!(err.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
+                return Ok(received);
+            }
+            Err(err) if matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {PATIENCE:?}")));
+            }
+            Err(err) => return Err(err),
+        }
+        if began.elapsed() > LONGEST {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("the answer was not whole after {LONGEST:?}")));
+        }
+    }
+}
+
+/// Why nothing came back.
+pub fn reason(err: &io::Error) -> String {
+    match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => format!("its certificate cannot be trusted ({why})"),
+        _ => err.to_string(),
+    }
+}
+
+/// What to do about it.
+pub fn advice(err: &io::Error) -> &'static str {
+    use rustls::{AlertDescription, Error};
+    let tls = err.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match (tls, err.kind()) {
+        (Some(Error::InvalidCertificate(_)), _) => {
+            "get a certificate that browsers take; to try with another, name it: SSL_CERT_FILE=cert.pem hlsgate check --probe …"
+        }
+        (Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)), _) => {
+            "the site refuses HTTP/1, which the probe speaks: go straight to nginx with --connect ADDRESS"
+        }
+        (Some(_), _) => "see whether TLS is spoken at that port: https:// or http://?",
+        (_, io::ErrorKind::ConnectionRefused) => {
+            "see whether nginx runs and listens there; --connect ADDRESS goes to another address than the name's"
+        }
+        (_, io::ErrorKind::TimedOut) => "see whether the site is up and lets this machine in; see nginx's error log",
+        _ => "see whether the name is right; --connect ADDRESS goes to another address than the name's",
     }
 }
 
