@@ -4,6 +4,7 @@
 //! are printed; when it passes, the logs are searched for secrets.
 
 pub mod btcpay;
+pub mod command;
 pub mod daemon;
 pub mod nginx;
 pub mod process;

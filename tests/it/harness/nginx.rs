@@ -65,7 +65,7 @@ impl Nginx {
 }
 
 /// The shipped files as `hlsgate nginx` prints them for this socket, with the places that need root put into `folder`.
-fn write_shipped_files(etc: &Path, folder: &Path, hlsgate_config: &Path) {
+pub fn write_shipped_files(etc: &Path, folder: &Path, hlsgate_config: &Path) {
     let (etc_text, config) = (etc.to_str().expect("a plain path"), hlsgate_config.to_str().expect("a plain path"));
     output(env!("CARGO_BIN_EXE_hlsgate"), &["nginx", "--config", config, "--write", etc_text]);
     for part in ["conf.d", "snippets"] {
