@@ -16,6 +16,7 @@ use super::headers::Headers;
 use super::live::Live;
 use super::metrics::Metrics;
 use super::quick::AtOnce;
+use super::reload::Reloading;
 use super::shop::{self, Shop};
 use crate::gate::time::UnixTime;
 
@@ -26,6 +27,8 @@ const AUTH_PATH: &str = "/auth";
 pub struct App {
     live: ArcSwap<Live>,
     draining: AtomicBool,
+    /// Keeps reloads apart.
+    pub reloading: Reloading,
     /// What Prometheus is told.
     pub metrics: Metrics,
     /// What sells.
@@ -37,7 +40,8 @@ impl App {
     pub fn new(live: Live) -> App {
         let metrics = Metrics::new();
         let shop = Shop::new(&live, metrics.registry());
-        let app = App { live: ArcSwap::from_pointee(live), draining: AtomicBool::new(false), metrics, shop };
+        let (draining, reloading) = (AtomicBool::new(false), Reloading::default());
+        let app = App { live: ArcSwap::from_pointee(live), draining, reloading, metrics, shop };
         app.note_in_force();
         app
     }

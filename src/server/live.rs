@@ -1,5 +1,6 @@
 //! What is in force now: the configuration, and the keys and revocations that it names. Replaced as a whole by a reload.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,17 +19,25 @@ pub struct Live {
     pub policy: Policy,
     /// The payment machine; `None` for a gate only, and for commands that need none.
     pub selling: Option<Arc<Selling>>,
+    /// The files of keys and revocations, as they were when they were read.
+    stamps: [Option<Stamp>; 2],
 }
+
+/// Tells one state of a file from another without reading it: device, inode, length, and time of change.
+type Stamp = (u64, u64, u64, i64, i64);
 
 impl Live {
     /// Reads the configuration and its files. Everything that is wrong with them comes at once.
     pub fn load(file: &Path) -> Result<Live, ConfigError> {
         let config = Config::load(file)?;
         let mut problems = Problems::default();
+        let stamps = stamps(&config);
         let keyring = files::keyring(&config, &mut problems);
         let revocations = files::revocations(&config, &mut problems);
         match (keyring, revocations) {
-            (Some(keyring), Some(revocations)) if problems.is_empty() => Ok(Live::new(config, keyring, revocations)),
+            (Some(keyring), Some(revocations)) if problems.is_empty() => {
+                Ok(Live::new(config, keyring, revocations, stamps))
+            }
             _ => Err(ConfigError::Problems { file: file.into(), problems }),
         }
     }
@@ -44,22 +53,54 @@ impl Live {
         }
     }
 
+    /// What the files say now, to be put in this one's place.
+    pub fn load_again(&self) -> Result<Live, ConfigError> {
+        let live = Live::load_to_serve(&self.config.file)?;
+        let mut problems = Problems::default();
+        self.note_lost_revocations(&live.config, &mut problems);
+        match problems.is_empty() {
+            true => Ok(live),
+            false => Err(ConfigError::Problems { file: live.config.file, problems }),
+        }
+    }
+
     /// The same configuration with its keys and revocations read anew; each of them stays as it was if it is bad now.
     pub fn with_files_read_again(&self) -> (Live, Problems) {
         let mut problems = Problems::default();
-        let keyring = files::keyring(&self.config, &mut problems);
-        let revocations = files::revocations(&self.config, &mut problems);
-        let mut live = self.clone();
-        if let Some(keyring) = keyring {
+        let mut live = Live { stamps: stamps(&self.config), ..self.clone() };
+        if let Some(keyring) = files::keyring(&self.config, &mut problems) {
             live.policy.keyring = keyring;
         }
-        if let Some(revocations) = revocations {
+        let lost = self.note_lost_revocations(&self.config, &mut problems);
+        if let Some(revocations) = files::revocations(&self.config, &mut problems).filter(|_| !lost) {
             live.policy.revocations = revocations;
         }
         (live, problems)
     }
 
-    fn new(config: Config, keyring: Keyring, revocations: Revocations) -> Live {
+    /// Whether the files of keys and revocations are others than those that were read.
+    pub fn files_changed(&self) -> bool {
+        self.stamps != stamps(&self.config)
+    }
+
+    /// At a start no file means that nothing was revoked yet. Later it means that the list is lost, and a lost list must not
+    /// bring tokens back to life.
+    fn note_lost_revocations(&self, config: &Config, problems: &mut Problems) -> bool {
+        let (file, revoked) = (&config.revocations_file, self.policy.revocations.len());
+        let lost = revoked > 0 && !file.exists();
+        if lost {
+            problems.note(
+                "revocations.file",
+                format_args!(
+                    "{} is gone, and it held {revoked} ids; put it back, or make an empty file to let all of them open again",
+                    file.display()
+                ),
+            );
+        }
+        lost
+    }
+
+    fn new(config: Config, keyring: Keyring, revocations: Revocations, stamps: [Option<Stamp>; 2]) -> Live {
         let policy = Policy {
             keyring,
             revocations,
@@ -67,6 +108,13 @@ impl Live {
             leeway: config.leeway.as_secs(),
             grace: config.grace.as_secs(),
         };
-        Live { config, policy, selling: None }
+        Live { config, policy, selling: None, stamps }
     }
+}
+
+fn stamps(config: &Config) -> [Option<Stamp>; 2] {
+    [&config.keys_file, &config.revocations_file].map(|file| {
+        let found = std::fs::metadata(file).ok()?;
+        Some((found.dev(), found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
+    })
 }

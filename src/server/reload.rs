@@ -1,25 +1,35 @@
 //! Keeps what is in force up to date: SIGHUP reloads all, a changed key or revocation file is picked up by itself.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::app::App;
-use super::live::Live;
 use crate::config::Config;
 
 /// Editors and `rename` touch a folder several times within this.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// One reload at a time: the slower of two would put back what the faster one replaced.
+#[derive(Default)]
+pub struct Reloading {
+    turn: Mutex<()>,
+    /// Another configuration is in force, and may name other files.
+    configured: Notify,
+}
+
 /// Reads the configuration and its files again. If anything is wrong, all stays as it was and the log says what it was.
 pub async fn all(app: &Arc<App>) {
+    let _turn = app.reloading.turn.lock().await;
     let before = app.live();
-    let file = before.config.file.clone();
-    let loaded = tokio::task::spawn_blocking(move || Live::load_to_serve(&file)).await;
+    let loading = before.clone();
+    let loaded = tokio::task::spawn_blocking(move || loading.load_again()).await;
     match loaded {
         Ok(Ok(live)) => {
             for field in needs_restart(&before.config, &live.config) {
@@ -28,6 +38,7 @@ pub async fn all(app: &Arc<App>) {
             warn_of_hidden_folder(&live.config);
             app.put_in_force(live);
             app.metrics.reloaded("configuration", true);
+            app.reloading.configured.notify_one();
             info!("reloaded the configuration, keys and revocations");
         }
         Ok(Err(err)) => {
@@ -40,6 +51,7 @@ pub async fn all(app: &Arc<App>) {
 
 /// Reads keys and revocations again.
 async fn files(app: &Arc<App>) {
+    let _turn = app.reloading.turn.lock().await;
     let before = app.live();
     let Ok((live, problems)) = tokio::task::spawn_blocking(move || before.with_files_read_again()).await else {
         return;
@@ -59,39 +71,54 @@ pub async fn follow_files(app: Arc<App>) {
     let (changed, mut changes) = mpsc::channel(1);
     let mut watched = None;
     loop {
-        let config = app.live().config.clone();
-        let paths = with_targets([config.keys_file, config.revocations_file]);
-        let first = watched.is_none();
-        if watched.as_ref().is_none_or(|(before, _)| *before != paths) {
-            let watcher = watch(&paths, changed.clone());
-            watched = Some((paths, watcher));
+        let folders = folders(&app.live().config);
+        if watched.as_ref().is_none_or(|(before, _)| *before != folders) {
+            let watcher = watch(&app, &folders, changed.clone());
+            watched = Some((folders, watcher));
         }
-        // Read when the watch stands: whatever comes from here on is a change of its own.
-        if !first {
-            files(&app).await;
-        }
-        if changes.recv().await.is_none() {
-            return;
+        // A change from before its folder was watched is told by nobody.
+        if !app.live().files_changed() {
+            tokio::select! {
+                _ = changes.recv() => {}
+                () = app.reloading.configured.notified() => continue,
+            }
         }
         tokio::time::sleep(SETTLE).await;
         // What came meanwhile is part of the same change.
         while changes.try_recv().is_ok() {}
+        files(&app).await;
     }
 }
 
-/// The files and, where they are links, what stands behind: either may be replaced, as Kubernetes does with a Secret.
-fn with_targets(files: [PathBuf; 2]) -> Vec<PathBuf> {
-    let targets = files.iter().filter_map(|file| std::fs::canonicalize(file).ok()).collect::<Vec<_>>();
-    files.into_iter().chain(targets).collect()
+/// A folder and what tells it from another of the same name; `None` while there is none.
+type Folder = (PathBuf, Option<(u64, u64)>);
+
+/// The folders of the files, since a file that is replaced by `rename` is another file. A symbolic link has two: its own, where
+/// it can be replaced (as Kubernetes does with a Secret), and that of what it leads to.
+fn folders(config: &Config) -> BTreeSet<Folder> {
+    let files = [&config.keys_file, &config.revocations_file];
+    let with_targets = files.into_iter().flat_map(|file| [Some(file.clone()), file.canonicalize().ok()]).flatten();
+    let folders = with_targets.filter_map(|file| match file.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        folder => folder.map(Path::to_owned),
+    });
+    folders
+        .map(|folder| {
+            let found = std::fs::metadata(&folder).ok();
+            (folder, found.map(|found| (found.dev(), found.ino())))
+        })
+        .collect()
 }
 
-/// Watches the files' folders, since a file that is replaced by `rename` is another file.
-fn watch(files: &[PathBuf], changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let names: Vec<PathBuf> = files.to_vec();
+fn watch(app: &Arc<App>, folders: &BTreeSet<Folder>, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let app = app.clone();
     let on_event = move |event: notify::Result<notify::Event>| {
+        let live = app.live();
+        let names = [&live.config.keys_file, &live.config.revocations_file];
         let touches = |path: &PathBuf| names.iter().any(|name| name.file_name() == path.file_name());
-        // Reading is no change; an error may hide one.
-        let relevant = event.map_or(true, |event| !event.kind.is_access() && event.paths.iter().any(touches));
+        // Reading is no change; an error may hide one. What a link leads to may have any name.
+        let relevant = event
+            .map_or(true, |event| !event.kind.is_access() && (event.paths.iter().any(touches) || live.files_changed()));
         if relevant {
             let _already_waiting = changed.try_send(());
         }
@@ -103,8 +130,7 @@ fn watch(files: &[PathBuf], changed: mpsc::Sender<()>) -> Option<RecommendedWatc
             return None;
         }
     };
-    for folder in files.iter().filter_map(|file| file.parent()) {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for (folder, _) in folders {
         if let Err(err) = watcher.watch(folder, RecursiveMode::NonRecursive) {
             warn!(%err, "cannot watch {}; send SIGHUP after a change there", folder.display());
         }

@@ -18,6 +18,7 @@ mod differential;
 mod keys_commands;
 mod openapi_btcpay;
 mod playback;
+mod reload;
 mod revoke_command;
 mod shop_buying;
 mod shop_errors;
