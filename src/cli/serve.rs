@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::Failure;
 use super::failure::EXIT_CONFIG;
@@ -62,16 +63,9 @@ impl Serve {
     }
 
     fn start_log(&self) -> Result<(), Failure> {
-        let wrong = |text: &str, err: &dyn std::fmt::Display| {
-            Failure::new(format!("{text:?} is no log level: {err}"))
-                .hint("write error, warn, info, debug or trace")
-                .exit(2)
-        };
         let filter = match (&self.log_level, std::env::var("RUST_LOG")) {
-            (Some(level), _) => EnvFilter::builder().parse(level).map_err(|err| wrong(level, &err))?,
-            (None, Ok(text)) if !text.is_empty() => {
-                EnvFilter::builder().parse(&text).map_err(|err| wrong(&text, &err))?
-            }
+            (Some(level), _) => log_filter("--log-level", level)?,
+            (None, Ok(text)) if !text.is_empty() => log_filter("RUST_LOG", &text)?,
             _ => EnvFilter::new("info"),
         };
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -87,10 +81,28 @@ impl Serve {
     }
 }
 
+/// - `place`: where the text stands.
+fn log_filter(place: &str, text: &str) -> Result<EnvFilter, Failure> {
+    let wrong = || {
+        Failure::new(format!("{place} is {text:?}, which says no level"))
+            .hint("write error, warn, info, debug or trace, or for one part of the daemon hlsgate::server=debug")
+            .exit(2)
+    };
+    // A word alone would be taken for the name of a part, and the rest of the daemon would fall silent.
+    let says_level = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    if !text.split(',').all(|part| says_level(part.trim())) {
+        return Err(wrong());
+    }
+    EnvFilter::builder().parse(text).map_err(|_| wrong())
+}
+
 async fn serve(live: Live) -> Result<(), Failure> {
     let cannot_listen = |err: ListenError| {
         Failure::new(err.to_string()).exit(match err {
-            ListenError::NoGroup(_) | ListenError::NotASocket(_) | ListenError::AnotherHandedOver { .. } => EXIT_CONFIG,
+            ListenError::NoGroup(_)
+            | ListenError::Group { .. }
+            | ListenError::NotASocket(_)
+            | ListenError::AnotherHandedOver { .. } => EXIT_CONFIG,
             _ => 1,
         })
     };
@@ -100,7 +112,12 @@ async fn serve(live: Live) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
 
     let listener = listen::open(&live.config).map_err(cannot_listen)?;
-    let admin = live.config.admin_listen.map(listen::tcp).transpose().map_err(cannot_listen)?;
+    let admin = live
+        .config
+        .admin_listen
+        .map(|address| listen::tcp("admin_listen", address))
+        .transpose()
+        .map_err(cannot_listen)?;
     reload::warn_of_hidden_folder(&live.config);
     info!(version = env!("CARGO_PKG_VERSION"), "listening on {}", listener.place());
     let app = Arc::new(App::new(live));

@@ -54,8 +54,19 @@ pub enum ListenError {
         /// What came instead.
         handed_over: Vec<String>,
     },
+    /// The system does not give the socket to the group.
+    #[error(
+        "socket_group: cannot give the socket to the group {group:?}: {source}; start as root or as a user of that group, or \
+         write socket_group = \"\""
+    )]
+    Group {
+        /// Its name.
+        group: String,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The system refuses.
-    #[error("cannot listen on {place}: {source}")]
+    #[error("cannot listen on {place}: {source}{}", remedy(.source))]
     Refused {
         /// The address or path.
         place: String,
@@ -73,7 +84,7 @@ pub fn open(config: &Config) -> Result<Listener, ListenError> {
     if handed_over.is_empty() {
         return match &config.listen {
             Listen::Unix(path) => unix(path, config.socket_mode, config.socket_group.as_deref()),
-            Listen::Tcp(address) => tcp(*address).map(Listener::Tcp),
+            Listen::Tcp(address) => tcp("listen", *address).map(Listener::Tcp),
             Listen::Systemd => Err(ListenError::NothingHandedOver),
         };
     }
@@ -85,8 +96,10 @@ pub fn open(config: &Config) -> Result<Listener, ListenError> {
 }
 
 /// Opens a TCP listener.
-pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    let refused = |source| ListenError::Refused { place: address.to_string(), source };
+///
+/// - `field`: where the configuration names it, for the error.
+pub fn tcp(field: &str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let refused = |source| ListenError::Refused { place: format!("{address} ({field})"), source };
     let listener = std::net::TcpListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     TcpListener::from_std(listener).map_err(refused)
@@ -94,12 +107,10 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 fn unix(path: &Path, mode: u32, group: Option<&str>) -> Result<Listener, ListenError> {
     let refused = |source| ListenError::Refused { place: path.display().to_string(), source };
-    let group = match group {
+    let group = match group.map(|name| (name, Group::from_name(name))) {
         None => None,
-        Some(name) => match Group::from_name(name) {
-            Ok(Some(group)) => Some(group.gid.as_raw()),
-            _ => return Err(ListenError::NoGroup(name.into())),
-        },
+        Some((name, Ok(Some(group)))) => Some((name, group.gid.as_raw())),
+        Some((name, _)) => return Err(ListenError::NoGroup(name.into())),
     };
     remove_leftover(path)?;
     // Nobody may connect before the file has its group and mode.
@@ -108,10 +119,26 @@ fn unix(path: &Path, mode: u32, group: Option<&str>) -> Result<Listener, ListenE
     umask(before);
     let listener = bound.map_err(refused)?;
     let file = SocketFile(path.into());
-    std::os::unix::fs::chown(path, None, group).map_err(refused)?;
+    if let Some((name, id)) = group {
+        std::os::unix::fs::chown(path, None, Some(id))
+            .map_err(|source| ListenError::Group { group: name.into(), source })?;
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     Ok(Listener::Unix(UnixListener::from_std(listener).map_err(refused)?, Some(file)))
+}
+
+/// What to do about the system's refusal, where its own words do not say it.
+fn remedy(refusal: &io::Error) -> &'static str {
+    match refusal.kind() {
+        io::ErrorKind::NotFound => "; make its folder, or give `listen` another path",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::PermissionDenied => {
+            "; this user may not: let it write to the socket's folder, or choose a port from 1024 on"
+        }
+        io::ErrorKind::AddrInUse => "; something listens there already: stop it, or choose another port",
+        _ => "",
+    }
 }
 
 /// Removes the socket of a daemon that was killed; one that still answers stays.
@@ -121,10 +148,14 @@ fn remove_leftover(path: &Path) -> Result<(), ListenError> {
         Ok(found) if !found.file_type().is_socket() => return Err(ListenError::NotASocket(path.into())),
         Ok(_) => {}
     }
-    if StdUnixStream::connect(path).is_ok() {
-        return Err(ListenError::InUse(path.into()));
+    let refused = |source| ListenError::Refused { place: path.display().to_string(), source };
+    match StdUnixStream::connect(path) {
+        Ok(_) => Err(ListenError::InUse(path.into())),
+        Err(err) if err.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(refused),
+        // Somebody else took it away, or it cannot be told whether anybody answers there: then it stays.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(err) => Err(refused(err)),
     }
-    std::fs::remove_file(path).map_err(|source| ListenError::Refused { place: path.display().to_string(), source })
 }
 
 /// Every socket that the service manager handed over to this process (sd_listen_fds(3)).

@@ -53,10 +53,10 @@ pub async fn run(
     let watching = tokio::spawn(app.shop.ledger.clone().watch(app::now));
     let stop_accepting = when_stopped(stopping);
     let serving = match listener {
-        // The file goes when the socket no longer accepts, and before the drain: a new daemon may take its place.
+        // The file goes before the drain: a new daemon may take its place.
         Listener::Unix(listener, file) => {
             let pool = Pool::<mio::net::UnixStream>::start(app.clone())?;
-            tokio::spawn(accept::serve(UnixWithFile(listener, file), pool, stop_accepting, DRAIN))
+            tokio::spawn(accept::serve(UnixWithFile { _file: file, listener }, pool, stop_accepting, DRAIN))
         }
         Listener::Tcp(listener) => {
             let pool = Pool::<mio::net::TcpStream>::start(app.clone())?;
@@ -83,12 +83,17 @@ pub async fn run(
 }
 
 /// A Unix listener that removes its file when dropped.
-struct UnixWithFile(tokio::net::UnixListener, Option<listen::SocketFile>);
+///
+/// The file goes first, while the socket still accepts: the other way round, a daemon that starts in between would take the
+/// file for a leftover, put its own in that place, and lose it.
+struct UnixWithFile {
+    _file: Option<listen::SocketFile>,
+    listener: tokio::net::UnixListener,
+}
 
 impl accept::Acceptor for UnixWithFile {
     type Stream = tokio::net::UnixStream;
     async fn next(&self) -> std::io::Result<Self::Stream> {
-        let _kept_until_drop = &self.1;
-        self.0.next().await
+        self.listener.next().await
     }
 }
