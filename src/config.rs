@@ -24,6 +24,9 @@ use section::Section;
 /// Where the configuration is, if `--config` does not say otherwise.
 pub const DEFAULT_FILE: &str = "/etc/hlsgate/hlsgate.toml";
 
+/// Longest path of a Unix socket in bytes (unix(7)).
+const MAX_SOCKET_PATH: usize = 107;
+
 /// A configuration whose values fit together.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -108,13 +111,17 @@ pub enum SameSite {
 impl Config {
     /// Reads `file`. Everything that is wrong with it comes at once.
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|err| ConfigError::Unreadable {
-            file: file.into(),
-            reason: err.to_string(),
-            hint: match err.kind() {
-                std::io::ErrorKind::NotFound => "\n  hint: `hlsgate init` makes one; `--config FILE` names another",
-                _ => "",
-            },
+        let text = std::fs::read_to_string(file).map_err(|err| {
+            let (reason, hint) = match err.kind() {
+                std::io::ErrorKind::NotFound => {
+                    (err.to_string(), "\n  hint: `hlsgate init` makes one; `--config FILE` names another")
+                }
+                std::io::ErrorKind::InvalidData => {
+                    ("it is not text in UTF-8".into(), "\n  hint: save it in UTF-8, or write it in plain ASCII")
+                }
+                _ => (err.to_string(), ""),
+            };
+            ConfigError::Unreadable { file: file.into(), reason, hint }
         })?;
         Config::parse(&text, file)
     }
@@ -123,7 +130,7 @@ impl Config {
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
         let table = text
             .parse::<toml::Table>()
-            .map_err(|err| ConfigError::Syntax { file: file.into(), reason: err.to_string().trim_end().to_owned() })?;
+            .map_err(|err| ConfigError::Syntax { file: file.into(), reason: syntax(text, &err) })?;
         let mut problems = Problems::default();
         let config = read(Section::root(table), file, &mut problems);
         match problems.is_empty() {
@@ -131,6 +138,13 @@ impl Config {
             false => Err(ConfigError::Problems { file: file.into(), problems }),
         }
     }
+}
+
+/// Where the text stops being TOML, and why. Without the line itself: somebody may have pasted a secret there.
+fn syntax(text: &str, err: &toml::de::Error) -> String {
+    let before = err.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) = (before.matches('\n').count() + 1, before.rsplit('\n').next().map_or(0, str::len) + 1);
+    format!("line {line}, column {column}: {}", err.message())
 }
 
 fn read(mut root: Section, file: &Path, problems: &mut Problems) -> Config {
@@ -196,10 +210,9 @@ fn listen(text: &str) -> Result<Listen, String> {
         return Ok(Listen::Systemd);
     }
     if let Some(path) = text.strip_prefix("unix:") {
-        return match Path::new(path).is_absolute() {
-            true => Ok(Listen::Unix(path.into())),
-            false => Err(format!("{text:?} is not an absolute path; write \"unix:/run/hlsgate/hlsgate.sock\"")),
-        };
+        return socket_path(path)
+            .map(|()| Listen::Unix(path.into()))
+            .map_err(|wrong| format!("{text:?} {wrong}; write it like \"unix:/run/hlsgate/hlsgate.sock\""));
     }
     match text.parse() {
         Ok(address) => Ok(Listen::Tcp(address)),
@@ -207,6 +220,19 @@ fn listen(text: &str) -> Result<Listen, String> {
         Err(_) => Err(format!(
             "{text:?} is no place to listen; write \"unix:/run/hlsgate/hlsgate.sock\", \"127.0.0.1:9090\" or \"systemd\""
         )),
+    }
+}
+
+/// The path stands in nginx's configuration as it is, too.
+fn socket_path(path: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\;{}$#:".contains(&byte);
+    match path.len() {
+        _ if !path.starts_with('/') => Err("is not an absolute path".into()),
+        len if len > MAX_SOCKET_PATH => {
+            Err(format!("has a path of {len} bytes, and a socket's has at most {MAX_SOCKET_PATH}"))
+        }
+        _ if !path.bytes().all(plain) => Err("has a space, quote or other character that nginx would misread".into()),
+        _ => Ok(()),
     }
 }
 
@@ -229,15 +255,17 @@ fn mode(text: &str) -> Result<u32, String> {
 
 /// An `http` or `https` address without query and fragment; a slash at its end is dropped.
 fn base_url(text: &str, example: &str) -> Result<Url, String> {
+    // First, since every other text shows the value.
+    if text.contains('@') && Url::parse(text).map_or(true, |url| !url.username().is_empty() || url.password().is_some())
+    {
+        return Err("the URL holds a user name or a password; secrets go into files of their own".into());
+    }
     let url = Url::parse(text).map_err(|err| format!("{text:?} is no URL ({err}); write it like {example:?}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(format!("{text:?} is not http or https; write it like {example:?}"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("{text:?} has a query or a fragment; write it like {example:?}"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("the URL holds a user name or a password; secrets go into files of their own".into());
     }
     Ok(url)
 }

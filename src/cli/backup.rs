@@ -26,7 +26,7 @@ const MAX_BACKUP: u64 = 16 << 20;
 #[command(after_help = "Examples:
   hlsgate keys backup keys-2026-07.age                      # asks for a passphrase
   hlsgate keys backup keys.age --passphrase-file pass.txt
-  hlsgate keys backup keys.age --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  hlsgate keys backup keys.age --recipient age1ql3z7hjy54…  # for a key that this machine has not
   hlsgate keys backup - --recipient age1… | ssh vault 'cat > keys.age'
 
 It is an age file: `age --decrypt keys.age` gives the key file back without hlsgate.")]
@@ -47,7 +47,7 @@ pub struct Backup {
   hlsgate keys restore keys-2026-07.age                     # asks for the passphrase
   hlsgate keys restore keys.age --passphrase-file pass.txt
   hlsgate keys restore keys.age --identity identity.txt     # as age-keygen makes it
-  hlsgate keys restore keys.age --force                     # in place of other keys, which are kept beside them")]
+  hlsgate keys restore keys.age --force                     # other keys are kept beside it")]
 pub struct Restore {
     /// The backup; `-` is standard input.
     file: PathBuf,

@@ -33,7 +33,7 @@ pub enum Btcpay {
   hlsgate btcpay connect
   hlsgate btcpay connect --key-from-stdin     # paste the API key, then Enter and Ctrl-D
   hlsgate btcpay connect --new-secret
-  hlsgate btcpay connect --url http://10.0.0.2/hlsgate/webhooks/btcpay    # where BTCPay reaches the site by another address")]
+  hlsgate btcpay connect --url http://10.0.0.2/hlsgate/webhooks/btcpay    # by an inner address")]
 pub struct Connect {
     /// Read the API key from standard input, and store it in btcpay.api_key_file once BTCPay has said that it will do.
     #[arg(long)]

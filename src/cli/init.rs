@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::keys::new_key;
 use super::{Failure, files};
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_FILE};
 use crate::gate::jwk::JwkSet;
 
 /// The commented configuration that every installation begins with.
@@ -36,10 +36,16 @@ impl Init {
         println!("  2. In the server block of your site, in nginx's configuration:");
         println!("         include snippets/hlsgate.conf;");
         println!("         location ^~ {} {{ include snippets/hlsgate-protect.conf; }}", config.media.prefix());
-        println!("     (`hlsgate nginx` prints these files.)");
-        println!("  3. systemctl enable --now hlsgate.socket hlsgate.service && nginx -t && systemctl reload nginx");
-        println!("  4. hlsgate check");
-        println!("  5. hlsgate token issue --video ID --for 1h    # a token to try it with");
+        // Another configuration than the unit's has to be named everywhere, and started by hand.
+        let (named, start) = match file == Path::new(DEFAULT_FILE) {
+            true => (String::new(), "systemctl enable --now hlsgate.socket hlsgate.service".into()),
+            false => (format!(" --config {}", file.display()), format!("hlsgate serve --config {} &", file.display())),
+        };
+        println!("     (`hlsgate nginx{named}` prints these files.)");
+        println!("  3. {start}");
+        println!("     nginx -t && systemctl reload nginx");
+        println!("  4. hlsgate check{named}");
+        println!("  5. hlsgate token issue{named} --video ID --for 1h    # a token to try it with");
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -78,6 +78,9 @@ impl Keys {
             })?,
             Keys::Promote(Named { kid }) => edit(&config, |set| {
                 let at = find(set, &kid)?;
+                if at == 0 {
+                    return Ok(format!("{kid} signs already"));
+                }
                 if set.keys[at].retired {
                     return Err(Failure::new(format!("{kid} is retired and cannot sign"))
                         .hint("make a new key with `hlsgate keys rotate`"));
@@ -221,8 +224,14 @@ fn list(set: &JwkSet) {
     }
 }
 
+/// The first second that RFC 3339, whose years have four digits, cannot write.
+const YEAR_10000: u64 = 253_402_300_800;
+
 /// UNIX seconds as a date and time, UTC.
 pub fn date(seconds: u64) -> String {
+    if seconds >= YEAR_10000 {
+        return "after the year 9999".into();
+    }
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
     humantime::format_rfc3339_seconds(time).to_string()
 }

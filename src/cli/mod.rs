@@ -42,31 +42,22 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Every command.
+/// Every command. What it is for stands at its own type, whose whole text `--help` shows.
 #[derive(Debug, Subcommand)]
 // Made once a run: its size is nobody's cost.
-#[expect(clippy::large_enum_variant)]
+#[expect(clippy::large_enum_variant, missing_docs)]
 pub enum Command {
-    /// Run the daemon.
     Serve(serve::Serve),
-    /// Make keys and a configuration, and tell the next steps.
     Init(init::Init),
-    /// Prove that the installation is right.
     Check(check::Check),
-    /// Print the nginx files for the configured media path.
     Nginx(nginx::Nginx),
-    /// Look after the keys that sign tokens.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Issue tokens by hand, and look into them.
     #[command(subcommand)]
     Token(token::Token),
-    /// Make a token worthless.
     Revoke(revoke::Revoke),
-    /// Connect the shop with BTCPay Server.
     #[command(subcommand)]
     Btcpay(btcpay::Btcpay),
-    /// Tell what was sold, from BTCPay's invoices.
     Sales(sales::Sales),
 }
 

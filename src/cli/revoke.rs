@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::keys::date;
-use super::token::{jti_of, read_stdin};
+use super::token::{jti_of, read_token};
 use super::{Failure, files};
 use crate::gate::revocations::jti_of_line;
 use crate::server::app::now;
@@ -21,7 +21,7 @@ use crate::server::live::Live;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hlsgate revoke HMprBnL9BTXWuPvpoKBS6e
-  hlsgate revoke - < token.txt            # a whole token, where other users of this machine cannot see it
+  hlsgate revoke - < token.txt        # a whole token; as an argument, other users could see it
   hlsgate revoke --undo HMprBnL9BTXWuPvpoKBS6e
   hlsgate revoke --list")]
 pub struct Revoke {
@@ -44,7 +44,7 @@ impl Revoke {
             list(file)?;
             return Ok(ExitCode::SUCCESS);
         };
-        let text = if token == "-" { read_stdin()? } else { token };
+        let text = if token == "-" { read_token()? } else { token };
         let jti = jti_of(&text, &live)?;
         let folder = files::folder_of(file).unwrap_or(Path::new("."));
         if !folder.exists() {

@@ -37,7 +37,7 @@ pub enum Token {
   hlsgate token issue --video c05f2318 --for 24h
   hlsgate token issue --pass summer --tier press --jti press-2026-07
   hlsgate token issue --all                                # opens every video, never expires
-  hlsgate token issue --invoice HMprBnL9BTXWuPvpoKBS6e      # for a buyer who lost everything but the receipt")]
+  hlsgate token issue --invoice HMprBnL9BTXWuPvpoKBS6e      # the buyer kept the receipt only")]
 pub struct Issue {
     #[command(flatten)]
     new: New,
@@ -174,7 +174,7 @@ impl What {
 impl Inspect {
     fn run(self, live: &Live) -> Result<ExitCode, Failure> {
         let text = match self.token.as_str() {
-            "-" => read_stdin()?,
+            "-" => read_token()?,
             text => text.to_owned(),
         };
         let now = now();
@@ -184,12 +184,23 @@ impl Inspect {
             Ok(claims) => (Some(claims), claims.refused_at(now, live.policy.leeway, &live.policy.revocations)),
             Err(err) => (None, Some(err)),
         };
-        let problem = problem.map(|err| err.to_string()).or_else(|| unknown_pass(claims.as_ref()?, live));
+        let problem = problem.map(told).or_else(|| unknown_pass(claims.as_ref()?, live));
         match self.json {
             true => println!("{}", as_json(claims.as_ref(), problem.as_deref())),
             false => print_text(claims.as_ref(), problem.as_deref()),
         }
         Ok(if problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// In a person's words: with dates.
+fn told(err: TokenError) -> String {
+    match err {
+        TokenError::Expired { exp, now } => format!("it expired at {}, and now is {}", date(exp.0), date(now.0)),
+        TokenError::NotYetValid { nbf, now } => {
+            format!("it opens from {} on, and now is {}", date(nbf.0), date(now.0))
+        }
+        err => err.to_string(),
     }
 }
 
@@ -281,6 +292,16 @@ pub fn jti_of(text: &str, live: &Live) -> Result<String, Failure> {
             Err(Failure::new(format!("this token opens nothing anyway: {err}")))
         }
         Err(err) => Err(Failure::new(format!("this is no token of this key set: {err}"))),
+    }
+}
+
+/// A token, or a token's id, from standard input.
+pub fn read_token() -> Result<String, Failure> {
+    match read_stdin()? {
+        text if text.is_empty() => {
+            Err(Failure::new("nothing came in on standard input").hint("give a token there: `… - < token.txt`").exit(2))
+        }
+        text => Ok(text),
     }
 }
 

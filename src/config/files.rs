@@ -25,7 +25,11 @@ pub fn key_set(config: &Config, problems: &mut Problems) -> Option<JwkSet> {
     let bytes = match read(&file) {
         Ok(bytes) => bytes,
         Err(err) => {
-            let hint = if err.kind() == io::ErrorKind::NotFound { "; `hlsgate init` makes it" } else { "" };
+            let hint = if err.kind() == io::ErrorKind::NotFound {
+                "; `hlsgate init` makes new keys, `hlsgate keys restore` brings a backup back"
+            } else {
+                ""
+            };
             problems.note("keys.file", format_args!("cannot read {}: {err}{hint}", file.display()));
             return None;
         }

@@ -82,9 +82,8 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
         }
     });
     section.require("store", &store, problems, "BTCPay shows the store's id under Settings, General");
-    let api_key_file = section.string("api_key_file", problems).unwrap_or_else(|| "btcpay-api-key".into());
-    let webhook_secret_file =
-        section.string("webhook_secret_file", problems).unwrap_or_else(|| "btcpay-webhook-secret".into());
+    let api_key_file = secret_file(&mut section, "api_key_file", "btcpay-api-key", problems);
+    let webhook_secret_file = secret_file(&mut section, "webhook_secret_file", "btcpay-webhook-secret", problems);
     let payment_methods = section.strings("payment_methods", problems).unwrap_or_else(|| vec!["BTC-LN".into()]);
     if payment_methods.is_empty() {
         problems.note(
@@ -127,6 +126,17 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
         monitoring,
         accept_marked,
     })
+}
+
+/// The name of a file that holds a secret, and not the secret itself, which a later error would show.
+fn secret_file(section: &mut Section, name: &'static str, default: &str, problems: &mut Problems) -> String {
+    // BTCPay's keys are 40 hex digits, its webhook secrets 27 letters and digits.
+    let secret = |text: &str| text.len() >= 24 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let file = section.read(name, problems, |text| match secret(text) {
+        true => Err("this looks like the secret itself; put it into a file, and write that file's name here".into()),
+        false => Ok(text.to_owned()),
+    });
+    file.unwrap_or_else(|| default.into())
 }
 
 /// BTCPay counts these in whole minutes.
@@ -198,16 +208,20 @@ fn pass_videos(section: &mut Section, problems: &mut Problems) -> Option<PassVid
 /// `[[offers]]`, or `offers = […]` of a video or pass.
 fn offers(section: &mut Section, problems: &mut Problems) -> Option<Offers> {
     let path = section.path_of("offers");
-    let mut offers = Vec::new();
-    for mut item in section.sections("offers", problems)? {
-        offers.extend(offer(&mut item, problems));
+    let (mut offers, mut places) = (Vec::new(), Vec::new());
+    for (place, mut item) in section.sections("offers", problems)?.into_iter().enumerate() {
+        if let Some(offer) = offer(&mut item, problems) {
+            offers.push(offer);
+            places.push(place);
+        }
         item.finish(problems);
     }
     match Offers::new(offers) {
         Ok(offers) => Some(offers),
         Err(duplicates) => {
             for duplicate in duplicates {
-                problems.note(format!("{path}[{}].tier", duplicate.index), duplicate);
+                // Offers that are wrong in themselves count in the file as well.
+                problems.note(format!("{path}[{}].tier", places[duplicate.index]), duplicate);
             }
             None
         }

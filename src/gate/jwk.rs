@@ -45,7 +45,7 @@ pub enum JwkError {
     #[error("not a JWK Set ({{\"keys\":[…]}}, RFC 7517): {0}")]
     NotASet(String),
     /// A set without keys.
-    #[error("the set has no keys; make one with `hlsgate init`")]
+    #[error("the set has no keys; remove the file, and `hlsgate init` makes a new one")]
     Empty,
     /// One key of the set.
     #[error("keys[{index}]{named}: {problem}")]
@@ -140,7 +140,8 @@ impl Jwk {
         if secret.0.len() < MIN_KEY_LEN {
             let len = secret.0.len();
             return Err(format!(
-                "k is {len} bytes, and an HS256 key needs at least {MIN_KEY_LEN}; make one with `hlsgate keys rotate`"
+                "k is {len} bytes, and an HS256 key needs at least {MIN_KEY_LEN}; take it out, or remove the file, and \
+                 `hlsgate init` makes a new one"
             ));
         }
         let retired = match members.remove("retired") {

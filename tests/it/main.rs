@@ -13,6 +13,7 @@ mod carriers;
 mod check_nginx;
 mod check_probe;
 mod check_words;
+mod cli;
 mod daemon;
 mod differential;
 mod keys_commands;
