@@ -18,6 +18,7 @@ use crate::config::files::{secrets, too_open};
 use crate::server::app::App;
 use crate::server::listen::{self, ListenError};
 use crate::server::live::Live;
+use crate::server::watchdog::notify;
 use crate::server::{self, reload};
 
 /// Run the daemon.
@@ -122,7 +123,6 @@ async fn serve(live: Live) -> Result<(), Failure> {
     info!(version = env!("CARGO_PKG_VERSION"), "listening on {}", listener.place());
     let app = Arc::new(App::new(live));
     notify(&[NotifyState::Ready]);
-    let watchdog = tokio::spawn(feed_watchdog());
 
     let reloading = app.clone();
     let stop = async move {
@@ -142,29 +142,8 @@ async fn serve(live: Live) -> Result<(), Failure> {
         notify(&[NotifyState::Stopping]);
     };
     server::run(listener, admin, app, stop).await.map_err(|err| Failure::new(format!("cannot serve: {err}")))?;
-    watchdog.abort();
     info!("stopped");
     Ok(())
-}
-
-/// Tells the service manager, if there is one.
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(err) = sd_notify::notify(false, state) {
-        warn!(%err, "cannot tell the service manager");
-    }
-}
-
-/// Shows the service manager that the daemon is alive, twice as often as it asks for.
-async fn feed_watchdog() {
-    let mut microseconds = 0;
-    if !sd_notify::watchdog_enabled(false, &mut microseconds) {
-        return;
-    }
-    let mut ticks = tokio::time::interval(std::time::Duration::from_micros(microseconds / 2));
-    loop {
-        ticks.tick().await;
-        notify(&[NotifyState::Watchdog]);
-    }
 }
 
 /// Every connection is an open file, and the usual soft limit of 1024 is kept only for the sake of `select`.

@@ -18,6 +18,7 @@ pub mod poller;
 pub mod quick;
 pub mod reload;
 pub mod shop;
+pub mod watchdog;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -52,14 +53,17 @@ pub async fn run(
     let following = tokio::spawn(reload::follow_files(app.clone()));
     let watching = tokio::spawn(app.shop.ledger.clone().watch(app::now));
     let stop_accepting = when_stopped(stopping);
+    let feeding;
     let serving = match listener {
         // The file goes before the drain: a new daemon may take its place.
         Listener::Unix(listener, file) => {
             let pool = Pool::<mio::net::UnixStream>::start(app.clone())?;
+            feeding = tokio::spawn(watchdog::feed(pool.pulse()));
             tokio::spawn(accept::serve(UnixWithFile { _file: file, listener }, pool, stop_accepting, DRAIN))
         }
         Listener::Tcp(listener) => {
             let pool = Pool::<mio::net::TcpStream>::start(app.clone())?;
+            feeding = tokio::spawn(watchdog::feed(pool.pulse()));
             tokio::spawn(accept::serve(listener, pool, stop_accepting, DRAIN))
         }
     };
@@ -74,6 +78,7 @@ pub async fn run(
     app.drain();
     let _ = stopped.send(true);
     let _ = serving.await;
+    feeding.abort();
     following.abort();
     watching.abort();
     if let Some(admin) = admin_serving {

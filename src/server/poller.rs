@@ -17,6 +17,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tracing::{debug, error};
 
 use super::accept::{Handler, Place, Takes};
@@ -66,9 +67,12 @@ impl Stream for mio::net::TcpStream {
 
 /// The threads, which get connections in turn.
 pub struct Pool<S: Stream> {
-    threads: Vec<Mailbox<S>>,
+    threads: Arc<[Mailbox<S>]>,
     next: AtomicUsize,
 }
+
+/// Tells whether the threads of a pool turn.
+pub struct Pulse<S: Stream>(Arc<[Mailbox<S>]>);
 
 struct Mailbox<S: Stream> {
     inbox: Sender<Message<S>>,
@@ -77,6 +81,8 @@ struct Mailbox<S: Stream> {
 
 enum Message<S: Stream> {
     Serve(S, Place),
+    /// To be answered: the thread turns.
+    Pulse(oneshot::Sender<()>),
     Drain,
     End,
 }
@@ -88,6 +94,25 @@ impl<S: Stream> Pool<S> {
         let processors = std::thread::available_parallelism()?.get();
         let threads = (0..processors.div_ceil(4)).map(|_| Poller::start(handler.clone())).collect::<io::Result<_>>()?;
         Ok(Pool { threads, next: AtomicUsize::new(0) })
+    }
+
+    /// For the watchdog.
+    pub fn pulse(&self) -> Pulse<S> {
+        Pulse(self.threads.clone())
+    }
+}
+
+impl<S: Stream> Pulse<S> {
+    /// Waits until every thread has said that it turns; false if one has ended.
+    pub async fn beats(&self) -> bool {
+        for thread in self.0.iter() {
+            let (answer, answered) = oneshot::channel();
+            thread.send(Message::Pulse(answer));
+            if answered.await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -216,6 +241,8 @@ impl<S: Stream, H: Handler> Poller<S, H> {
         while let Ok(message) = self.inbox.try_recv() {
             match message {
                 Message::Serve(stream, place) => self.admit(stream, place),
+                // An error means that nobody waits for it any more.
+                Message::Pulse(answer) => drop(answer.send(())),
                 Message::Drain => {
                     self.draining = true;
                     let all: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();

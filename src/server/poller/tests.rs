@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,12 +22,21 @@ const _: () = assert!(ROOM.is_multiple_of(QUICK.len()));
 const ANSWER: &str = "HTTP/1.1 204 No Content\r\nx-way: quick\r\n\r\n";
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Whether `/hang` hangs.
+static HANG: AtomicBool = AtomicBool::new(true);
+
 struct Ways;
 
 impl AtOnce for Ways {
     fn at_once(&self, request: &httparse::Request<'_, '_>, answer: &mut Vec<u8>) -> bool {
         match request.path {
             Some("/quick") => answer.extend_from_slice(ANSWER.as_bytes()),
+            Some("/hang") => {
+                while HANG.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                answer.extend_from_slice(ANSWER.as_bytes());
+            }
             Some("/mistake") => panic!("a mistake that a test asks for"),
             _ => return false,
         }
@@ -48,6 +58,7 @@ struct Server {
     folder: tempfile::TempDir,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    pulse: Pulse<mio::net::UnixStream>,
 }
 
 impl Server {
@@ -55,10 +66,11 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
         let pool = Pool::<mio::net::UnixStream>::start(Arc::new(Ways)).unwrap();
+        let pulse = pool.pulse();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
         let serving = tokio::spawn(accept::serve(listener, pool, stopped, DEADLINE));
-        Server { folder, stop, serving }
+        Server { folder, stop, serving, pulse }
     }
 
     fn connect(&self) -> UnixStream {
@@ -229,4 +241,23 @@ async fn a_drain_closes_what_is_idle_and_is_over_then() {
     server.stop.send(()).unwrap();
     assert_eq!(rest(idle), "");
     tokio::time::timeout(DEADLINE / 2, server.serving).await.unwrap().unwrap();
+}
+
+/// What the service manager's watchdog is fed by.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pulse_stops_when_a_thread_hangs_and_comes_back_with_it() {
+    let server = Server::start();
+    assert!(server.pulse.beats().await);
+    let mut stream = server.connect();
+    send(&mut stream, "GET /hang HTTP/1.1\r\nhost: h\r\n\r\n");
+    let began = Instant::now();
+    while tokio::time::timeout(Duration::from_millis(100), server.pulse.beats()).await.is_ok() {
+        assert!(began.elapsed() < DEADLINE, "the thread hangs, and its pulse goes on");
+    }
+    HANG.store(false, Ordering::SeqCst);
+    takes(&mut stream, ANSWER);
+    assert!(server.pulse.beats().await);
+    server.stop.send(()).unwrap();
+    server.serving.await.unwrap();
+    assert!(!server.pulse.beats().await, "a thread that has ended has no pulse");
 }
