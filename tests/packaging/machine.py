@@ -36,6 +36,19 @@ def base(release):
     return root
 
 
+def why_not():
+    """Why no machine can boot here, or None."""
+    if os.geteuid() != 0:
+        return "it needs root"
+    if not (CGROUPS / "systemd").is_dir() and not (CGROUPS / "cgroup.controllers").exists():
+        return "systemd-nspawn needs control groups, and none are mounted at /sys/fs/cgroup"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    layers = "mount -t tmpfs tmpfs $1; cd $1; mkdir lower upper work root; mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work root"
+    tried = subprocess.run(["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "sh", "-euc", layers, "sh", CACHE],
+                           capture_output=True, text=True)
+    return f"namespaces and overlays are not to be had: {tried.stderr.strip()}" if tried.returncode else None
+
+
 def wait_until(condition, what, seconds=30):
     """Waits for a truthy value and gives it back."""
     deadline = time.monotonic() + seconds
