@@ -61,8 +61,8 @@ async function work() {
 
 /** A price, or that it is unlocked. Without an answer the line stays empty: the watch page says what is wrong. */
 async function fill(line, id) {
-  const owned = gate.list().some((it) => it.covers === id && !it.expired && !it.refused);
   const state = await gate.offers(id).catch(() => null);
+  const owned = gate.list().some((it) => it.covers === id && !it.expired && !it.refused);
   if (!state && !owned) return;
   const { offers, access } = state ?? {};
   if (owned || access.granted) {
@@ -88,5 +88,6 @@ gate.addEventListener('change', () => show());
 
 document.title = t('catalogue_heading');
 // A kept pass becomes a cookie again first, for only the shop knows which videos it holds.
-const passes = gate.list().filter((it) => it.covers !== it.video && !it.expired && !it.refused);
-Promise.allSettled(passes.map(({ token, claim }) => gate.keep(token, { claim }))).then(show);
+const passes = () => gate.list().filter((it) => it.covers !== it.video && !it.expired && !it.refused);
+if (gate.list().some((it) => it.covers !== it.video)) await gate.setClock();
+Promise.allSettled(passes().map(({ token, claim }) => gate.keep(token, { claim }))).then(show);

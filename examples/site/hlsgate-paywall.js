@@ -41,6 +41,13 @@ class HlsgatePaywall extends HTMLElement {
   #view = h('div', { class: 'view' });
   #waiting = null;
   #timers = [];
+  /** Counts looks at the video: what an earlier one finds out late is no news. */
+  #look = 0;
+  #buying = false;
+  /** The element itself asks about purchases, and shows what it finds. */
+  #asking = 0;
+  /** Purchases that were kept when this was last looked at. */
+  #known = new Set();
 
   constructor() {
     super();
@@ -73,9 +80,9 @@ class HlsgatePaywall extends HTMLElement {
       every(LOOK_BACK, () => this.#lookBack()),
       onWake(() => (this.state === 'trouble' ? this.refresh() : this.#lookBack())),
     ];
+    this.#known = new Set(gate.list().map((it) => it.id));
     gate.addEventListener('change', this.#kept);
-    if (this.video) this.refresh();
-    else this.#show('loading');
+    this.#begin();
   }
 
   disconnectedCallback() {
@@ -85,25 +92,36 @@ class HlsgatePaywall extends HTMLElement {
   }
 
   attributeChangedCallback(name, before, after) {
-    if (this.isConnected && before !== after && after) this.refresh();
+    if (this.isConnected && before !== after) this.#begin();
+  }
+
+  /** Another video, or the first one. */
+  #begin() {
+    this.#stopWaiting();
+    this.#look += 1;
+    Object.assign(this, { opened: null, access: null, paid: false, invoice: null, ended: false, trouble: null });
+    this.#show('loading');
+    if (this.video) this.refresh();
   }
 
   /** Looks anew at what the viewer may see, and shows it. `ended`: the stream was just refused, so say that access is over. */
   async refresh({ ended = false, paid = false } = {}) {
     this.#stopWaiting();
     const { video } = this;
+    const look = (this.#look += 1);
     try {
       let state = await gate.open(video);
-      if (!state.access.granted && gate.pending(video).length > 0 && (await gate.claimPaid(video)).length > 0) {
+      if (!state.access.granted && gate.pending(video).length > 0 && (await this.#claimPaid(video)).length > 0) {
         paid = true;
         state = await gate.open(video);
       }
-      if (video !== this.video) return;
+      if (look !== this.#look) return;
       this.offers = state.offers;
       this.access = state.access;
       this.trouble = null;
       if (state.access.granted) {
         this.paid ||= paid;
+        this.invoice = null;
         this.#show('open');
         if (paid) this.#say(t('say_paid'));
         this.opened = { video, url: state.url, expires_at: state.access.expires_at, tier: state.access.tier, paid };
@@ -114,10 +132,12 @@ class HlsgatePaywall extends HTMLElement {
       this.paid = false;
       this.ended = ended || state.access.reason === 'expired';
       const invoice = ended ? null : await gate.resume(video, state);
+      if (look !== this.#look) return;
       const stale = invoice && !invoice.claim && !['new', 'processing', 'settled'].includes(invoice.status);
       if (invoice && !stale) this.#pay(invoice);
       else this.#show(state.offers.length > 0 ? 'offers' : 'closed');
     } catch (error) {
+      if (look !== this.#look) return;
       this.trouble = error;
       this.#show('trouble');
       if (error.passing) this.#timers.push(once(Math.max(error.retryAfter, 10), () => this.state === 'trouble' && this.refresh({ ended })));
@@ -126,16 +146,21 @@ class HlsgatePaywall extends HTMLElement {
 
   /** The viewer chose an offer. */
   async buy(offer) {
+    if (this.#buying) return;
+    this.#buying = true;
     this.trouble = null;
     this.#view.setAttribute('aria-busy', 'true');
     this.#say(t('say_invoice'));
+    const { video } = this;
     try {
-      this.#pay(await gate.buy(this.video, offer, { title: this.videoTitle }));
+      const invoice = await gate.buy(video, offer, { title: this.videoTitle });
+      if (video === this.video && this.state !== 'open') this.#pay(invoice);
     } catch (error) {
       this.trouble = error;
       this.#show('offers');
-      this.#say(t(`trouble_${error.reason}`, {}));
+      this.#say(views.troubleText(error));
     } finally {
+      this.#buying = false;
       this.#view.removeAttribute('aria-busy');
     }
   }
@@ -151,6 +176,7 @@ class HlsgatePaywall extends HTMLElement {
   /** A new invoice for what the expired one was for. */
   renew() {
     const { tier, covers } = this.invoice;
+    if (!tier) return this.back(); // only a cookie remembers this purchase
     gate.setAside(this.invoice);
     this.buy(this.offers.find((it) => it.tier === tier && it.covers === covers) ?? { tier, covers });
   }
@@ -250,13 +276,26 @@ class HlsgatePaywall extends HTMLElement {
   async #lookBack() {
     if (this.state === 'open' || this.state === 'loading' || document.visibilityState === 'hidden') return;
     const left = gate.pending(this.video).some((it) => it.invoice !== this.invoice?.invoice);
-    if (left && (await gate.claimPaid(this.video)).length > 0) this.refresh({ paid: true });
+    if (left && (await this.#claimPaid(this.video)).length > 0) this.refresh({ paid: true });
+  }
+
+  async #claimPaid(video) {
+    this.#asking += 1;
+    try {
+      return await gate.claimPaid(video);
+    } finally {
+      this.#asking -= 1;
+    }
   }
 
   /** A purchase arrived in this browser by another way: another tab, or a restored backup. */
   #kept = () => {
-    const opens = gate.list().some((it) => it.covers === this.video && !it.expired);
-    if (opens && ['offers', 'closed'].includes(this.state) && !this.ended) this.refresh();
+    const fresh = gate.list().filter((it) => !this.#known.has(it.id));
+    for (const it of fresh) this.#known.add(it.id);
+    if (this.#asking > 0 || this.state === 'open' || !this.video) return;
+    // Only the shop knows what a pass opens. The invoice that is waited for tells of itself.
+    const mayOpen = (it) => it.covers === this.video || it.covers === '*' || it.covers.startsWith('pass:');
+    if (fresh.some((it) => !it.expired && mayOpen(it) && it.id !== this.invoice?.invoice)) this.refresh();
   };
 
   #tell(name, detail) {

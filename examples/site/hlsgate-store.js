@@ -5,18 +5,20 @@
 
 const PURCHASE = 'hlsgate:purchase:';
 const PENDING = 'hlsgate:pending:';
+const PROBE = 'hlsgate:probe';
 /** Seconds for which an unpaid purchase is kept; the shop's own cookie for it lasts as long. */
 const PENDING_KEPT = 7 * 86400;
 
 export class Store {
   #storage;
+  /** What could not be stored. */
+  #memory = new Map();
   #changed;
 
   /** `storage`: a `Storage`, by default the page's localStorage. `changed`: called after every change, in any tab. */
   constructor(storage, changed) {
-    const usable = usableStorage(storage);
-    this.remembers = usable !== null;
-    this.#storage = usable ?? new MemoryStorage();
+    this.#storage = readable(storage);
+    this.remembers = writable(this.#storage);
     this.#changed = changed;
     addEventListener('storage', (event) => {
       if (!event.key || event.key.startsWith(PURCHASE) || event.key.startsWith(PENDING)) changed();
@@ -50,10 +52,12 @@ export class Store {
     this.#drop(PURCHASE + id);
   }
 
-  pending(now) {
-    const all = this.#all(PENDING);
-    for (const it of all) if (it.made_at + PENDING_KEPT < now) this.#drop(PENDING + it.invoice);
-    return all.filter((it) => it.made_at + PENDING_KEPT >= now).sort((a, b) => b.shown_at - a.shown_at);
+  /** `certain`: `now` is the shop's time. By a clock of the viewer's own, which may be years wrong, nothing is thrown away. */
+  pending(now, certain) {
+    const all = this.#all(PENDING).filter((it) => typeof it.invoice === 'string' && typeof it.video === 'string');
+    const late = certain ? all.filter((it) => !(it.made_at + PENDING_KEPT >= now)) : [];
+    for (const it of late) this.#drop(PENDING + it.invoice);
+    return all.filter((it) => !late.includes(it)).sort((a, b) => b.shown_at - a.shown_at);
   }
 
   putPending(entry) {
@@ -66,35 +70,41 @@ export class Store {
   }
 
   #all(prefix) {
-    const keys = Array.from({ length: this.#storage.length }, (_, index) => this.#storage.key(index));
-    return keys.filter((key) => key?.startsWith(prefix)).map((key) => this.#get(key)).filter(Boolean);
+    return [...new Set([...keysOf(this.#memory), ...keysOf(this.#storage)])]
+      .filter((key) => key.startsWith(prefix)).map((key) => this.#get(key)).filter(Boolean);
   }
 
   #get(key) {
     try {
-      return JSON.parse(this.#storage.getItem(key));
+      const found = JSON.parse(this.#text(key));
+      return typeof found === 'object' ? found : null;
     } catch {
       return null; // not ours, or cut short: as good as absent
     }
   }
 
+  #text(key) {
+    return this.#memory.get(key) ?? this.#storage?.getItem(key) ?? null;
+  }
+
   #put(key, value) {
     const text = JSON.stringify(value);
-    if (this.#storage.getItem(key) === text) return;
+    if (this.#text(key) === text) return;
     try {
       this.#storage.setItem(key, text);
+      this.#memory.delete(key);
     } catch {
-      // Full, or forbidden since: memory holds it while the page lives, and the page can say so.
-      this.#storage = MemoryStorage.from(this.#storage);
-      this.#storage.setItem(key, text);
+      // Full, or forbidden: memory holds it while the page lives, and the page can say so.
+      this.#memory.set(key, text);
       this.remembers = false;
     }
     this.#changed();
   }
 
   #drop(key) {
-    if (this.#storage.getItem(key) === null) return;
-    this.#storage.removeItem(key);
+    if (this.#text(key) === null) return;
+    this.#memory.delete(key);
+    this.#storage?.removeItem(key);
     this.#changed();
   }
 }
@@ -104,7 +114,9 @@ export function inspect(token) {
   try {
     const payload = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
     const claims = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (c) => c.charCodeAt(0))));
-    return typeof claims?.jti === 'string' && typeof claims.sub === 'string' ? claims : null;
+    const texts = [claims.jti, claims.sub, claims.tier];
+    const times = [claims.iat, claims.exp ?? 0];
+    return texts.every((it) => typeof it === 'string') && times.every((it) => Number.isSafeInteger(it)) ? claims : null;
   } catch {
     return null;
   }
@@ -121,28 +133,25 @@ function describe(entry) {
 
 const defined = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 
-/** Reading `localStorage` itself throws where a viewer blocks site data; writing throws where it is full or has no room. */
-function usableStorage(given) {
+const keysOf = (storage) => (storage instanceof Map ? [...storage.keys()]
+  : Array.from({ length: storage?.length ?? 0 }, (_, index) => storage.key(index)).filter((key) => key !== null));
+
+/** The page's storage, or null: reading the property itself throws where a viewer blocks site data. */
+function readable(given) {
   try {
-    const storage = given ?? globalThis.localStorage;
-    storage.setItem('hlsgate:probe', '1');
-    storage.removeItem('hlsgate:probe');
-    return storage;
+    return given ?? globalThis.localStorage ?? null;
   } catch {
     return null;
   }
 }
 
-class MemoryStorage {
-  #map = new Map();
-  static from(storage) {
-    const copy = new MemoryStorage();
-    for (let index = 0; index < storage.length; index += 1) copy.setItem(storage.key(index), storage.getItem(storage.key(index)));
-    return copy;
+/** False where storage is blocked, full, or has no room at all. What it holds already can be read all the same. */
+function writable(storage) {
+  try {
+    storage.setItem(PROBE, '1');
+    storage.removeItem(PROBE);
+    return true;
+  } catch {
+    return false;
   }
-  get length() { return this.#map.size; }
-  key(index) { return [...this.#map.keys()][index] ?? null; }
-  getItem(key) { return this.#map.get(key) ?? null; }
-  setItem(key, value) { this.#map.set(key, String(value)); }
-  removeItem(key) { this.#map.delete(key); }
 }

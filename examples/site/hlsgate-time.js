@@ -7,11 +7,15 @@ const LONGEST_TIMER = 3600_000;
 
 export class Clock {
   #skew = 0;
+  /** True once the shop's time is known. */
+  certain = false;
 
   /** `date`: the `Date` header of an answer that just arrived, or null. */
   learn(date) {
     const skew = (Date.parse(date ?? '') - Date.now()) / 1000;
-    if (!Number.isNaN(skew)) this.#skew = Math.abs(skew) > SKEW_TOLERATED ? skew : 0;
+    if (Number.isNaN(skew)) return;
+    this.certain = true;
+    this.#skew = Math.abs(skew) > SKEW_TOLERATED ? skew : 0;
   }
 
   now() {

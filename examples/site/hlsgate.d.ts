@@ -108,7 +108,10 @@ export interface WaitOptions {
   hold?: number;
 }
 
-/** `reason`: the shop's stable word (`btcpay-unavailable`, `busy`, `wrong-claim`, …), `unreachable`, `unpaid`, or `nothing-found`. */
+/**
+ * `reason`: the shop's stable word (`btcpay-unavailable`, `busy`, `wrong-claim`, …), or `unreachable`, `status-NNN` (refused by
+ * something that is not the shop), `unpaid` (a claim that is not settled yet), `nothing-found` or `too-large` (a backup).
+ */
 export class HlsgateError extends Error {
   constructor(reason: string, details?: { status?: number; retryAfter?: number; detail?: string });
   reason: string;
@@ -126,6 +129,8 @@ export class Hlsgate extends EventTarget {
   get remembers(): boolean;
   /** The shop's time. */
   now(): number;
+  /** Learns the shop's time, for a page that judges what is kept before it asks the shop anything else. */
+  setClock(): Promise<void>;
   offers(video: string): Promise<VideoState>;
   open(video: string): Promise<OpenState>;
   streamUrl(video: string, token?: string): string;

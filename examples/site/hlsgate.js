@@ -28,10 +28,17 @@ const HOLD = 25;
 /** Seconds until the first and the last retry of a request that failed. */
 const RETRY_FIRST = 1;
 const RETRY_LAST = 20;
+/** What can be a video's id (`docs/protocol.md`). */
+const VIDEO_ID = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+/** Seconds for which one tab leaves the making of an invoice to another one. */
+const TURN = 10;
+/** The longest text, in characters, and the most purchases that are looked for in a backup. */
+const LONGEST = 4_000_000;
+const MOST = 1000;
 /** Refusals of a token that asking again with the purchase's claim can mend: the key it was signed with is gone. */
 const STALE_KEY = ['unknown-key', 'bad-signature'];
 
-/** A refusal or a failure. `reason` is the shop's stable word for it, or `unreachable`, or `nothing-found`. */
+/** A refusal or a failure. `reason` is the shop's stable word for it, or one of ours: see `hlsgate.d.ts`. */
 export class HlsgateError extends Error {
   constructor(reason, { status = 0, retryAfter = 0, detail = '' } = {}) {
     super(detail || reason);
@@ -43,7 +50,7 @@ export class HlsgateError extends Error {
 
   /** True if asking again may help: the network, our own fault, BTCPay away, too many requests. */
   get passing() {
-    return this.status === 0 || this.status >= 500 || this.status === 408 || this.status === 429;
+    return this.reason === 'unreachable' || this.status >= 500 || this.status === 408 || this.status === 429;
   }
 }
 
@@ -72,9 +79,15 @@ export class Hlsgate extends EventTarget {
     return this.#clock.now();
   }
 
+  /** Learns the shop's time, for a page that judges what is kept before it asks the shop anything else. */
+  async setClock() {
+    const answer = await fetch(location.pathname, { method: 'HEAD', cache: 'no-store' }).catch(() => null);
+    this.#clock.learn(answer?.headers.get('date'));
+  }
+
   /** What the shop says of a video: `{ video, offers, access, pending }`. Looks at cookies only. */
-  offers(video) {
-    return this.#request(`videos/${encodeURIComponent(video)}`);
+  async offers(video) {
+    return this.#request(pathOf(video));
   }
 
   /**
@@ -117,9 +130,14 @@ export class Hlsgate extends EventTarget {
 
   /**
    * Makes an invoice, and keeps it before it is shown, so that a closed tab loses nothing. An open invoice for the same
-   * offer is shown again rather than a second one made. `offer`: a tier, or an offer as `offers` answers it.
+   * offer is shown again rather than a second one made, in another tab too: one invoice cannot be paid twice.
+   * `offer`: a tier, or an offer as `offers` answers it.
    */
-  async buy(video, offer, { title } = {}) {
+  buy(video, offer, { title } = {}) {
+    return oneAtATime(`hlsgate:buy:${video}`, () => this.#buy(video, offer, title));
+  }
+
+  async #buy(video, offer, title) {
     const { tier, covers, price, currency } = typeof offer === 'string' ? { tier: offer } : offer;
     const open = this.pending(video).find(
       (it) => it.tier === tier && it.covers === (covers ?? it.covers) && it.invoice_expires_at > this.now() + 120 &&
@@ -127,7 +145,7 @@ export class Hlsgate extends EventTarget {
     );
     if (open) return this.#store.putPending({ ...open, set_aside: false, shown_at: this.now() });
 
-    const invoice = await this.#request(`videos/${encodeURIComponent(video)}/invoices`, {
+    const invoice = await this.#request(`${pathOf(video)}/invoices`, {
       body: { tier, ...(covers && covers !== video ? { covers } : {}) },
     });
     return this.#store.putPending({ ...invoice, video, title, made_at: this.now(), shown_at: this.now() });
@@ -135,7 +153,7 @@ export class Hlsgate extends EventTarget {
 
   /** Purchases that are not settled yet, the one shown last first. They stay a week: a late payment still counts. */
   pending(video) {
-    return this.#store.pending(this.now()).filter((it) => !video || it.video === video);
+    return this.#store.pending(this.now(), this.#clock.certain).filter((it) => !video || it.video === video);
   }
 
   /** The purchase a viewer was in the middle of, or null. Without storage it has no QR, only its `invoice` and `status`. */
@@ -261,16 +279,19 @@ export class Hlsgate extends EventTarget {
 
   /**
    * Restores purchases from whatever holds them: a code, a link, the text of a file, a message around one of these.
-   * Answers one `{ id, purchase }` or `{ id, error }` each; throws `nothing-found` if there is none.
+   * Answers one `{ id, purchase }` or `{ id, error }` each; throws `nothing-found` if there is none, or `too-large`.
    */
   async restore(text) {
+    if (text.length > LONGEST) throw new HlsgateError('too-large');
     const found = new Map();
-    for (const [token] of text.matchAll(/eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/g)) {
+    // Each pattern begins only where a word begins, so that the time it takes grows no faster than a hostile text.
+    for (const [token] of text.matchAll(/(?<![\w-])eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/g)) {
       const id = inspect(token)?.jti;
       if (id) found.set(id, { token });
     }
-    for (const [, id, claim] of text.matchAll(/([A-Za-z0-9]{8,64})~([\w-]{64})(?![\w-])/g)) found.set(id, { ...found.get(id), claim });
+    for (const [, id, claim] of text.matchAll(/(?<![\w-])([A-Za-z0-9]{8,64})~([\w-]{64})(?![\w-])/g)) found.set(id, { ...found.get(id), claim });
     if (found.size === 0) throw new HlsgateError('nothing-found');
+    if (found.size > MOST) throw new HlsgateError('too-large');
 
     const results = [];
     for (const [id, { token, claim }] of found) {
@@ -345,8 +366,8 @@ export class Hlsgate extends EventTarget {
       this.#clock.learn(answer.headers.get('date'));
       if (answer.ok) return await answer.json();
       const problem = await answer.json().catch(() => ({}));
-      throw new HlsgateError(problem.reason ?? 'unreachable', {
-        status: answer.status, detail: problem.detail, retryAfter: Number(answer.headers.get('retry-after')) || 0,
+      throw new HlsgateError(problem?.reason ?? reasonOf(answer.status), {
+        status: answer.status, detail: problem?.detail, retryAfter: Number(answer.headers.get('retry-after')) || 0,
       });
     } catch (error) {
       if (error instanceof HlsgateError || error.name === 'AbortError') throw error;
@@ -354,6 +375,33 @@ export class Hlsgate extends EventTarget {
     } finally {
       clearTimeout(timer);
     }
+  }
+}
+
+/** Where the shop speaks of a video. A server reads `%2F` as `/`: an id from an address must not lead to other answers. */
+function pathOf(video) {
+  if (!VIDEO_ID.test(video)) throw new HlsgateError('not-found', { status: 404 });
+  return `videos/${video}`;
+}
+
+/** Why a request failed, where the answer does not say: a proxy in between that is not ours. */
+function reasonOf(status) {
+  if (status === 404) return 'not-found';
+  return status >= 500 || status === 408 || status === 429 ? 'unreachable' : `status-${status}`;
+}
+
+/** Runs `action` when no other tab runs one of this name. Where a browser has no locks, or a tab sleeps on one, it just runs. */
+async function oneAtATime(name, action) {
+  let begun = false;
+  const begin = () => {
+    begun = true;
+    return action();
+  };
+  try {
+    return await navigator.locks.request(name, { signal: AbortSignal.timeout(TURN * 1000) }, begin);
+  } catch (error) {
+    if (begun) throw error;
+    return begin();
   }
 }
 

@@ -3,6 +3,8 @@
 import { texts } from './texts.js';
 
 const CHOICE = 'hlsgate:language';
+/** The last second that `Date` can name. */
+const LAST_MOMENT = 8.64e12;
 
 /** BCP 47 tags of what `texts.js` holds, with each language's own name for itself. */
 export const languages = Object.entries(texts).map(([tag, { language }]) => ({ tag, name: language }));
@@ -33,12 +35,13 @@ export function chooseLanguage(tag) {
   }
 }
 
-/** A price: `100 sats`, `5.00 $`. The amount is a decimal string and is written with the decimals it has. */
+/** A price: `100 sats`, `$5.00`, `CA$5.00`, `5.00 USDT`. The amount is a decimal string and is written with the decimals it has. */
 export function price(amount, currency) {
   const decimals = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
   const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-  if (currency === 'SATS') return isolated(`${new Intl.NumberFormat(lang, digits).format(amount)} sats`);
-  return new Intl.NumberFormat(lang, { style: 'currency', currency, currencyDisplay: 'narrowSymbol', ...digits }).format(amount);
+  // `Intl` knows codes of three letters; BTCPay has longer ones.
+  if (currency.length === 3) return new Intl.NumberFormat(lang, { style: 'currency', currency, ...digits }).format(amount);
+  return isolated(`${new Intl.NumberFormat(lang, digits).format(amount)} ${currency === 'SATS' ? 'sats' : currency}`);
 }
 
 /** Latin words in right-to-left text keep their own order (Unicode TR 9: LRI … PDI). */
@@ -62,7 +65,7 @@ const amountOf = (count, unit) => new Intl.NumberFormat(lang, { style: 'unit', u
 
 /** A moment: `24 Nov 2026, 10:15`. */
 export function moment(unix) {
-  return new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'short' }).format(unix * 1000);
+  return new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'short' }).format(Math.min(unix, LAST_MOMENT) * 1000);
 }
 
 /** `4:07`, `1:02:09`: what a clock shows, the same in every language. */

@@ -1,18 +1,23 @@
 /** My purchases: what this browser owns and until when; back it up, move it to another device, restore it, remove it. */
 
-import './page.js';
 import { h, icon, qrCode } from './dom.js';
 import { gate } from './gate.js';
 import { moment, scope, t } from './i18n.js';
+import { takeIn } from './page.js';
 import { copyButton, saveFile, troubleText } from './paywall-views.js';
 import { allVideos, watchPage } from './videos.js';
 
 /** Characters of a link that phones still read well as a QR code from a screen. */
 const QR_LIMIT = 1200;
+/** Bytes of a file that may be a backup. */
+const LARGEST = 8_000_000;
 
 const $ = (id) => document.getElementById(id);
 const videos = allVideos().catch(() => []);
 const titles = videos.then((all) => new Map(all.map((it) => [it.id, it.title])));
+
+/** How often the list was drawn: what was asked for an earlier drawing is not added to a later one. */
+let drawing = 0;
 
 document.title = t('purchases');
 gate.addEventListener('change', show);
@@ -22,34 +27,34 @@ $('restore').addEventListener('submit', (event) => {
 });
 $('file').addEventListener('change', async () => {
   const [file] = $('file').files;
-  if (file) await restore(await file.text());
+  if (file?.size > LARGEST) tell(t('trouble_too-large'), true);
+  else if (file) await restore(await file.text());
   $('file').value = '';
 });
 begin();
 
 async function begin() {
+  await gate.setClock();
   await show();
-  if (location.hash.startsWith('#restore=')) {
-    const code = decodeURIComponent(location.hash);
-    history.replaceState(null, '', location.pathname + location.search);
-    await restore(code);
-  }
+  await takeIn(restore);
   // What was paid while no page was open.
   await gate.claimPaid();
 }
 
 async function show() {
   const names = await titles;
+  drawing += 1;
   const owned = gate.list();
   if (!gate.remembers) $('lead').textContent = t('purchases_none_kept');
-  const byCookie = gate.remembers ? [] : await openedByCookie(new Set(owned.map((it) => it.video)));
-  const entries = [...owned.map((it) => entry(it, names)), ...byCookie];
-  $('purchases').replaceChildren(...(entries.length > 0 ? entries : [h('li', { class: 'empty' }, t('purchases_empty'))]));
+  const nothing = h('li', { class: 'empty' }, t('purchases_empty'));
+  $('purchases').replaceChildren(...(owned.length > 0 ? owned.map((it) => entry(it, names)) : [nothing]));
+  // Browsers forget storage sooner than cookies.
+  if (!gate.remembers || owned.length === 0) listOpenedByCookie(nothing, new Set(owned.map((it) => it.video)));
 
   const pending = gate.pending().filter((it) => !it.set_aside && ['new', 'processing'].includes(it.status));
   $('pending').hidden = pending.length === 0;
   $('pending').querySelector('ul').replaceChildren(...pending.map((it) => h('li', { class: 'entry' },
-    h('div', { class: 'head' }, h('strong', {}, names.get(it.video) ?? it.title ?? it.video),
+    h('div', { class: 'head' }, h('strong', { dir: 'auto' }, names.get(it.video) ?? it.title ?? it.video),
       h('a', { class: 'button', href: watchPage(it.video) }, t('pending_continue'))))));
 
   const worth = owned.filter((it) => !it.expired && !it.refused);
@@ -62,13 +67,13 @@ async function show() {
 function entry(purchase, names) {
   const { id, video, covers, expires_at, expired, refused } = purchase;
   const usable = !expired && !refused;
-  const whole = covers !== video ? scope(covers) : null;
   const name = names.get(video) ?? purchase.title ?? video ?? scope(covers);
+  const whole = covers !== video && name !== scope(covers) ? scope(covers) : null;
   const state = refused ? t('withdrawn') : expired ? t('ended_on', { time: moment(expires_at) }) : expires_at ? t('until', { time: moment(expires_at) }) : t('for_ever');
   return h('li', { class: usable ? 'entry' : 'entry over', 'data-id': id },
     h('div', { class: 'head' },
       h('div', { class: 'what' }, h('strong', { dir: 'auto' }, name), whole && h('span', {}, whole), h('span', { class: 'state' }, icon(usable ? 'check' : 'clock'), state)),
-      usable && video ? h('a', { class: 'button primary', href: watchPage(video) }, icon('play'), t('watch')) : null),
+      usable && h('a', { class: 'button primary', href: video ? watchPage(video) : 'index.html' }, icon('play'), t(video ? 'watch' : 'videos'))),
     usable ? moveTo(purchase) : null,
     removal(purchase));
 }
@@ -106,18 +111,18 @@ function removal({ id }) {
   return place;
 }
 
-/** Without storage only the shop can tell which of the listed videos a cookie opens. */
-async function openedByCookie(known) {
-  const entries = [];
+/** Only the shop can tell which of the listed videos a cookie opens; what it opens is added to the list as it becomes known. */
+async function listOpenedByCookie(nothing, known) {
+  const mine = drawing;
   for (const { id, title } of await videos) {
     const state = known.has(id) ? null : await gate.offers(id).catch(() => null);
-    if (state?.access.granted) {
-      entries.push(h('li', { class: 'entry' }, h('div', { class: 'head' },
-        h('div', { class: 'what' }, h('strong', {}, title), h('span', { class: 'state' }, t('purchases_by_cookie'))),
-        h('a', { class: 'button primary', href: watchPage(id) }, icon('play'), t('watch')))));
-    }
+    if (mine !== drawing) return;
+    if (!state?.access.granted) continue;
+    nothing.remove();
+    $('purchases').append(h('li', { class: 'entry' }, h('div', { class: 'head' },
+      h('div', { class: 'what' }, h('strong', { dir: 'auto' }, title), h('span', { class: 'state' }, t('purchases_by_cookie'))),
+      h('a', { class: 'button primary', href: watchPage(id) }, icon('play'), t('watch')))));
   }
-  return entries;
 }
 
 async function restore(text) {
@@ -129,8 +134,10 @@ async function restore(text) {
     tell([good > 0 || bad.length === 0 ? t('restored', { count: good }) : '', ...new Set(bad.map((why) => t('restored_not', { why })))].filter(Boolean).join(' '), bad.length > 0);
     if (bad.length === 0) $('code').value = '';
     await show();
+    return results;
   } catch (error) {
     tell(troubleText(error), true);
+    return [{ error }];
   }
 }
 

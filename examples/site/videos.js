@@ -5,7 +5,8 @@ export async function allVideos() {
   const answer = await fetch('/videos.json', { cache: 'no-cache' });
   if (answer.status === 404) return [];
   if (!answer.ok) throw new Error(`videos.json: status ${answer.status}`);
-  return (await answer.json()).videos;
+  const { videos } = await answer.json();
+  return videos.filter((it) => typeof it?.id === 'string').map((it) => ({ ...it, title: String(it.title ?? it.id) }));
 }
 
 /** One entry, or undefined: a video can be sold and watched without being listed. */

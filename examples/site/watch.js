@@ -1,10 +1,11 @@
 /** The watch page, and the page for embeds: a stage for the video, and beside it the paywall that opens it. */
 
 import './hlsgate-paywall.js';
-import './page.js';
 import { h, icon } from './dom.js';
 import { gate } from './gate.js';
 import { clock, left, t } from './i18n.js';
+import { takeIn } from './page.js';
+import { troubleText } from './paywall-views.js';
 import { findVideo } from './videos.js';
 import { Player } from './player.js';
 
@@ -18,7 +19,7 @@ const DISAGREE = 10;
 
 if (id) {
   const about = findVideo(id);
-  restoreFromFragment().then(() => paywall.setAttribute('video', id));
+  takeIn(restore).then(() => paywall.setAttribute('video', id));
   about.then((video) => start(describe(video)));
 } else {
   paywall.hidden = true;
@@ -35,7 +36,7 @@ function describe(video) {
   $('video').setAttribute('aria-label', t('video_label', { title }));
   paywall.setAttribute('video-title', title);
   if (video?.width && video?.height) stage.style.setProperty('--ratio', `${video.width} / ${video.height}`);
-  return { title, captions: [], ...video };
+  return { ...video, title, captions: video?.captions ?? [] };
 }
 
 function start(video) {
@@ -136,10 +137,10 @@ function beside(url, src) {
   return src.startsWith(folder) ? url.replace(/[^/]*$/, '') + src.slice(folder.length) : src;
 }
 
-/** A link made on another device carries a purchase in its fragment, which is taken in and then out of sight. */
-async function restoreFromFragment() {
-  if (!location.hash.startsWith('#restore=')) return;
-  const code = decodeURIComponent(location.hash);
-  history.replaceState(null, '', location.pathname + location.search);
-  await gate.restore(code).catch(() => {}); // without it the page is just locked, and says so
+/** A link made on another device carries a purchase. If it is good for nothing, the viewer hears why the film stays locked. */
+async function restore(code) {
+  const results = await gate.restore(code).catch((error) => [{ error }]);
+  const bad = results.find((it) => it.error);
+  if (bad && !results.some((it) => it.purchase)) say(t('restored_not', { why: troubleText(bad.error) }));
+  return results;
 }

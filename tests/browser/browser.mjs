@@ -12,8 +12,9 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 /** What axe-core calls WCAG 2.2 AA, and its own good practice. */
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
-export function launch() {
+export function launch(options = {}) {
   return chromium.launch({
+    ...options,
     executablePath: '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
       '--disable-sync', '--autoplay-policy=no-user-gesture-required'],
@@ -92,6 +93,17 @@ export async function plays(page, { after = 0 } = {}) {
     return video.currentTime > from && video.getVideoPlaybackQuality().totalVideoFrames > frames;
   }, [Math.max(after, started.at) + 0.3, Math.max(0, after > started.at ? 0 : started.frames)]);
   return (await read()).at;
+}
+
+/** Clicks one of the player's controls, which hide while the mouse rests. */
+export async function control(page, locator) {
+  const deadline = Date.now() + DEADLINE;
+  for (let turn = 0; ; turn += 1) {
+    await page.locator('.plyr').hover({ position: { x: 60 + (turn % 2) * 20, y: 40 } });
+    const failed = await locator.click({ timeout: 2000 }).then(() => null, (error) => error);
+    if (!failed) return;
+    if (Date.now() > deadline) throw failed;
+  }
 }
 
 /** What a phone's camera would read from a picture of this element. */

@@ -2,6 +2,7 @@
 // Everything lives in a temporary folder and ends with the test file; when a test fails, the logs are printed.
 
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -16,7 +17,10 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 export const FILM = 'c05f2318';
 export const SHORT = 'd41d8cd9';
 /** Milliseconds until something that must come has failed to come. */
-export const DEADLINE = 15_000;
+export const DEADLINE = 45_000;
+
+/** The key that signs the site's tokens, and its id. */
+const KEY = { kid: 'k1', bytes: Buffer.alloc(32, 7) };
 
 const running = new Set();
 
@@ -30,6 +34,13 @@ export function test(name, body) {
       throw error;
     }
   });
+}
+
+/** A token as the site's operator would issue it by hand; with another key, as another site would. */
+export function mint(claims, { kid, bytes } = KEY) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const text = `${part({ alg: 'HS256', kid })}.${part({ sub: FILM, tier: '24h', iat: Math.floor(Date.now() / 1000) - 60, ...claims })}`;
+  return `${text}.${createHmac('sha256', bytes).update(text).digest('base64url')}`;
 }
 
 const OFFERS = [
@@ -64,7 +75,7 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
     mkdirSync(join(folder, 'run'));
     writeFileSync(join(folder, 'btcpay-api-key'), '0123456789abcdef0123456789abcdef01234567\n', { mode: 0o600 });
     writeFileSync(join(folder, 'btcpay-webhook-secret'), `${secret}\n`, { mode: 0o600 });
-    writeFileSync(join(folder, 'keys.json'), JSON.stringify({ keys: [{ kty: 'oct', kid: 'k1', alg: 'HS256', k: Buffer.alloc(32, 7).toString('base64url') }] }), { mode: 0o600 });
+    writeFileSync(join(folder, 'keys.json'), JSON.stringify({ keys: [{ kty: 'oct', kid: KEY.kid, alg: 'HS256', k: KEY.bytes.toString('base64url') }] }), { mode: 0o600 });
     writeFileSync(join(folder, 'hlsgate.toml'), toml({ folder, origin, shop, store: store.id ?? store, offers, expiration, cookie, admin: await freePort() }));
     await start('hlsgate', required('HLSGATE_BIN'), ['serve', '--config', join(folder, 'hlsgate.toml')]);
     await until(() => existsSync(join(folder, 'run/hlsgate.sock')), 'the daemon to listen', logs);
@@ -96,6 +107,8 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
       },
       invoiceCount: async () => fake('invoices').then((it) => (Array.isArray(it) ? it : it.invoices).length),
       accessLog: () => readFileSync(join(folder, 'access.log'), 'utf8'),
+      /** What pages and scripts were asked with, query and Referer included. */
+      rawLog: () => readFileSync(join(folder, 'raw.log'), 'utf8'),
       logs: () => [...logs].map(([name, lines]) => `--- ${name}\n${lines.slice(-30).join('\n')}`).join('\n') + `\n--- nginx error.log\n${tail(join(folder, 'error.log'))}`,
     };
     running.add(site);
@@ -155,11 +168,13 @@ daemon off; worker_processes 1; pid ${folder}/nginx.pid; error_log ${folder}/err
 events { worker_connections 512; }
 http {
   include /etc/nginx/mime.types; default_type application/octet-stream; access_log off;
+  log_format raw '$request "$http_referer"';
   client_body_temp_path ${folder}/tmp1; proxy_temp_path ${folder}/tmp2; fastcgi_temp_path ${folder}/tmp3; uwsgi_temp_path ${folder}/tmp4; scgi_temp_path ${folder}/tmp5;
   include ${folder}/conf.d/hlsgate.conf;
   server {
     listen 127.0.0.1:${port};
     include ${folder}/snippets/hlsgate.conf;
+    access_log ${folder}/raw.log raw;
     root ${ROOT}/examples/site;
     location / { include ${folder}/snippets/nginx-site.conf; }
     location ^~ /hls/ { include ${folder}/snippets/hlsgate-protect.conf; include ${folder}/snippets/hlsgate-cache.conf; root ${media}; }

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { REFUSED, UNAVAILABLE, buy, inState, launch, plays, viewer } from './browser.mjs';
-import { FILM, SHORT, startSite, test } from './harness.mjs';
+import { REFUSED, UNAVAILABLE, buy, control, inState, launch, plays, viewer } from './browser.mjs';
+import { DEADLINE, FILM, SHORT, startSite, test } from './harness.mjs';
 
 /** Seconds of access in the tests in which it ends: time to start playing, and not to wait for. */
 const BRIEF = 12;
@@ -33,16 +33,14 @@ test('hls.js feeds Media Source; the quality menu and the captions work', async 
   await buy(visit, site, { offer: 1 });
   assert.match(await source(page), /^blob:/);
 
-  await page.locator('.plyr').hover();
-  await page.getByRole('button', { name: 'Settings' }).click();
-  await page.getByRole('menuitem', { name: /Quality/ }).click();
+  await control(page, page.getByRole('button', { name: 'Settings' }));
+  await control(page, page.getByRole('menuitem', { name: /Quality/ }));
   const asked = page.waitForRequest(/\/180p\/\d+\.ts$/);
-  await page.getByRole('menuitemradio', { name: '180p' }).click();
+  await control(page, page.getByRole('menuitemradio', { name: '180p' }));
   await asked;
   await page.waitForFunction(() => document.querySelector('video').videoHeight === 180);
 
-  await page.locator('.plyr').hover();
-  await page.getByRole('button', { name: 'Captions', exact: false }).first().click();
+  await control(page, page.getByRole('button', { name: 'Captions on' }));
   await page.locator('.plyr__captions', { hasText: 'The road begins at the sea.' }).waitFor();
   await visit.leave();
 });
@@ -81,7 +79,7 @@ test('access ends in mid-film: what is loaded plays on, the place is kept, a new
   await buy(visit, site);
   await page.locator('#strip', { hasText: 'Your access ends in' }).waitFor();
   // Farther on than what is loaded by the time access ends.
-  await inState(page, 'offers', (BRIEF + 30) * 1000);
+  await inState(page, 'offers', BRIEF * 1000 + DEADLINE);
   assert.match(await visit.card.innerText(), /Your access has ended/);
   assert.equal(await page.evaluate(() => document.querySelector('video').error), null, 'no player error is shown');
   await page.evaluate(() => { document.querySelector('video').currentTime = 100; });
@@ -101,9 +99,9 @@ test("access ends in mid-film in the browser's own player", async () => {
   const visit = await viewer(browser, site, { allow: [REFUSED, /net::ERR_/], init: withoutMediaSource });
   const { page } = visit;
   await buy(visit, site);
-  await page.locator('#strip', { hasText: 'Your access has ended' }).waitFor({ timeout: (BRIEF + 15) * 1000 });
+  await page.locator('#strip', { hasText: 'Your access has ended' }).waitFor({ timeout: BRIEF * 1000 + DEADLINE });
   await page.evaluate(() => { document.querySelector('video').currentTime = 100; });
-  await inState(page, 'offers', 40_000);
+  await inState(page, 'offers', 2 * DEADLINE);
   await page.locator('#curtain', { hasText: 'Access ended at 1:40' }).waitFor();
   await visit.paywall.getByRole('button', { name: /Forever/ }).click();
   await inState(page, 'paying');
@@ -128,7 +126,7 @@ test('the server goes away in mid-film and comes back: the film goes on by itsel
   await buy(visit, site, { offer: 1 });
   await site.closeDoors();
   await page.evaluate(() => { document.querySelector('video').currentTime = 100; });
-  await page.locator('#strip', { hasText: 'The connection is interrupted' }).waitFor({ timeout: 60_000 });
+  await page.locator('#strip', { hasText: 'The connection is interrupted' }).waitFor({ timeout: 2 * DEADLINE });
   await site.openDoors();
   await plays(page, { after: 100 });
   await page.locator('#strip').waitFor({ state: 'hidden' });
