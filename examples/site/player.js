@@ -21,6 +21,9 @@ const WORDS = ['restart', 'rewind', 'play', 'pause', 'fastForward', 'seek', 'see
   'unmute', 'enableCaptions', 'disableCaptions', 'enterFullscreen', 'exitFullscreen', 'frameTitle', 'captions', 'settings', 'pip', 'menuBack', 'speed',
   'normal', 'quality', 'disabled', 'enabled', 'reset'];
 
+/** Plyr writes labels as markup. */
+const plain = (label) => String(label ?? '').replaceAll(/[<>&]/g, ' ');
+
 export class Player extends EventTarget {
   #video;
   #title;
@@ -66,7 +69,7 @@ export class Player extends EventTarget {
     this.#refused = false;
     this.#at = position;
     this.#video.replaceChildren(...captions.map(({ lang, label, src }) =>
-      Object.assign(document.createElement('track'), { kind: 'captions', srclang: lang, label, src })));
+      Object.assign(document.createElement('track'), { kind: 'captions', srclang: lang, label: plain(label), src })));
     if (Hls.isSupported()) this.#loadHls(url, { position, ownCaptions: captions.length > 0 });
     else this.#loadNative(url, position);
   }
@@ -139,6 +142,8 @@ export class Player extends EventTarget {
       storage: { enabled: false },
       tooltips: { controls: true, seek: true },
     });
+    // Its name is a tooltip, which is hidden while the menu is open.
+    this.#plyr.elements.container.querySelector('[data-plyr=settings]')?.setAttribute('aria-label', t('player_settings'));
     // Plyr listens for its keys here, and leaves it out of the order of focus.
     Object.assign(this.#plyr.elements.container, { tabIndex: 0, role: 'region', ariaLabel: t('video_label', { title: this.#title }) });
   }

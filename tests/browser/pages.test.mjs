@@ -1,14 +1,17 @@
 // The pages themselves: headers that nginx really sends, accessibility, small and large screens, languages, the keyboard alone.
 
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { REFUSED, UNAVAILABLE, accessible, buy, inState, launch, plays, readQr, viewer } from './browser.mjs';
-import { FILM, SHORT, startSite, test } from './harness.mjs';
+import { REFUSED, UNAVAILABLE, accessible, buy, control, inState, launch, plays, readQr, viewer } from './browser.mjs';
+import { FILM, SHORT, mint, startSite, test } from './harness.mjs';
 
-const WIDTHS = { 320: 640, 800: 900, 1400: 900 };
+const WIDTHS = { 320: 640, 768: 1024, 1920: 1080 };
 const shots = process.env.HLSGATE_SHOTS;
+
+/** A day from now, for access that has not ended. */
+const SOON = Math.floor(Date.now() / 1000) + 86_400;
 
 let site, browser;
 before(async () => {
@@ -41,7 +44,18 @@ const STATES = {
     await page.getByText('from 100 sats').first().waitFor();
     await page.waitForFunction(() => [...document.images].every((it) => it.complete));
   },
-  offers: async ({ page, goto }) => {
+  empty: async ({ page, goto }) => {
+    await goto('purchases.html');
+    await page.getByText('Nothing bought').waitFor();
+  },
+  loading: async ({ page, context, goto }) => {
+    await context.route('**/hlsgate/videos/*', () => {}); // an answer that does not come
+    await goto(`watch.html?v=${FILM}`);
+    await inState(page, 'loading');
+    await page.getByRole('heading', { name: 'The Long Way Home' }).waitFor();
+  },
+  offers: async ({ page, context, goto }) => {
+    await context.unrouteAll();
     await goto(`watch.html?v=${FILM}`);
     await inState(page, 'offers');
   },
@@ -49,12 +63,29 @@ const STATES = {
     await paywall.locator('button.offer').first().click();
     await inState(page, 'paying');
   },
+  copied: async ({ page, paywall }) => {
+    await paywall.getByRole('button', { name: 'Copy Lightning invoice' }).click();
+    await paywall.getByRole('button', { name: 'Copied' }).waitFor();
+  },
+  wallet: async ({ page, paywall }) => {
+    await page.evaluate(() => { window.webln = { enable: async () => {}, sendPayment: async () => { throw new Error('User rejected'); } }; });
+    await paywall.getByRole('button', { name: 'Back to the offers' }).click();
+    await paywall.locator('button.offer').first().click();
+    await paywall.getByRole('button', { name: 'Pay with the wallet' }).click();
+    await paywall.getByText('You can still scan').waitFor();
+  },
+  waiting: async ({ page, context }) => {
+    await page.evaluate(() => { Object.keys(localStorage).forEach((key) => key.includes(':pending:') && localStorage.removeItem(key)); });
+    await page.reload();
+    await page.getByText('Waiting for your payment').first().waitFor();
+  },
   expired: async ({ page }) => {
     await site.fake('expire', { invoice: (await site.invoice()).id });
     await inState(page, 'expired');
   },
   processing: async ({ page, paywall }) => {
-    await paywall.getByRole('button', { name: 'New invoice' }).click();
+    await paywall.getByRole('button', { name: 'New invoice' }).click(); // of a purchase that only a cookie remembers: to the offers
+    await paywall.locator('button.offer').first().click();
     await inState(page, 'paying');
     await site.fake('pay', { invoice: (await site.invoice()).id, method: 'BTC-CHAIN' });
     await inState(page, 'processing');
@@ -69,7 +100,28 @@ const STATES = {
     await plays(page);
     await page.locator('.plyr').hover();
   },
+  captions: async ({ page }) => {
+    await control(page, page.getByRole('button', { name: 'Captions on' }));
+    await page.locator('.plyr__captions', { hasText: 'The road begins' }).waitFor();
+  },
+  menu: async ({ page }) => {
+    await control(page, page.getByRole('button', { name: 'Settings' }));
+    await control(page, page.getByRole('menuitem', { name: /Quality/ }));
+    await page.getByRole('menuitemradio', { name: '180p' }).waitFor();
+    // It slides in.
+    await page.waitForFunction(() => document.getAnimations().every((it) => it.playState !== 'running'));
+    const [stage, menu] = await Promise.all(['#stage', '.plyr__menu__container'].map((it) => page.locator(it).boundingBox()));
+    assert.ok(menu.y >= stage.y, `the menu is cut off ${stage.y - menu.y} px above the picture`);
+  },
+  several: async ({ page, goto }) => {
+    await goto(`purchases.html#restore=${[{ jti: 'pass1', sub: 'pass:summer', tier: '30d', exp: SOON }, { jti: 'all1', sub: '*', tier: 'gift' }, { jti: 'other1', sub: 'a-film-that-is-not-listed', exp: SOON }].map((it) => mint(it)).join(',')}`);
+    await page.getByText('Restored: 3').waitFor();
+    await page.evaluate((token) => localStorage.setItem('hlsgate:purchase:ended1', JSON.stringify({ token })), mint({ jti: 'ended1', exp: 1_790_000_000 }));
+    await goto('purchases.html');
+    await page.getByText('ended ').waitFor();
+  },
   purchases: async ({ page, goto }) => {
+    await page.evaluate(() => { Object.keys(localStorage).forEach((key) => /:(pass|all|other|ended)1$/.test(key) && localStorage.removeItem(key)); });
     await goto('purchases.html');
     await page.getByText('Move to another device').click();
     await page.locator('.move svg.qr').waitFor();
@@ -78,6 +130,11 @@ const STATES = {
   unlocked: async ({ page, goto }) => {
     await goto('index.html');
     await page.getByText('Unlocked').first().waitFor();
+  },
+  embed: async ({ page, goto }) => {
+    await goto(`embed.html?v=${FILM}`);
+    await page.locator('hlsgate-paywall[state=open]').waitFor({ state: 'attached' });
+    await plays(page);
   },
   unknown: async ({ page, goto }) => {
     await goto('watch.html');
@@ -106,6 +163,16 @@ const TROUBLES = {
     await visit.page.reload();
     await inState(visit.page, 'trouble');
   },
+  cut: async (visit) => {
+    await visit.context.unrouteAll();
+    await visit.context.route('**/hlsgate/videos/*/invoices', (route) => route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"reason":"btcpay-unavailable"}' }));
+    await visit.context.clearCookies();
+    await visit.page.evaluate(() => localStorage.clear());
+    await visit.page.reload();
+    await inState(visit.page, 'offers');
+    await visit.paywall.locator('button.offer').first().click();
+    await visit.paywall.getByRole('alert').waitFor();
+  },
   forgets: async (visit) => {
     await visit.context.unrouteAll();
     await visit.context.clearCookies();
@@ -117,9 +184,9 @@ const TROUBLES = {
 };
 
 for (const [[width, height], [kind, states, allow]] of Object.entries(WIDTHS).flatMap((size) => [[size, ['state', STATES, []]], [size, ['trouble', TROUBLES, [REFUSED, UNAVAILABLE]]]])) {
-  const colorScheme = width === '800' ? 'light' : 'dark';
+  const colorScheme = width === '768' ? 'light' : 'dark';
   test(`every ${kind} at ${width} px, ${colorScheme}: accessible, and nothing wider than the screen`, async () => {
-    const visit = await viewer(browser, site, { viewport: { width: Number(width), height }, colorScheme, reducedMotion: 'reduce', allow });
+    const visit = await viewer(browser, site, { viewport: { width: Number(width), height }, colorScheme, reducedMotion: 'reduce', allow, permissions: ['clipboard-write'] });
     for (const [name, reach] of Object.entries(states)) {
       await reach(visit);
       await accessible(visit.page, `${name} at ${width} px`);
@@ -158,6 +225,7 @@ for (const [tag, direction, heading] of [['de', 'ltr', 'Dieses Video freischalte
     await visit.goto(`watch.html?v=${SHORT}`);
     await visit.paywall.getByRole('heading', { name: heading }).waitFor();
     assert.deepEqual(await page.evaluate(() => [document.documentElement.lang, getComputedStyle(document.body).direction]), [tag, direction]);
+    assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector('h1')).textAlign), direction === 'rtl' ? 'right' : 'left', 'a Latin title on the side where lines begin');
     await accessible(page, tag);
     if (shots) await page.screenshot({ path: join(shots, `offers-${tag}.png`), fullPage: true });
     await visit.paywall.locator('button.offer').first().click();
@@ -214,5 +282,47 @@ test('an empty catalogue, and a video that cannot exist, are said in words', asy
   await visit.goto('watch.html?v=.hidden');
   await inState(visit.page, 'trouble');
   assert.match(await visit.card.innerText(), /no such video/);
+  await visit.leave();
+});
+
+test('the snippets of the handbook: a page of one\'s own sells and plays, and has its own looks', async () => {
+  const handbook = readFileSync(new URL('../../docs/pages.md', import.meta.url), 'utf8');
+  const section = handbook.slice(handbook.indexOf('## The paywall in a page of your own'), handbook.indexOf('## The module alone'));
+  const snippet = (kind) => new RegExp(`\`\`\`${kind}\\n([\\s\\S]*?)\`\`\``).exec(section)[1];
+  const visit = await viewer(browser, site);
+  const files = {
+    'own.html': ['text/html', `<!doctype html><html lang="en"><title>A page</title><link rel="icon" href="icon.svg"><link rel="stylesheet" href="own.css"><script type="module" src="own.js"></script>${snippet('html')}</html>`],
+    'own.js': ['text/javascript', snippet('js')],
+    'own.css': ['text/css', snippet('css')],
+  };
+  for (const [name, [contentType, body]] of Object.entries(files)) await visit.context.route(`**/${name}`, (route) => route.fulfill({ contentType, body }));
+  await visit.goto('own.html');
+  await inState(visit.page, 'offers');
+  const style = (part, property) => visit.page.evaluate(([name, key]) => getComputedStyle(document.querySelector('hlsgate-paywall').shadowRoot.querySelector(`[part~=${name}]`))[key], [part, property]);
+  assert.equal(await style('price', 'backgroundColor'), 'rgb(63, 167, 214)');
+  assert.equal(await style('card', 'borderTopLeftRadius'), '4px');
+  assert.match(await style('heading', 'fontFamily'), /Georgia/);
+  await visit.paywall.locator('button.offer').first().click();
+  await inState(visit.page, 'paying');
+  await site.fake('pay', { invoice: (await site.invoice()).id });
+  await inState(visit.page, 'open');
+  await plays(visit.page);
+
+  // Another video in the same element.
+  await visit.page.evaluate((id) => document.querySelector('hlsgate-paywall').setAttribute('video', id), SHORT);
+  await inState(visit.page, 'offers');
+  assert.equal(await visit.page.evaluate(() => document.querySelector('hlsgate-paywall').opened), null);
+  await visit.leave();
+});
+
+test('prices in every kind of currency, each told apart, with the decimals they have', async () => {
+  const visit = await viewer(browser, site);
+  const prices = [['1000000', 'SATS'], ['0.00012000', 'BTC'], ['5.00', 'USD'], ['5.00', 'CAD'], ['500', 'JPY'], ['2.50', 'USDT']];
+  const offers = prices.map(([price, currency]) => ({ tier: currency, price, currency, duration: 3600, covers: FILM }));
+  await visit.context.route('**/hlsgate/videos/*', (route) => route.fulfill({ json: { video: FILM, offers, access: { granted: false, reason: 'missing' }, pending: null } }));
+  await visit.goto(`watch.html?v=${FILM}`);
+  await inState(visit.page, 'offers');
+  const shown = await visit.paywall.locator('[part~=price]').allInnerTexts();
+  assert.deepEqual(shown.map((it) => it.replaceAll('\u00a0', ' ')), ['1,000,000 sats', 'BTC 0.00012000', '$5.00', 'CA$5.00', '¥500', '2.50 USDT']);
   await visit.leave();
 });
