@@ -10,6 +10,9 @@ import { fileURLToPath } from 'node:url';
 const FILES = {
   'hls.js': { 'dist/hls.min.mjs': 'hls.js', 'dist/hls.worker.js': 'hls.worker.js', LICENSE: 'hls.LICENSE.txt' },
   plyr: { 'dist/plyr.min.mjs': 'plyr.js', 'dist/plyr.css': 'plyr.css', 'dist/plyr.svg': 'plyr.svg', 'LICENSE.md': 'plyr.LICENSE.txt' },
+  // Both are inside plyr.js.
+  loadjs: { 'LICENSE.txt': 'loadjs.LICENSE.txt' },
+  rangetouch: { 'license.md': 'rangetouch.LICENSE.txt' },
   'lean-qr': { 'index.mjs': 'lean-qr.js', LICENSE: 'lean-qr.LICENSE.txt' },
 };
 
