@@ -63,6 +63,21 @@ const STATES = {
     await paywall.locator('button.offer').first().click();
     await inState(page, 'paying');
   },
+  making: async ({ page, paywall, context }) => {
+    await paywall.getByRole('button', { name: 'Back to the offers' }).click();
+    await inState(page, 'offers');
+    await context.route('**/invoices', () => {}); // an answer that does not come
+    await paywall.locator('button.offer').nth(1).click();
+    await paywall.locator('.view[aria-busy]').waitFor();
+    assert.match(await page.locator('hlsgate-paywall .card > [role=status]').textContent(), /Making an invoice/);
+  },
+  shown: async ({ page, paywall, context, goto }) => {
+    await context.unrouteAll();
+    await goto(`watch.html?v=${FILM}`);
+    await inState(page, 'offers');
+    await paywall.locator('button.offer').first().click();
+    await inState(page, 'paying');
+  },
   copied: async ({ page, paywall }) => {
     await paywall.getByRole('button', { name: 'Copy Lightning invoice' }).click();
     await paywall.getByRole('button', { name: 'Copied' }).waitFor();

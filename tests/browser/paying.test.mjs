@@ -134,6 +134,20 @@ test('an invoice that expired gives a new one; the old one still counts if it is
   await visit.leave();
 });
 
+test('an invoice that is paid after it expired opens the film in the same place', async () => {
+  const visit = await viewer(browser, site);
+  await choose(visit);
+  const { id } = await site.invoice();
+  await site.fake('expire', { invoice: id });
+  await inState(visit.page, 'expired');
+  await visit.paywall.getByText('a late payment still counts').waitFor();
+  await site.fake('pay', { invoice: id });
+  await inState(visit.page, 'open');
+  await plays(visit.page);
+  assert.equal(await site.invoiceCount(), 1);
+  await visit.leave();
+});
+
 test('a payment in sight waits for confirmation, survives a reload, and opens when confirmed', async () => {
   const visit = await viewer(browser, site);
   await choose(visit);
