@@ -18,8 +18,22 @@ const VHOST: &str = "
 /// nginx serves an entry through the whole second that the daemon names.
 const KEPT: Duration = Duration::from_secs(KEEP_DECISION + 1);
 
+/// What a site may have set for caches of its own, at the http level: each of these would open a door if it reached us.
+const CARELESS: &str = "
+    proxy_cache_valid any 1h;
+    proxy_cache_use_stale error timeout updating http_500 http_502 http_503 http_504 http_403;
+    proxy_cache_background_update on;
+    proxy_cache_key everybody;
+    proxy_ignore_headers X-Accel-Expires Cache-Control Set-Cookie;
+";
+
 async fn with_cache() -> Harness {
-    Harness::with(Options { vhost: VHOST.into(), ..Options::default() }).await
+    with_cache_and("").await
+}
+
+async fn with_cache_and(config: &str) -> Harness {
+    Harness::with(Options { vhost: VHOST.into(), http: CARELESS.into(), config: config.into(), ..Options::default() })
+        .await
 }
 
 async fn status(h: &Harness, path: &str, headers: &[(&str, &str)]) -> u16 {
@@ -102,6 +116,17 @@ async fn refusals_and_answers_with_a_cookie_are_not_kept() {
     for _ in 0..2 {
         let answer = h.get(&with_query).await;
         assert!(answer.status() == 200 && answer.headers().contains_key("set-cookie"));
+    }
+    assert_eq!(asked(&h).await, 4.0);
+}
+
+#[tokio::test]
+async fn a_yes_by_grace_is_not_kept() {
+    let h = with_cache_and("[gate]\ngrace = \"1h\"\n").await;
+    let cookie = format!("hlsgate={}", h.token(&["--video", A, "--for", "0s"]));
+    for _ in 0..2 {
+        assert_eq!(status(&h, SEGMENT, &[("Cookie", &cookie)]).await, 200);
+        assert_eq!(status(&h, PLAYLIST, &[("Cookie", &cookie)]).await, 403);
     }
     assert_eq!(asked(&h).await, 4.0);
 }
