@@ -24,7 +24,8 @@ fn a_granted_question_allocates_nothing() {
     let fixture = Fixture::new();
     let token = &fixture.token;
     let cookie = fixture.cookie();
-    let expired = "Cookie: hlsgate_other=eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.e30.AA";
+    let bad = "Cookie: hlsgate_other=eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.e30.AA";
+    let (pass, all) = (fixture.token_for("pass:summer"), fixture.token_for("*"));
     for (kind, carrier) in [
         (Kind::Media, cookie.clone()),
         (Kind::Playlist, cookie.clone()),
@@ -32,7 +33,9 @@ fn a_granted_question_allocates_nothing() {
         (Kind::Playlist, format!("X-Hlsgate-Path-Token: {token}")),
         (Kind::Media, format!("X-Hlsgate-Query: t=1&token={token}")),
         (Kind::Media, format!("Authorization: Bearer {token}")),
-        (Kind::Media, format!("{expired}; hlsgate={token}")),
+        (Kind::Media, format!("{bad}; hlsgate={token}")),
+        (Kind::Media, format!("Cookie: hlsgate_summer={pass}")),
+        (Kind::Media, format!("Cookie: hlsgate={all}; hlsgate_summer={pass}; hlsgate={token}")),
     ] {
         // The first question of a process may have something to set up.
         ask(&fixture, kind, &carrier);
