@@ -1,28 +1,110 @@
-"""Figures of hlsgate beside others, in one run. `benches/run` installs and builds what this needs."""
+"""Figures of hlsgate beside others, in one run, as Markdown. Without a part: the table of ways and its ratios."""
 
 import argparse
+import contextlib
+import io
+import os
+import sys
 from pathlib import Path
 
-from . import growth, memory, shop, start, table
+from . import counts, decision, growth, memory, shop, start, table
+from .promises import Promises
+
+# What `--into` replaces.
+BEGIN, END = "<!-- results of benches/run -->\n", "<!-- end of the results -->\n"
+PARTS = {
+    "table": (table, "every way side by side, for 1 KB and 1 MB, and the ratios of points 1 to 3"),
+    "decision": (decision, "a decision alone: time and allocations (point 4)"),
+    "memory": (memory, "memory after a million requests and more, and of idle connections (point 5)"),
+    "start": (start, "from exec to ready, and the size of the binary (point 6)"),
+    "growth": (growth, "the gate of a small site beside those of large ones (point 7)"),
+    "shop": (shop, "purchases claimed at once, bursts of webhooks, the gate beside held requests (points 7 and 8)"),
+    "counts": (counts, "instructions, allocations and system calls a question: slow, repeatable, not part of --all"),
+}
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="benches/run", description=__doc__)
-    parser.add_argument("--floor", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds whose median counts (5)")
-    parser.add_argument("--seconds", type=int, default=3, help="seconds of each way in each round (3)")
-    parser.add_argument("--connections", type=int, default=64, help="connections of the load (64)")
-    parser.add_argument("--rows", type=lambda text: text.split(","), help="only these: none,secure_link,njs,204,floor,hyper,hlsgate,cache,express")
-    parser.add_argument("--memory", action="store_true", help="memory after a million requests and of idle connections")
-    parser.add_argument("--millions", type=int, default=10, help="with --memory: requests in all, in millions (10)")
-    parser.add_argument("--start", action="store_true", help="from exec to ready, and the size of the binary")
-    parser.add_argument("--starts", type=int, default=25, help="with --start: how often (25)")
-    parser.add_argument("--growth", action="store_true", help="the gate of a small site beside those of large ones")
-    parser.add_argument("--shop", action="store_true", help="purchases claimed at once, webhooks, the gate beside held requests")
-    options = parser.parse_args()
-    chosen = [part for part in (memory, start, growth, shop) if getattr(options, part.__name__.rsplit(".", 1)[1])]
-    for part in chosen or [table]:
-        part.measure(options)
+    options = arguments()
+    try:
+        kept = measure(options)
+    except (RuntimeError, TimeoutError) as err:
+        sys.exit(f"error: {err}")
+    if not kept:
+        sys.exit("a promise is not kept")
+
+
+def measure(options):
+    """Every chosen part; whether all promises are kept."""
+    chosen = [name for name in PARTS if getattr(options, name) or (options.all and name != "counts")] or ["table"]
+    with result_into(options.into):
+        machine()
+        promises = Promises()
+        for name in chosen:
+            PARTS[name][0].measure(options, promises)
+        return promises.show()
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="benches/run", description=__doc__, epilog="Exit status 1: a promise is not kept, or a way failed.")
+    parser.add_argument("--all", action="store_true", help="every part but --counts: about 12 minutes")
+    for name, (_, text) in PARTS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    parser.add_argument("--rounds", type=positive, default=5, help="rounds whose median counts (5)")
+    parser.add_argument("--seconds", type=positive, default=2, help="seconds of each way in each round (2)")
+    parser.add_argument("--connections", type=positive, default=64, help="connections of the load of the table (64)")
+    parser.add_argument("--rows", type=way_names, help=f"only these of {','.join(table.WAYS)}, for the table")
+    parser.add_argument("--millions", type=positive, default=10, help="for --memory: requests in all, in millions (10)")
+    parser.add_argument("--starts", type=positive, default=25, help="for --start: how often (25)")
+    parser.add_argument("--into", type=Path, help="a Markdown file, whose earlier results (between two comments) give way to these")
+    return parser.parse_args()
+
+
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def way_names(text):
+    names = text.split(",")
+    if unknown := [name for name in names if name not in table.WAYS]:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(table.WAYS)}")
+    return names
+
+
+def machine():
+    with open("/proc/cpuinfo") as lines:
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    print(f"{model}, {os.cpu_count()} processors, Linux {os.uname().release}, load before the run {os.getloadavg()[0]:.1f}\n", flush=True)
+
+
+class Tee(io.TextIOBase):
+    """Standard output, kept as well."""
+
+    def __init__(self):
+        self.kept, self.shown = io.StringIO(), sys.stdout
+
+    def write(self, text):
+        self.shown.write(text)
+        return self.kept.write(text)
+
+    def flush(self):
+        self.shown.flush()
+
+
+@contextlib.contextmanager
+def result_into(file):
+    """Puts what is printed into the file's place for it, if nothing fails meanwhile."""
+    if file is None:
+        yield
+        return
+    before, rest = file.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    with contextlib.redirect_stdout(Tee()) as tee:
+        yield
+    command = " ".join(["benches/run", *sys.argv[1:]])
+    file.write_text(f"{before}{BEGIN}\n`{command}`\n\n{tee.kept.getvalue()}{END}{after}")
 
 
 if __name__ == "__main__":

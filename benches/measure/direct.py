@@ -36,12 +36,17 @@ def headers(token):
     return {"X-Hlsgate-Video": VIDEO, "X-Hlsgate-Kind": "media", "Cookie": f"theme=dark; hlsgate={token}"}
 
 
+def question(token):
+    """The same, as its bytes."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers(token).items())
+    return f"GET /auth HTTP/1.1\r\nHost: hlsgate\r\n{lines}\r\n".encode()
+
+
 def ask(place, token):
     """Asks once at a Unix socket; gives the open connection."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(place))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers(token).items())
-    connection.sendall(f"GET /auth HTTP/1.1\r\nHost: hlsgate\r\n{lines}\r\n".encode())
+    connection.sendall(question(token))
     answer = connection.recv(4096)
     if not answer.startswith(b"HTTP/1.1 204 "):
         raise RuntimeError(f"the daemon answers {answer[:40]!r}")

@@ -1,6 +1,8 @@
 """The laboratory: a temporary folder, child processes in it, and what the kernel tells of them."""
 
+import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -43,6 +45,12 @@ class Lab:
         child = Child(name, subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, preexec_fn=before, **options))
         self.children.append(child)
         return child
+
+
+    def trim_logs(self):
+        """Empties nginx's access logs: a run writes some gigabytes of them."""
+        for log in self.folder.glob("*/access.log"):
+            os.truncate(log, 0)
 
 
 class Child:
@@ -96,7 +104,7 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def until(what, condition):
+def until(what, condition, deadline=DEADLINE):
     """Waits until `condition` holds."""
     began = time.monotonic()
     while True:
@@ -105,9 +113,20 @@ def until(what, condition):
                 return value
         except OSError:
             pass
-        if time.monotonic() - began > DEADLINE:
-            raise TimeoutError(f"{what}: not within {DEADLINE:.0f} s")
+        if time.monotonic() - began > deadline:
+            raise TimeoutError(f"{what}: not within {deadline:.0f} s")
         time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def all_files_allowed():
+    """As many open files as the system allows, for this process and what it starts meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def accepts(place):

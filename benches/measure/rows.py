@@ -4,101 +4,147 @@ import base64
 import hashlib
 import os
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .lab import REPOSITORY, Child, accepts, free_port, until
-from .site import VIDEO, Nginx, module
+from .site import FILES, VIDEO, Nginx, module
 
 PEERS = REPOSITORY / "benches/peers"
+FLOOR = REPOSITORY / "target/benches/floor"
+PLAIN_HYPER = REPOSITORY / "target/release/examples/plain_hyper"
 # The two lines of the README.
 GATE = "include snippets/hlsgate.conf;\n        location ^~ /hls/ {{ include snippets/hlsgate-protect.conf; {more} }}"
 
 
 @dataclass
-class Row:
+class Way:
     """One way: where it is asked, and the processes that answer."""
 
     name: str
     port: int
     nginx: Child | None
     service: Child | None
-    query: str = ""
+    # Whether it looks at what the viewer brings; some are here for what they cost alone.
+    decides: bool = True
+    query: Callable[[str], str] = lambda file: ""
+
+    def prove(self, site):
+        """A way that lets nobody in, or everybody, is not worth measuring."""
+        for file in FILES.values():
+            seen, length = self.ask(f"{site.path(file)}{self.query(file)}", {"Cookie": site.cookie})
+            if (seen, length) != (200, site.size(file)):
+                raise RuntimeError(f"{self.name} answers {seen} with {length} bytes to a viewer who has paid")
+            seen, _ = self.ask(site.path(file), {"Cookie": "theme=dark"})
+            if seen not in ((401, 403) if self.decides else (200,)):
+                raise RuntimeError(f"{self.name} answers {seen} to a viewer without a token")
+
+    def ask(self, path, headers):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, len(answer.read())
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, len(refusal.read())
 
 
-def rows(site, floor, chosen=None):
-    """Starts every way (or the `chosen` ones) and gives them in the order of the table. `floor`: the compiled floor."""
-    lab = site.lab
-    key = site.key.hex()
-
-    def gated(name, service, gate, more=""):
-        nginx = Nginx(site, f"nginx-{slug(name)}", GATE.format(more=more), gate=gate)
-        return Row(name, nginx.port, nginx.child, service)
-
-    def service(name, *command):
-        socket = lab.folder / f"{slug(name)}.sock"
-        child = lab.start(slug(name), [*command[:1], socket, *command[1:]], batch=True)
-        until(f"{name} listens", lambda: accepts(socket))
-        socket.chmod(0o666)
-        return gated(name, child, socket)
-
-    def no_gate(name):
-        nginx = Nginx(site, "nginx-no-gate", "location ^~ /hls/ { }")
-        return Row(name, nginx.port, nginx.child, None)
-
-    def secure_link(name):
-        lines = (
-            f'location ^~ /hls/ {{ secure_link $arg_md5,$arg_expires; secure_link_md5 "$secure_link_expires$uri {key}";\n'
-            '            if ($secure_link = "") { return 403; } if ($secure_link = "0") { return 410; } }'
-        )
-        nginx = Nginx(site, "nginx-secure-link", lines)
-        expires = int(time.time()) + 86400
-
-        def signed(file):
-            digest = hashlib.md5(f"{expires}{site.path(file)} {key}".encode()).digest()
-            return f"?md5={base64.urlsafe_b64encode(digest).decode().rstrip('=')}&expires={expires}"
-
-        return Row(name, nginx.port, nginx.child, None, signed)
-
-    def njs(name):
-        lines = (
-            f"set $bench_key {key}; set $bench_video {VIDEO};\n"
-            "        location = /auth { internal; js_content auth.check; }\n"
-            "        location ^~ /hls/ { auth_request /auth; }"
-        )
-        http = f"js_path {PEERS}/njs; js_import auth from auth.js;"
-        nginx = Nginx(site, "nginx-njs", lines, http, module("ngx_http_js_module.so"))
-        return Row(name, nginx.port, nginx.child, None)
-
-    def return_204(name):
-        socket = lab.folder / "return-204.sock"
-        upstream = Nginx(site, "return-204", f"listen unix:{socket}; access_log off; return 204;", batch=True)
-        socket.chmod(0o666)
-        return gated(name, upstream.child, socket)
-
-    def express(name):
-        port = free_port()
-        command = ["node", PEERS / "express/server.js", port, site.root]
-        child = lab.start("express", command, env=os.environ | {"BENCH_KEY": key, "NODE_ENV": "production"}, batch=True)
-        until("Express listens", lambda: accepts(("127.0.0.1", port)))
-        return Row(name, port, None, child)
-
+def start(site, names):
+    """Starts these ways, in the order of the table."""
     daemon = site.daemon()
-    ways = {
-        "none": lambda: no_gate("no gate"),
-        "secure_link": lambda: secure_link("`secure_link` (MD5 in the URL)"),
-        "njs": lambda: njs("njs, HS256 in a subrequest"),
-        "204": lambda: return_204("`auth_request` to nginx `return 204`"),
-        "floor": lambda: service("`auth_request` to a bare epoll loop", floor),
-        "hyper": lambda: service("`auth_request` to plain hyper, one HMAC", PEERS_BUILT / "plain_hyper", key),
-        "hlsgate": lambda: gated("**hlsgate**", daemon, site.socket),
-        "cache": lambda: gated("**hlsgate with cache**", daemon, site.socket, "include snippets/hlsgate-cache.conf;"),
-        "express": lambda: express("Node.js, Express with a middleware"),
-    }
-    return {way: start() for way, start in ways.items() if not chosen or way in chosen}
+    return {name: make(site, daemon) for name, make in WAYS.items() if name in names}
 
 
-PEERS_BUILT = REPOSITORY / "target/release/examples"
+def no_gate(site, _):
+    nginx = Nginx(site, "nginx-no-gate", "location ^~ /hls/ { }")
+    return Way("no gate", nginx.port, nginx.child, None, decides=False)
 
 
-def slug(name):
-    return "".join(letter if letter.isalnum() else "-" for letter in name.strip("`*"))
+def secure_link(site, _):
+    secret, expires = site.key.hex(), int(time.time()) + 86400
+    lines = (
+        f'location ^~ /hls/ {{ secure_link $arg_md5,$arg_expires; secure_link_md5 "$secure_link_expires$uri {secret}";\n'
+        '            if ($secure_link = "") { return 403; } if ($secure_link = "0") { return 410; } }'
+    )
+    nginx = Nginx(site, "nginx-secure-link", lines)
+
+    def signed(file):
+        digest = hashlib.md5(f"{expires}{site.path(file)} {secret}".encode()).digest()
+        return f"?md5={base64.urlsafe_b64encode(digest).decode().rstrip('=')}&expires={expires}"
+
+    return Way("`secure_link` (MD5 in the URL)", nginx.port, nginx.child, None, query=signed)
+
+
+def njs(site, _):
+    lines = (
+        f"set $bench_key {site.key.hex()}; set $bench_video {VIDEO};\n"
+        "        location = /auth { internal; js_content auth.check; }\n"
+        "        location ^~ /hls/ { auth_request /auth; }"
+    )
+    http = f"js_path {PEERS}/njs; js_import auth from auth.js;"
+    nginx = Nginx(site, "nginx-njs", lines, http, module("ngx_http_js_module.so"))
+    return Way("njs, HS256 in a subrequest", nginx.port, nginx.child, None)
+
+
+def return_204(site, _):
+    socket = site.lab.folder / "return-204.sock"
+    upstream = Nginx(site, "return-204", f"listen unix:{socket}; access_log off; return 204;", batch=True)
+    socket.chmod(0o666)
+    return gated(site, "`auth_request` to nginx `return 204`", upstream.child, socket, decides=False)
+
+
+def floor(site, _):
+    child, socket = service(site, "floor", FLOOR)
+    return gated(site, "`auth_request` to a bare epoll loop", child, socket, decides=False)
+
+
+def hyper(site, _):
+    child, socket = service(site, "hyper", PLAIN_HYPER, site.key.hex())
+    return gated(site, "`auth_request` to plain hyper, one HMAC", child, socket)
+
+
+def hlsgate(site, daemon):
+    return gated(site, "**hlsgate**", daemon, site.socket)
+
+
+def hlsgate_with_cache(site, daemon):
+    return gated(site, "**hlsgate with cache**", daemon, site.socket, more="include snippets/hlsgate-cache.conf;")
+
+
+def express(site, _):
+    port = free_port()
+    command = ["node", PEERS / "express/server.js", port, site.root]
+    environment = os.environ | {"BENCH_KEY": site.key.hex(), "NODE_ENV": "production"}
+    child = site.lab.start("express", command, env=environment, batch=True)
+    until("Express listens", lambda: accepts(("127.0.0.1", port)))
+    return Way("Node.js, Express with a middleware", port, None, child)
+
+
+WAYS = {
+    "none": no_gate,
+    "secure_link": secure_link,
+    "njs": njs,
+    "204": return_204,
+    "floor": floor,
+    "hyper": hyper,
+    "hlsgate": hlsgate,
+    "cache": hlsgate_with_cache,
+    "express": express,
+}
+
+
+def service(site, name, program, *arguments):
+    """A program that listens on the Unix socket of its first argument, as hlsgate is scheduled."""
+    socket = site.lab.folder / f"{name}.sock"
+    child = site.lab.start(name, [program, socket, *arguments], batch=True)
+    until(f"{name} listens", lambda: accepts(socket))
+    socket.chmod(0o666)
+    return child, socket
+
+
+def gated(site, name, service, gate, more="", decides=True):
+    """The shipped files in an nginx of its own, asking at `gate`."""
+    nginx = Nginx(site, f"nginx-{gate.stem}{'-cache' if more else ''}", GATE.format(more=more), gate=gate)
+    return Way(name, nginx.port, nginx.child, service, decides)

@@ -39,7 +39,8 @@ http {{
 class Site:
     """Files, keys, revocations and a token that opens the video."""
 
-    def __init__(self, lab, name="site", revocations=REVOCATIONS):
+    def __init__(self, lab, name="site", revocations=REVOCATIONS, more=""):
+        """`more`: what the configuration has beside its places."""
         self.lab, self.folder = lab, lab.folder / name
         self.root = self.folder / "www"
         folder = self.root / "hls" / VIDEO
@@ -47,7 +48,7 @@ class Site:
         (folder / "small.ts").write_bytes(b"x" * 1024)
         (folder / "large.ts").write_bytes(b"x" * (1 << 20))
         self.socket, self.config = self.folder / "hlsgate.sock", self.folder / "hlsgate.toml"
-        self.write_config()
+        self.write_config(more)
         run([HLSGATE, "init", "--config", self.config])
         for _ in range(KEYS - 1):
             run([HLSGATE, "keys", "add", "--config", self.config])
@@ -58,14 +59,14 @@ class Site:
         # A browser has other cookies too.
         self.cookie = f"theme=dark; hlsgate={self.token}"
 
-    def issue(self):
-        """A token for the video, under the first key."""
-        return run([HLSGATE, "token", "issue", "--config", self.config, "--video", VIDEO, "--for", "24h"]).strip()
+    def issue(self, *scope):
+        """A token for the video, or for another scope, under the first key."""
+        return run([HLSGATE, "token", "issue", "--config", self.config, *(scope or ("--video", VIDEO)), "--for", "24h"]).strip()
 
-    def write_config(self):
+    def write_config(self, more):
         self.config.write_text(
             f'listen = "unix:{self.socket}"\nsocket_mode = "0666"\nadmin_listen = "off"\n'
-            f'[keys]\nfile = "{self.folder}/keys.json"\n[revocations]\nfile = "{self.folder}/revoked"\n'
+            f'[keys]\nfile = "{self.folder}/keys.json"\n[revocations]\nfile = "{self.folder}/revoked"\n{more}'
         )
 
     def daemon(self, name="hlsgate", batch=True):
@@ -76,6 +77,9 @@ class Site:
 
     def path(self, file):
         return f"/hls/{VIDEO}/{file}"
+
+    def size(self, file):
+        return (self.root / "hls" / VIDEO / file).stat().st_size
 
 
 class Nginx:

@@ -10,12 +10,13 @@ from .site import Site
 
 MILLI = 1e3
 MIB = 1 << 20
+PROMISED_FOR = "3 keys, nothing revoked"
 
 
-def measure(options):
+def measure(options, promises):
     """`READY=1` is what the service manager waits for (sd_notify(3)): the socket accepts by then."""
     with Lab() as lab:
-        times = {name: [] for name in ("3 keys, nothing revoked", "3 keys, 100,000 revocations")}
+        times = {name: [] for name in (PROMISED_FOR, "3 keys, 100,000 revocations")}
         sites = [Site(lab, "small", revocations=0), Site(lab, "large")]
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         manager.settimeout(DEADLINE)
@@ -32,7 +33,13 @@ def measure(options):
                 lab.children.remove(child)
                 while b"STOPPING=1" not in manager.recv(4096).split(b"\n"):
                     pass
-        print("| from exec to ready | median, ms | slowest | wanted |\n| --- | ---: | ---: | --- |")
+        print("### From exec to ready\n\n| | median, ms | slowest |\n| --- | ---: | ---: |")
         for name, seen in times.items():
-            print(f"| {name} | {median(seen) * MILLI:.1f} | {max(seen) * MILLI:.1f} | at most 20 |")
-        print(f"\nThe binary: {HLSGATE.stat().st_size / MIB:.1f} MiB (wanted: at most 8)\n")
+            print(f"| {name} | {median(seen) * MILLI:.1f} | {max(seen) * MILLI:.1f} |")
+            text = f"ms from exec to ready, {name}"
+            if name == PROMISED_FOR:
+                promises.at_most(6, text, median(seen) * MILLI, 20, ".1f")
+            else:
+                promises.compare(6, text, median(seen) * MILLI, ".1f")
+        print(flush=True)
+        promises.at_most(6, "MiB of the stripped binary", HLSGATE.stat().st_size / MIB, 8, ".1f")

@@ -1,21 +1,29 @@
 """The table: every way in turn, round after round, medians of the rounds."""
 
-import os
 from dataclasses import dataclass
 from statistics import median
 
 from .lab import Lab
 from .load import load
-from .rows import rows
+from .rows import WAYS, start
 from .site import FILES, Site
 
 MICRO = 1e6
 MIB = 1 << 20
+# (point, what, the upper way, the lower one, figure, direction, bound)
+RATIOS = [
+    (1, "CPU of hlsgate to that of the bare epoll loop", "hlsgate", "floor", "service", "at most", 2.0),
+    (1, "CPU of plain hyper with one HMAC to that of the bare epoll loop", "hyper", "floor", "service", None, None),
+    (2, "requests/s with hlsgate to those with nginx `return 204`", "hlsgate", "204", "rate", "at least", 0.95),
+    (3, "requests/s with cache to those without", "cache", "hlsgate", "rate", "at least", 1.1),
+    (3, "requests/s with cache to those with no gate", "cache", "none", "rate", "at least", 0.75),
+]
+PROMISED_FOR = "1 KB"
 
 
 @dataclass
 class Round:
-    """One way in one round: CPU in microseconds a request, memory in bytes."""
+    """One way in one round: CPU in microseconds a request, times in milliseconds, memory in bytes."""
 
     nginx: float
     service: float
@@ -25,70 +33,62 @@ class Round:
     memory: int
 
 
-def measure(options):
-    """Prints a table for each file, and the ratios that the project promises to keep."""
+def measure(options, promises):
+    """Prints a table for each file, and notes the ratios that the project promises to keep."""
     with Lab() as lab:
         site = Site(lab)
-        ways = rows(site, options.floor, options.rows)
-        machine()
+        ways = start(site, options.rows or list(WAYS))
+        for way in ways.values():
+            way.prove(site)
         for size, file in FILES.items():
-            seen = {way: [] for way in ways}
+            seen = {name: [] for name in ways}
             for turn in range(options.rounds + 1):
-                for way, row in ways.items():
-                    seconds = options.seconds if turn else 1  # the first round only warms up
-                    result = one(lab, site, row, file, seconds, options.connections)
-                    if turn:
-                        seen[way].append(result)
-            medians = {way: middle(results) for way, results in seen.items()}
-            show(f"{size}, {options.connections} connections, medians of {options.rounds} rounds of {options.seconds} s", ways, medians)
-            if size == "1 KB":
-                promises(medians)
+                for name, way in ways.items():
+                    result = one(lab, site, way, file, options)
+                    if turn:  # the first round only warms up
+                        seen[name].append(result)
+            show(f"{size}, {options.connections} connections, medians of {options.rounds} rounds of {options.seconds} s", ways, seen)
+            if size == PROMISED_FOR:
+                note_ratios(seen, promises)
 
 
-def one(lab, site, row, file, seconds, connections):
-    query = row.query(file) if row.query else ""
-    parts = [row.nginx, row.service]
+def one(lab, site, way, file, options):
+    parts = [way.nginx, way.service]
     before = [part.cpu() if part else 0 for part in parts]
-    seen = load(lab, f"http://127.0.0.1:{row.port}{site.path(file)}{query}", {"Cookie": site.cookie}, seconds, connections)
+    url = f"http://127.0.0.1:{way.port}{site.path(file)}{way.query(file)}"
+    try:
+        seen = load(lab, url, {"Cookie": site.cookie}, options.seconds, options.connections, size=site.size(file))
+    except RuntimeError as err:
+        raise RuntimeError(f"{way.name}: {err}") from None
     after = [part.cpu() if part else 0 for part in parts]
-    nginx, service = ((end - start) / seen.requests * MICRO for start, end in zip(before, after))
+    nginx, service = ((end - begin) / seen.requests * MICRO for begin, end in zip(before, after))
     return Round(nginx, service, seen.rate, seen.p50, seen.p99, sum(part.memory() for part in parts if part))
 
 
-def middle(results):
-    return Round(*(median(getattr(result, field) for result in results) for field in Round.__dataclass_fields__))
-
-
-def machine():
-    with open("/proc/cpuinfo") as lines:
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    print(f"{model}, {os.cpu_count()} processors, Linux {os.uname().release}, load {os.getloadavg()[0]:.1f}\n", flush=True)
-
-
-def show(title, ways, medians):
+def show(title, ways, seen):
     print(f"### {title}\n")
     print("| | CPU in nginx, µs/request | CPU in the service | together | requests/s | p50, ms | p99, ms | memory, MiB |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for way, seen in medians.items():
-        nginx, service = (f"{part:.1f}" if part else "–" for part in (seen.nginx, seen.service))
+    for name, rounds in seen.items():
+        middle = Round(*(median(getattr(result, field) for result in rounds) for field in Round.__dataclass_fields__))
+        nginx, service = (f"{part:.1f}" if part else "–" for part in (middle.nginx, middle.service))
         print(
-            f"| {ways[way].name} | {nginx} | {service} | {seen.nginx + seen.service:.1f} | {seen.rate:,.0f} "
-            f"| {seen.p50:.2f} | {seen.p99:.2f} | {seen.memory / MIB:.0f} |"
+            f"| {ways[name].name} | {nginx} | {service} | {middle.nginx + middle.service:.1f} | {middle.rate:,.0f} "
+            f"| {middle.p50:.2f} | {middle.p99:.2f} | {middle.memory / MIB:.0f} |"
         )
     print(flush=True)
 
 
-def promises(medians):
-    """The ratios of one run that hlsgate is built to keep."""
-    lines = [
-        ("CPU of hlsgate to the bare epoll loop's", "hlsgate", "floor", "service", "at most 2.0"),
-        ("CPU of plain hyper to the bare epoll loop's", "hyper", "floor", "service", "for comparison"),
-        ("requests/s of hlsgate to those of `return 204`", "hlsgate", "204", "rate", "at least 0.95"),
-        ("requests/s with cache to those without", "cache", "hlsgate", "rate", "at least 1.1"),
-        ("requests/s with cache to those of no gate", "cache", "none", "rate", "at least 0.75"),
-    ]
-    print("| ratio | measured | wanted |\n| --- | ---: | --- |")
-    for text, above, below, field, wanted in lines:
-        if above in medians and below in medians:
-            print(f"| {text} | {getattr(medians[above], field) / getattr(medians[below], field):.2f} | {wanted} |")
-    print(flush=True)
+def note_ratios(seen, promises):
+    """Of two ways in the same round, for both had the same machine then; the median of the rounds."""
+    for point, text, above, below, field, direction, bound in RATIOS:
+        if above not in seen or below not in seen:
+            continue
+        ratio = median(getattr(up, field) / getattr(low, field) for up, low in zip(seen[above], seen[below]))
+        match direction:
+            case "at most":
+                promises.at_most(point, text, ratio, bound)
+            case "at least":
+                promises.at_least(point, text, ratio, bound)
+            case None:
+                promises.compare(point, text, ratio)
