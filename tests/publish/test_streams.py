@@ -1,4 +1,5 @@
 """What comes out of good files of every kind."""
+import json
 import os
 import re
 import unittest
@@ -82,7 +83,11 @@ class Ordinary(PublishTest):
         self.assertEqual([v["title"] for v in self.catalogue()], ["film"])
         self.publish("--title", "New", film())
         self.assertEqual([v["title"] for v in self.catalogue()], ["New"])
+        edited = json.loads((self.out / "videos.json").read_text())
+        edited["videos"][0]["price"] = "by hand"
+        (self.out / "videos.json").write_text(json.dumps(edited))
         self.publish("--again", "--container", "ts", film())
+        self.assertEqual(self.catalogue()[0]["price"], "by hand")
         self.assertTrue(list(self.stream(first).rglob("*.ts")))
         self.assertFalse(list(self.stream(first).rglob("*.m4s")))
         self.assertEqual([v["title"] for v in self.catalogue()], ["New"])

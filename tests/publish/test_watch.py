@@ -107,6 +107,19 @@ class WatchFolder(PublishTest):
         self.assertTrue(watch.look())
         self.assertEqual((tried, self.names()), (["a.mp4"], ["a.mp4"]))
 
+    def test_what_another_worker_took_is_let_go(self):
+        def taken(outcome):
+            def publish(path: Path) -> str:
+                path.unlink()
+                if outcome:
+                    raise outcome
+                return "id"
+            return publish
+        for outcome in (None, Refused("there is no such file", "")):
+            (self.inbox / "a.mp4").write_text("x")
+            self.assertFalse(self.watch(taken(outcome)).look())
+            self.assertEqual([*self.names("refused"), *self.names("published")], [])
+
     def test_what_is_no_video_file_is_moved_out_with_its_reason(self):
         (self.inbox / "sub").mkdir()
         (self.inbox / "lonely.srt").write_text("1")

@@ -96,10 +96,12 @@ class Watch:
                 _move(file, self.done)
 
     def _refuse(self, path: Path, beside: list[Path], reason: str) -> None:
+        moved = _move(path, self.refused)
+        if moved is None:
+            return
         self.failures += 1
         reason = f"{printable(path.name)}: {reason}\n"
         self.say(f"error: {reason.rstrip()}")
-        moved = _move(path, self.refused)
         for file in beside:
             _move(file, self.refused)
         with contextlib.suppress(OSError):  # a name too long for the suffix; the log has the reason as well
@@ -121,12 +123,19 @@ def _state(path: Path) -> tuple:
         return ()
 
 
-def _move(path: Path, folder: Path) -> Path:
-    """Into `folder`, beside whatever has the same name there."""
+def _move(path: Path, folder: Path) -> Path | None:
+    """Into `folder`, beside whatever has the same name there. None when it is gone: another worker took it, or its owner."""
+    if not os.path.lexists(path):
+        return None
     folder.mkdir(parents=True, exist_ok=True)
     target, n = folder / path.name, 1
     while os.path.lexists(target):
         n += 1
         target = folder / f"{path.stem}.{n}{path.suffix}"
-    shutil.move(path, target)
+    try:
+        shutil.move(path, target)
+    except FileNotFoundError:
+        if os.path.lexists(path):
+            raise
+        return None
     return target
