@@ -182,7 +182,8 @@ export class Player extends EventTarget {
     this.#refused = true;
     clearTimeout(this.#retry);
     this.#tell('refused');
-    if (this.#video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) this.#starve();
+    // An element in error plays nothing more, whatever it had loaded.
+    if (this.#video.error || this.#video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) this.#starve();
   }
 
   #starve() {

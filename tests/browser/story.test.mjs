@@ -135,6 +135,12 @@ test('a purchase is removed, and a damaged code is told apart', async () => {
   assert.equal(await visit.page.locator('.entry').count(), 1);
   await visit.page.getByRole('button', { name: 'Remove' }).click();
   await visit.page.getByRole('button', { name: 'Remove' }).click();
+  await visit.page.getByText('Removed.').waitFor();
+  assert.equal(await visit.page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith('hlsgate:purchase:')).length), 0);
+  // What a cookie still opens is not hushed up.
+  await visit.page.locator('.entry', { hasText: 'Opened by a cookie only' }).waitFor();
+  await visit.context.clearCookies();
+  await visit.page.reload();
   await visit.page.getByText('Nothing bought in this browser yet.').waitFor();
 
   for (const [text, message] of [['hello', 'No purchase was found in it'], [`${token.slice(0, -4)}AAAA`, 'damaged, or from another site']]) {
