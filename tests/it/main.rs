@@ -18,6 +18,7 @@ mod daemon;
 mod differential;
 mod keys_commands;
 mod openapi_btcpay;
+mod operations;
 mod playback;
 mod reload;
 mod revoke_command;
