@@ -54,6 +54,8 @@ pub struct Videos {
     pub folder: Option<PathBuf>,
 }
 
+/// The one name that no pass can have: the cookie of a pass is `hlsgate_NAME`, and `hlsgate_pending` holds a claim.
+const PENDING_PASS: &str = "pending";
 const SPEED_POLICIES: [&str; 4] = ["HighSpeed", "MediumSpeed", "LowMediumSpeed", "LowSpeed"];
 
 pub(super) fn shop(mut section: Section, problems: &mut Problems) -> Shop {
@@ -174,6 +176,10 @@ pub(super) fn catalogue(root: &mut Section, folder: &Path, problems: &mut Proble
         let held = pass_videos(&mut pass, problems);
         pass.require("videos", &held, problems, "write videos = \"all\" or a list of ids");
         pass.finish(problems);
+        if name == PENDING_PASS {
+            problems
+                .note(section.path_of(&name), "its cookie would be that of a purchase under way; choose another name");
+        }
         let name = problems.check::<PassName, _>(&section.path_of(&name), name.parse());
         if let (Some(name), Some(held)) = (name, held) {
             passes.push((name, held));
@@ -242,5 +248,48 @@ fn offer(section: &mut Section, problems: &mut Problems) -> Option<Offer> {
             errors.iter().for_each(|err: &OfferError| problems.note(section.path_of(err.field()), err));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, ConfigError};
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        let whole = format!("public_url = \"https://video.example\"\n{text}");
+        match Config::parse(&whole, Path::new("/etc/hlsgate/hlsgate.toml")) {
+            Err(ConfigError::Problems { problems, .. }) => {
+                problems.iter().map(|problem| format!("{}: {}", problem.field, problem.text)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_price_that_gives_away_or_cannot_be_paid_is_refused() {
+        let offer = |price: &str, currency: &str| {
+            let text = format!("[[offers]]\ntier = \"24h\"\nprice = \"{price}\"\ncurrency = \"{currency}\"\n");
+            problems(&text).join("; ")
+        };
+        for (price, currency, expected) in [
+            ("0", "SATS", "offers[0].price: a price of 0 would give the video away; it has to be more than zero"),
+            ("-1", "USD", "offers[0].price: a price of -1 would give the video away; it has to be more than zero"),
+            ("1.5", "SATS", "offers[0].price: 1.5 has 1 decimals, and SATS has at most 0"),
+            (
+                "5",
+                "sats",
+                "offers[0].currency: \"sats\" is no currency code; write it in capitals, like \"SATS\", \"BTC\" or \"USD\"",
+            ),
+        ] {
+            assert_eq!(offer(price, currency), expected);
+        }
+    }
+
+    #[test]
+    fn the_cookie_of_a_purchase_is_no_passs() {
+        let found = problems("[passes.pending]\nvideos = \"all\"\n[passes.summer]\nvideos = \"all\"\n");
+        let expected = "passes.pending: its cookie would be that of a purchase under way; choose another name";
+        assert_eq!(found, [expected]);
     }
 }
