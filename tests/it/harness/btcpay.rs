@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use super::daemon::free_port;
 use super::process::{Process, output};
 use super::until;
 
@@ -27,14 +26,19 @@ pub struct Btcpay {
 impl Btcpay {
     /// Starts one; its log is `btcpay.log` in `folder`.
     pub async fn start(folder: &Path, arguments: &[&str]) -> Btcpay {
-        let (api, control) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let log = folder.join("btcpay.log");
         let mut command = Command::new(program());
-        command.args(["--listen", &api, "--control", &control]).args(arguments);
-        let process = Process::start(&mut command, &folder.join("btcpay.log"));
+        // It names its addresses itself: a port that was free a moment ago may be another test's by now.
+        command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]).args(arguments);
+        let process = Process::start(&mut command, &log);
         let client = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        let control = format!("http://{control}");
-        until("the stand-in listens", || async { client.get(format!("{control}/fake/state")).send().await.ok() }).await;
-        Btcpay { url: format!("http://{api}"), control, client, _process: process }
+        let (url, control) = until("the stand-in listens", || async {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let address = |name: &str| text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+            Some((address("listening on ")?, address("control on ")?)).filter(|_| text.ends_with('\n'))
+        })
+        .await;
+        Btcpay { url, control, client, _process: process }
     }
 
     /// A call of the control API that has to make sense.
