@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::process::{Process, output};
+use super::secrets::Secrets;
 use super::{Options, until};
 
 /// A running `hlsgate serve`.
@@ -78,7 +79,9 @@ impl Daemon {
     pub async fn admin(&self, path: &str) -> (u16, String) {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
         let response = until("the admin listener answers", || async { reqwest::get(&url).await.ok() }).await;
-        (response.status().as_u16(), response.text().await.expect("text"))
+        let (status, text) = (response.status().as_u16(), response.text().await.expect("text"));
+        assert_eq!(Secrets::default().shown_in(&text), None, "{path} of the admin listener shows a secret");
+        (status, text)
     }
 
     /// The value of a metric, by its name with labels, as Prometheus writes it.

@@ -1,6 +1,5 @@
 //! An installation that sells: the stand-in BTCPay behind the daemon, its webhook through nginx.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
@@ -14,6 +13,10 @@ use super::{Harness, Options, send};
 pub const SECRET: &str = "an-honest-webhook-secret-of-the-tests";
 /// The path of the webhook.
 pub const WEBHOOK: &str = "/hlsgate/webhooks/btcpay";
+
+/// A delivery whose second half never comes.
+pub const BROKEN_OFF: &str = "POST /hlsgate/webhooks/btcpay HTTP/1.1\r\nHost: hlsgate\r\nConnection: close\r\n\
+    Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"type\":";
 
 /// What is on sale in every shop of the tests.
 const OFFERS: &str = r#"
@@ -41,7 +44,6 @@ pub struct Shop {
     pub h: Harness,
     /// The payment machine.
     pub btcpay: Btcpay,
-    secrets: Mutex<Vec<String>>,
     files: TempDir,
 }
 
@@ -101,8 +103,9 @@ impl Shop {
         if !wish.no_webhook {
             btcpay.webhook(&h.url(WEBHOOK), SECRET).await;
         }
-        let secrets = Mutex::new(vec![API_KEY.to_owned(), SECRET.to_owned()]);
-        Shop { h, btcpay, secrets, files }
+        let shop = Shop { h, btcpay, files };
+        shop.note_secrets();
+        shop
     }
 
     /// Asks for an invoice.
@@ -121,7 +124,7 @@ impl Shop {
         let answer: Value = response.json().await.expect("JSON");
         let text = |name: &str| answer[name].as_str().expect(name).to_owned();
         let (invoice, claim) = (text("invoice"), text("claim"));
-        self.secrets.lock().expect("the secrets").push(claim.clone());
+        self.h.with_secrets(|secrets| secrets.note(&claim));
         Purchase { invoice, claim, answer }
     }
 
@@ -169,6 +172,11 @@ impl Shop {
         response.json().await.expect("JSON")
     }
 
+    /// Notes the API key and the webhook's secrets as they are now.
+    pub fn note_secrets(&self) {
+        self.h.with_secrets(|secrets| secrets.note_folder(self.files.path()));
+    }
+
     /// The file with the webhook's secret.
     pub fn secret_file(&self) -> std::path::PathBuf {
         self.files.path().join("btcpay-webhook-secret")
@@ -187,7 +195,7 @@ impl Shop {
         std::fs::write(&config, first.lines().map(|line| place(line) + "\n").collect::<String>()).expect("write it");
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"));
         command.args(["serve", "--config"]).arg(&config);
-        let process = super::process::Process::start(&mut command, &self.files.path().join("second.log"));
+        let process = super::process::Process::start(&mut command, &self.h.folder().join("second.log"));
         super::until("the second daemon listens", || async { std::os::unix::net::UnixStream::connect(&socket).ok() })
             .await;
         SecondDaemon { client: over(socket), _process: process }
@@ -216,15 +224,7 @@ fn over(socket: std::path::PathBuf) -> reqwest::Client {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        let secrets = self.secrets.lock().expect("the secrets");
-        for log in ["daemon.log", "access.log"] {
-            let text = std::fs::read_to_string(self.h.folder().join(log)).unwrap_or_default();
-            for secret in secrets.iter() {
-                assert!(!text.contains(secret), "{log} shows a claim, the API key or the webhook's secret");
-            }
-        }
+        // The logs are searched when the harness goes, which is after this.
+        self.note_secrets();
     }
 }
