@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use crate::harness::shop::{Purchase, SECRET, Shop, Wish};
+use crate::harness::raw::exchange;
+use crate::harness::shop::{BROKEN_OFF, Purchase, SECRET, Shop, Wish};
 use crate::harness::{A, until};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.yaml");
@@ -200,6 +201,7 @@ async fn the_daemon_answers_as_the_document_says() {
     document.check("takeDelivery", send(deliver("{}", signature("{}"))).await).await;
     document.check("takeDelivery", send(deliver("{}", signature("{ }"))).await).await;
     document.check("takeDelivery", send(deliver(&large, signature(&large))).await).await;
+    document.check("takeDelivery", broken_off(&shop).await).await;
 
     // What a new daemon knows nothing of: BTCPay is down, then has no such invoice any more.
     let mut shop = shop;
@@ -213,6 +215,17 @@ async fn the_daemon_answers_as_the_document_says() {
 
     let unseen: Vec<_> = document.named().difference(&document.seen).cloned().collect();
     assert!(unseen.is_empty(), "the document names answers that nothing provokes: {unseen:?}");
+}
+
+/// The answer to a delivery whose second half never comes.
+async fn broken_off(shop: &Shop) -> Response {
+    let answer = exchange(&crate::harness::daemon::socket(shop.h.folder()), BROKEN_OFF.as_bytes()).await;
+    let mut response = http::Response::builder().status(answer.status);
+    for line in answer.head.lines().skip(1) {
+        let (name, value) = line.split_once(": ").unwrap();
+        response = response.header(name, value);
+    }
+    response.body(answer.body).unwrap().into()
 }
 
 fn is_limited(status: u16) -> bool {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::shop::{SECRET, Shop, WEBHOOK, Wish};
+use crate::harness::raw::exchange;
+use crate::harness::shop::{BROKEN_OFF, SECRET, Shop, WEBHOOK, Wish};
 use crate::harness::{A, reason, send, until};
 
 fn signature(secret: &str, body: &str) -> String {
@@ -156,4 +157,36 @@ async fn it_is_answered_before_btcpay_is_asked() {
     let began = Instant::now();
     assert_eq!(deliver(&shop, SECRET, &body).await.status(), 204);
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+/// Its metadata may be gone, but somebody waits for the invoice: then any delivery is worth a look.
+#[tokio::test]
+async fn a_delivery_without_our_order_is_looked_up_only_while_somebody_waits() {
+    let shop = Shop::with(Wish { no_webhook: true, ..Wish::default() }).await;
+    let bought = shop.buy(A, "24h").await;
+    let body = json!({ "type": "InvoiceSettled", "invoiceId": bought.invoice, "metadata": {} }).to_string();
+    let outcome = async |outcome: &str| {
+        shop.h.daemon().metric(&format!("hlsgate_webhook_deliveries_total{{outcome=\"{outcome}\"}}")).await
+    };
+    assert_eq!(deliver(&shop, SECRET, &body).await.status(), 204);
+    assert_eq!((outcome("ignored").await, outcome("looked-up").await), (1.0, 0.0));
+    let waiting = async { shop.told(&bought, "wait=25&seen=new").await };
+    let paying = async {
+        until("he waits", || async { (shop.h.daemon().metric("hlsgate_held_requests").await == 1.0).then_some(()) })
+            .await;
+        shop.btcpay.pay(&bought.invoice).await;
+        assert_eq!(deliver(&shop, SECRET, &body).await.status(), 204);
+    };
+    let (told, ()) = tokio::join!(waiting, paying);
+    assert_eq!(told["status"], "settled");
+    assert_eq!((outcome("ignored").await, outcome("looked-up").await), (1.0, 1.0));
+}
+
+/// BTCPay loses for good what is answered with most of the 4xx.
+#[tokio::test]
+async fn a_delivery_that_broke_off_may_come_again() {
+    let shop = Shop::start().await;
+    let answer = exchange(&crate::harness::daemon::socket(shop.h.folder()), BROKEN_OFF.as_bytes()).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("\r\nretry-after: "), "{}", answer.head);
 }

@@ -12,7 +12,7 @@ use crate::server::metrics::{counters, gauge, register};
 const CLAIM_BUCKETS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0, 86400.0, 604_800.0];
 
 /// Every outcome of a delivery.
-const DELIVERIES: [&str; 4] = ["looked-up", "ignored", "bad-signature", "too-large"];
+const DELIVERIES: [&str; 5] = ["looked-up", "ignored", "bad-signature", "too-large", "busy"];
 
 /// The figures of the shop.
 pub struct ShopMetrics {

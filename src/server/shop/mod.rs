@@ -39,6 +39,7 @@ use limits::Limits;
 use metrics::ShopMetrics;
 use problem::Problem;
 use source::Store;
+use webhook::Complaints;
 
 /// What every path of the shop starts with.
 pub const PREFIX: &str = "/hlsgate/";
@@ -51,6 +52,7 @@ pub struct Shop {
     pub ledger: Arc<Ledger>,
     limits: Limits,
     metrics: Arc<ShopMetrics>,
+    complaints: Complaints,
     draining: watch::Sender<bool>,
 }
 
@@ -60,8 +62,13 @@ impl Shop {
         let metrics = Arc::new(ShopMetrics::new(registry));
         let counting = metrics.clone();
         let ledger = Ledger::new(Tempo::default(), Box::new(move || counting.settled()));
-        let shop =
-            Shop { ledger, limits: Limits::new(&live.config.shop), metrics, draining: watch::Sender::new(false) };
+        let shop = Shop {
+            ledger,
+            limits: Limits::new(&live.config.shop),
+            metrics,
+            complaints: Complaints::default(),
+            draining: watch::Sender::new(false),
+        };
         shop.sell_by(live);
         shop
     }

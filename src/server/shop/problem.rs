@@ -50,6 +50,11 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("a body has at most {limit} bytes"))
     }
 
+    /// Whether it is [`Problem::too_large`].
+    pub fn is_too_large(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE
+    }
+
     /// A field is unknown, missing, or holds what it cannot.
     pub fn bad_field(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-field", detail)

@@ -3,6 +3,9 @@
 //! A 4xx loses a delivery for good, and a slow or failing answer holds up every later one: so whatever BTCPay signed is
 //! answered with 204, known or not, and only a wrong signature or a body beyond reason is refused.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
@@ -17,6 +20,13 @@ use crate::btcpay::webhook::{Delivery, SIGNATURE_HEADER, verify};
 use crate::server::live::Live;
 use crate::shop::order::{METADATA_KEY, Order};
 
+/// Least time between two warnings of refused deliveries.
+const COMPLAINTS_APART: Duration = Duration::from_secs(60);
+
+/// When the log was last told of a refused delivery.
+#[derive(Debug, Default)]
+pub struct Complaints(Mutex<Option<Instant>>);
+
 /// Takes a delivery.
 pub async fn answer(
     shop: &Shop,
@@ -29,14 +39,22 @@ pub async fn answer(
         shop.metrics.delivery(problem.reason());
         problem
     };
-    let bytes = body::read(body).await.map_err(refused)?;
+    // BTCPay repeats a delivery that did not arrive whole only if it is told that the fault may pass.
+    let bytes = body::read(body).await.map_err(|problem| match problem.is_too_large() {
+        true => refused(problem),
+        false => refused(Problem::overloaded("the delivery did not arrive whole", 1)),
+    })?;
     let mut signatures = headers.get_all(SIGNATURE_HEADER).iter();
     let signature = match (signatures.next(), signatures.next()) {
         (Some(only), None) => only.as_bytes(),
         _ => b"",
     };
     verify(signature, &bytes, &selling.secrets).map_err(|err| {
-        warn!("a delivery was refused: {err}");
+        // Anybody can send a wrong one: the operator is told, and the disk does not fill.
+        match shop.complaints.may_speak(Instant::now()) {
+            true => warn!("a delivery was refused: {err} (told at most once a minute)"),
+            false => debug!("a delivery was refused: {err}"),
+        }
         refused(Problem::bad_signature())
     })?;
     shop.metrics.delivery(if hint(shop, live, &bytes) { "looked-up" } else { "ignored" });
@@ -63,4 +81,28 @@ fn hint(shop: &Shop, live: &Live, bytes: &[u8]) -> bool {
         shop.ledger.hint(invoice);
     }
     concerns_us
+}
+
+impl Complaints {
+    /// Whether it is time for another warning.
+    fn may_speak(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAINTS_APART);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_cannot_fill_the_log() {
+        let (complaints, start) = (Complaints::default(), Instant::now());
+        let spoken = (0..180_000).filter(|ms| complaints.may_speak(start + Duration::from_millis(*ms))).count();
+        assert_eq!(spoken, 3);
+    }
 }
