@@ -180,3 +180,99 @@ async fn no_other_site_may_read_the_answers() {
     let response = send(request).await;
     assert!(!response.headers().keys().any(|name| name.as_str().starts_with("access-control-")));
 }
+
+/// What nginx says in the daemon's place: 413 and 429 are in other tests, for the daemon has them too.
+#[tokio::test]
+async fn nginx_words_its_own_errors_alike() {
+    let mut shop = Shop::start().await;
+    // The shipped 75 s are longer than a test should take.
+    let snippet = shop.h.folder().join("nginx/snippets/hlsgate.conf");
+    let text = std::fs::read_to_string(&snippet).unwrap();
+    assert_eq!(text.matches("proxy_read_timeout 75s;").count(), 1);
+    std::fs::write(&snippet, text.replace("proxy_read_timeout 75s;", "proxy_read_timeout 1s;")).unwrap();
+    let pid = std::fs::read_to_string(shop.h.folder().join("nginx.pid")).unwrap();
+    crate::harness::process::output("kill", &["-HUP", pid.trim()]);
+
+    let path = format!("/hlsgate/videos/{A}");
+    let busy = async |response: reqwest::Response, status: u16| {
+        assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (status, true));
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let problem: Value = response.json().await.unwrap();
+        assert_eq!((&problem["status"], &problem["reason"]), (&json!(status), &json!("busy")));
+    };
+    shop.h.daemon().process.signal("STOP");
+    let late = crate::harness::until("nginx gives up", || async {
+        // A worker of before the reload would wait for longer.
+        let request = shop.h.request("GET", &path).timeout(std::time::Duration::from_secs(5));
+        request.send().await.ok()
+    })
+    .await;
+    busy(late, 504).await;
+    shop.h.kill_daemon();
+    busy(shop.h.get(&path).await, 502).await;
+    let response = shop.h.request("POST", "/hlsgate/session").body("x".repeat(70_000));
+    assert_eq!(send(response).await.status(), 413);
+}
+
+/// The viewer is told that it may pass; the operator's log and figures have the rest. Nothing is asked elsewhere.
+#[tokio::test]
+async fn whatever_btcpay_says_instead_of_an_invoice_is_unavailable() {
+    let shop = Shop::start().await;
+    let elsewhere = format!("{}/elsewhere", shop.btcpay.url);
+    for (status, more, kind) in [
+        (400, json!({ "body": r#"{"code":"generic-error","message":"no rate"}"# }), "refused"),
+        (401, json!({ "body": r#"{"code":"unauthenticated","message":"Unknown API Key"}"# }), "unauthenticated"),
+        (403, json!({ "body": r#"{"missingPermission":"btcpay.store.cancreateinvoice"}"# }), "missing-permission"),
+        (403, json!({}), "forbidden"),
+        (404, json!({}), "not-greenfield"),
+        (
+            422,
+            json!({ "body": r#"[{"path":"Checkout.PaymentMethods[0]","message":"Invalid PaymentMethodId"}]"# }),
+            "invalid",
+        ),
+        (429, json!({}), "busy"),
+        (502, json!({}), "unavailable"),
+        (302, json!({ "location": elsewhere }), "redirected"),
+        (307, json!({ "location": elsewhere }), "redirected"),
+        (200, json!({}), "not-greenfield"),
+        (200, json!({ "body": r#"{"id":5}"# }), "unreadable"),
+    ] {
+        let mut failure = json!({ "count": 1, "status": status, "method": "POST" });
+        failure.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        shop.btcpay.switch(json!({ "fail_next": failure })).await;
+        let metric = format!("hlsgate_btcpay_errors_total{{kind=\"{kind}\"}}");
+        let before = shop.h.daemon().metric(&metric).await;
+        let url = format!("http://hlsgate/hlsgate/videos/{A}/invoices");
+        let response = send(shop.direct().post(url).json(&json!({ "tier": "24h" }))).await;
+        assert_eq!((response.status().as_u16(), response.headers().get("set-cookie")), (503, None), "{failure}");
+        assert_eq!(reason(response).await, "btcpay-unavailable");
+        assert_eq!(shop.h.daemon().metric(&metric).await, before + 1.0, "{failure}");
+    }
+    assert!(shop.btcpay.calls("path=elsewhere").await.is_empty(), "no redirect is followed");
+    shop.buy(A, "24h").await;
+}
+
+#[tokio::test]
+async fn a_btcpay_below_a_path_that_takes_its_time_sells_as_well() {
+    let shop = Shop::with(Wish { arguments: &["--root-path", "/pay/btcpay"], ..Wish::default() }).await;
+    shop.btcpay.switch(json!({ "create_delay_ms": 8000 })).await;
+    let bought = shop.buy(A, "24h").await;
+    shop.btcpay.switch(json!({ "create_delay_ms": 0 })).await;
+    shop.btcpay.pay(&bought.invoice).await;
+    shop.token(&bought, std::time::Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn a_payment_method_that_fails_is_left_out_and_said() {
+    let shop = Shop::with(Wish { btcpay: "payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]", ..Wish::default() }).await;
+    shop.btcpay.switch(json!({ "left_out": ["BTC-CHAIN"] })).await;
+    let answer = shop.buy(A, "24h").await.answer;
+    assert_eq!((&answer["onchain"], answer.get("unified")), (&Value::Null, None));
+    assert!(answer["lightning"]["bolt11"].is_string());
+    let log = std::fs::read_to_string(shop.h.folder().join("daemon.log")).unwrap();
+    assert!(log.contains("without some of the configured payment methods") && log.contains("BTC-CHAIN"), "{log}");
+    // With none left there is nothing to pay with.
+    shop.btcpay.switch(json!({ "left_out": ["BTC-CHAIN", "BTC-LN"] })).await;
+    let response = shop.order(A, json!({ "tier": "24h" })).await;
+    assert_eq!((response.status().as_u16(), reason(response).await), (503, "btcpay-unavailable".into()));
+}

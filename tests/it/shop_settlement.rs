@@ -213,6 +213,7 @@ async fn what_btcpay_answers_otherwise_is_never_shown() {
         json!({ "currency": "USD" }),
         json!({ "storeId": "another" }),
         json!({ "type": "TopUp" }),
+        json!({ "metadata": { "orderId": "vid1 24h" } }),
     ] {
         shop.btcpay.switch(json!({ "answer_create": wrong })).await;
         let response = shop.order(A, json!({ "tier": "24h" })).await;

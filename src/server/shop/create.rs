@@ -204,15 +204,31 @@ fn check_answer(made: &wire::Invoice, wanted: &NewInvoice, selling: &Selling) ->
         let (made, wanted) = ((made.amount, &made.currency), (wanted.amount, &wanted.currency));
         return Err(format!("it is over {} {}, not {} {}", made.0, made.1, wanted.0, wanted.1));
     }
+    if made.metadata.text(METADATA_KEY) != wanted.metadata.text(METADATA_KEY) {
+        return Err("its metadata does not hold our order".into());
+    }
     Ok(())
 }
 
 /// What the QR is made of. Without it the checkout's page is left, so a failure here loses no sale.
 async fn payment_methods(shop: &Shop, selling: &Selling, made: &wire::Invoice) -> Vec<PaymentMethod> {
-    if !made.payment_methods.is_empty() {
-        return made.payment_methods.clone();
+    let methods = match made.payment_methods.is_empty() {
+        true => asked_payment_methods(shop, selling, &made.id).await,
+        false => made.payment_methods.clone(),
+    };
+    let usable = |wanted: &&String| {
+        let named = made.checkout.payment_methods.is_empty() || made.checkout.payment_methods.contains(wanted);
+        named && methods.iter().any(|method| method.payment_method_id == **wanted && method.activated)
+    };
+    let missing: Vec<&String> = selling.config.payment_methods.iter().filter(|wanted| !usable(wanted)).collect();
+    if !missing.is_empty() {
+        warn!(invoice = made.id, ?missing, "BTCPay offers this invoice without some of the configured payment methods");
     }
-    let ask = async || selling.client.payment_methods(&made.id).await;
+    methods
+}
+
+async fn asked_payment_methods(shop: &Shop, selling: &Selling, invoice: &str) -> Vec<PaymentMethod> {
+    let ask = async || selling.client.payment_methods(invoice).await;
     let first = ask().await;
     let methods = match first {
         Err(err) if err.is_passing() => {
@@ -221,17 +237,10 @@ async fn payment_methods(shop: &Shop, selling: &Selling, made: &wire::Invoice) -
         }
         other => other,
     };
-    let methods = methods.unwrap_or_else(|err: Error| {
+    methods.unwrap_or_else(|err: Error| {
         shop.failed("read an invoice's payment methods", &err);
         Vec::new()
-    });
-    let usable =
-        |wanted: &&String| methods.iter().any(|method| method.payment_method_id == **wanted && method.activated);
-    let missing: Vec<&String> = selling.config.payment_methods.iter().filter(|wanted| !usable(wanted)).collect();
-    if !missing.is_empty() {
-        warn!(invoice = made.id, ?missing, "BTCPay offers this invoice without some of the configured payment methods");
-    }
-    methods
+    })
 }
 
 fn lightning(methods: &[PaymentMethod]) -> Option<Lightning> {
