@@ -22,6 +22,7 @@ mod operations;
 mod playback;
 mod reload;
 mod revoke_command;
+mod shop_between;
 mod shop_buying;
 mod shop_errors;
 mod shop_limits;

@@ -74,11 +74,10 @@ pub async fn answer(app: &App, id: &str, headers: &HeaderMap, query: &str) -> Re
             None => None,
         };
         let differs = judged.as_ref().is_some_and(|judged| wish.seen != Some(judged.word));
-        let unpaid = |judged: &Judged| judged.settlement.is_none();
         let unsure = !known.fresh && known.error.is_none();
         let until = match &judged {
-            Some(judged) if differs && !(unsure && unpaid(judged)) => return told(shop, &held, judged, &live),
-            // Nobody confirmed it for a while: a payment may have come since.
+            Some(judged) if differs && !unsure => return told(shop, &held, judged, &live),
+            // Nobody confirmed it for a while: a payment may have come since, or a person's mark been taken back.
             Some(_) if differs => began + FRESH_FACTS,
             Some(_) => began + wish.wait.max(if unsure { FRESH_FACTS } else { Duration::ZERO }),
             None => began + wish.wait.max(FIRST_FACTS),

@@ -196,6 +196,28 @@ fn a_payment_counts_less_its_fee_at_its_rate() {
 }
 
 #[test]
+fn payments_by_several_methods_add_up_each_at_its_own_rate() {
+    let of = |id: &str, seconds, value: &str, rate: &str| {
+        let rate = rate.parse().unwrap();
+        Payment { rate, ..payment(id, CREATED.plus(seconds), value, PaymentStatus::Settled) }
+    };
+    let judged = |payments: Vec<Payment>| {
+        let (amount, currency, order) = ("5".parse().unwrap(), "USD".into(), Some(order("5.00", "USD")));
+        let (status, additional) = (Status::Expired, Additional::PaidLate);
+        judge(&Invoice { amount, currency, order, payments: Some(payments), status, additional, ..settled() })
+    };
+    let (bitcoin, dollars) = (of("a", 10, "0.00005", "50000"), of("b", 20, "2.50", "1"));
+    assert_eq!(judged(vec![bitcoin.clone(), dollars.clone()]), Ok(CREATED.plus(20)));
+    // Alone neither is enough, nor does one count at the other's rate.
+    for part in [bitcoin, dollars, of("c", 5, "2.49999999999999999999999999", "1")] {
+        assert!(matches!(judged(vec![part]), Err(NotSettled::PaidLateUnconfirmed { .. })));
+    }
+    // 0.1 + 0.2 is 0.3: a float would say that it is more, and 0.7 + 0.1 that it is less than 0.8.
+    let tenths = [of("d", 1, "0.00007", "10000"), of("e", 2, "0.00001", "10000"), of("f", 3, "4.2", "1")];
+    assert_eq!(judged(tenths.to_vec()), Ok(CREATED.plus(3)));
+}
+
+#[test]
 fn iat_is_when_the_price_was_completed_and_dust_changes_nothing() {
     use PaymentStatus::{Processing, Settled};
     let at = |seconds: u64| CREATED.plus(seconds);

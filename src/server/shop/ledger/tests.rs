@@ -245,12 +245,13 @@ async fn a_thousand_who_wait_cost_two_requests_in_the_time_of_two() {
         known_as(held, Status::New).await;
     }
     ids.iter().for_each(|id| memory.settle(id));
-    let paid = Instant::now();
+    let before = memory.requests();
     for held in &mut held {
         known_as(held, Status::Settled).await;
     }
-    // Two listings and the pages of the second.
-    assert!(paid.elapsed() < 2 * tempo().listing + 20 * SPACING, "{:?}", paid.elapsed());
+    // What is left of one listing, and the next: five full pages and an empty one each. (A busy machine stretches the time.)
+    let since = memory.requests() - before;
+    assert!(since <= 12, "{since} requests since they paid");
     assert_eq!(settled.load(Ordering::SeqCst), 1000);
     let mut asked: Vec<Instant> = memory.looked_up.lock().unwrap().iter().map(|(_, at)| *at).collect();
     asked.extend(memory.listed.lock().unwrap().iter());
