@@ -77,7 +77,8 @@ fn open_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(
     // What is open below the media path itself is told under "media path".
     let told = server.has_gate() || server.protects();
     let mut note = |name: String, path: String, file: &Path| {
-        if !(told && path.starts_with(config.media.prefix())) && !ways.iter().any(|(known, ..)| *known == name) {
+        let below = told && path.starts_with(config.media.prefix());
+        if !below && !ways.iter().any(|(known, ..)| *known == name) {
             ways.push((name, path, file.to_owned()));
         }
     };

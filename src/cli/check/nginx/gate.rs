@@ -70,7 +70,7 @@ fn placement(server: &Server<'_>, report: &mut Report) {
         [first, ..] => report.wrong(
             GROUP,
             "server snippet",
-            format!("`{}` ({}) stands above the include: nginx runs it for its question to the daemon too, and its answer counts as a yes", first.text(), first.place),
+            format!("`{}` ({}) stands above the include: nginx runs it for its question to the daemon too, and what it answers then counts as the daemon's answer", first.text(), first.place),
             "no rewrite, if or return above the include",
             todo,
         ),
@@ -140,7 +140,9 @@ fn question(server: &Server<'_>, report: &mut Report) {
 /// Whatever a player asks for below the media path ends in a location that asks the gate.
 fn media(config: &Config, server: &Server<'_>, report: &mut Report) {
     let prefix = config.media.prefix();
-    let (mut open, mut shut): (Vec<(String, String)>, Vec<(String, String)>) = Default::default();
+    // Each with the first path that ends there.
+    let mut open: Vec<(String, String)> = Vec::new();
+    let mut shut = open.clone();
     let mut asked = true;
     for path in samples(config) {
         let location = server.find(&path);

@@ -73,8 +73,24 @@ impl Requests<'_> {
         self.get("the file itself", self.path, &bearer(&self.tokens.good), Expect::File)
     }
 
+    /// Everything that is tried. The first asks without a token: where that gets in, nothing else says anything.
+    pub fn all(&self) -> Vec<Trial> {
+        let mut all = self.without_token();
+        all.extend(self.good());
+        all.extend(self.bad_tokens());
+        all.extend(self.other_video());
+        all.extend(self.misplaced());
+        all.extend(self.headers());
+        all.extend(self.methods());
+        all.extend(self.forms());
+        all.extend(self.ranges());
+        all.extend(self.paths());
+        all.extend(self.question());
+        all
+    }
+
     /// A viewer with a good token: each carrier alone.
-    pub fn good(&self) -> Vec<Trial> {
+    fn good(&self) -> Vec<Trial> {
         let token = &self.tokens.good;
         let mut trials = vec![
             self.get("a good token in the path", &self.with_path_token(token), "", Expect::File),
@@ -90,21 +106,6 @@ impl Requests<'_> {
         ];
         trials.push(self.trial("HEAD with a good token", "HEAD", self.path, "HTTP/1.1", &bearer(token), Expect::Head));
         trials
-    }
-
-    /// Everything that must not open; the request without a token is the first.
-    pub fn hostile(&self) -> Vec<Trial> {
-        let mut all = self.without_token();
-        all.extend(self.bad_tokens());
-        all.extend(self.other_video());
-        all.extend(self.misplaced());
-        all.extend(self.headers());
-        all.extend(self.methods());
-        all.extend(self.forms());
-        all.extend(self.ranges());
-        all.extend(self.paths());
-        all.extend(self.question());
-        all
     }
 
     fn without_token(&self) -> Vec<Trial> {
