@@ -64,7 +64,10 @@ pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocatio
 /// Reads a secret's lines: each without surrounding blanks, empty ones left out.
 pub fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option<Vec<Zeroizing<String>>> {
     let file = credential(file);
-    let bytes = read(&file).map(Zeroizing::new).map_err(|err| format!("cannot read {}: {err}", file.display()));
+    let bytes = read(&file).map(Zeroizing::new).map_err(|err| {
+        let hint = if err.kind() == io::ErrorKind::NotFound { "; `hlsgate btcpay connect` leads to it" } else { "" };
+        format!("cannot read {}: {err}{hint}", file.display())
+    });
     let bytes = problems.check(field, bytes)?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
         problems.note(field, format_args!("{} is not text", file.display()));

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use super::shop::selling::Selling;
 use crate::config::{Config, ConfigError, Problems, files};
 use crate::gate::decision::Policy;
-use crate::gate::keyring::Keyring;
-use crate::gate::revocations::Revocations;
 
 /// A configuration with everything that an answer needs. It never changes: a reload makes a new one.
 #[derive(Clone, Debug)]
@@ -29,38 +27,41 @@ type Stamp = (u64, u64, u64, i64, i64);
 impl Live {
     /// Reads the configuration and its files. Everything that is wrong with them comes at once.
     pub fn load(file: &Path) -> Result<Live, ConfigError> {
+        Live::read(file, |_, _| None)
+    }
+
+    /// As [`Live::load`], with the secrets of `[btcpay]`: what the daemon runs by.
+    pub fn load_to_serve(file: &Path) -> Result<Live, ConfigError> {
+        Live::read(file, Selling::load)
+    }
+
+    /// What the files say now, to be put in this one's place.
+    pub fn load_again(&self) -> Result<Live, ConfigError> {
+        Live::read(&self.config.file, |config, problems| {
+            self.note_lost_revocations(config, problems);
+            Selling::load(config, problems)
+        })
+    }
+
+    fn read(file: &Path, selling: impl FnOnce(&Config, &mut Problems) -> Option<Selling>) -> Result<Live, ConfigError> {
         let config = Config::load(file)?;
         let mut problems = Problems::default();
         let stamps = stamps(&config);
         let keyring = files::keyring(&config, &mut problems);
         let revocations = files::revocations(&config, &mut problems);
+        let selling = selling(&config, &mut problems).map(Arc::new);
         match (keyring, revocations) {
             (Some(keyring), Some(revocations)) if problems.is_empty() => {
-                Ok(Live::new(config, keyring, revocations, stamps))
+                let policy = Policy {
+                    keyring,
+                    revocations,
+                    passes: config.catalogue.passes.clone(),
+                    leeway: config.leeway.as_secs(),
+                    grace: config.grace.as_secs(),
+                };
+                Ok(Live { config, policy, selling, stamps })
             }
             _ => Err(ConfigError::Problems { file: file.into(), problems }),
-        }
-    }
-
-    /// As [`Live::load`], with the secrets of `[btcpay]`: what the daemon runs by.
-    pub fn load_to_serve(file: &Path) -> Result<Live, ConfigError> {
-        let mut live = Live::load(file)?;
-        let mut problems = Problems::default();
-        live.selling = Selling::load(&live.config, &mut problems).map(Arc::new);
-        match problems.is_empty() {
-            true => Ok(live),
-            false => Err(ConfigError::Problems { file: file.into(), problems }),
-        }
-    }
-
-    /// What the files say now, to be put in this one's place.
-    pub fn load_again(&self) -> Result<Live, ConfigError> {
-        let live = Live::load_to_serve(&self.config.file)?;
-        let mut problems = Problems::default();
-        self.note_lost_revocations(&live.config, &mut problems);
-        match problems.is_empty() {
-            true => Ok(live),
-            false => Err(ConfigError::Problems { file: live.config.file, problems }),
         }
     }
 
@@ -98,17 +99,6 @@ impl Live {
             );
         }
         lost
-    }
-
-    fn new(config: Config, keyring: Keyring, revocations: Revocations, stamps: [Option<Stamp>; 2]) -> Live {
-        let policy = Policy {
-            keyring,
-            revocations,
-            passes: config.catalogue.passes.clone(),
-            leeway: config.leeway.as_secs(),
-            grace: config.grace.as_secs(),
-        };
-        Live { config, policy, selling: None, stamps }
     }
 }
 
