@@ -1,5 +1,10 @@
 //! Tokens: every vector, other people's libraries, and ten thousand attempts.
 
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::harness::random::Random;
 use hlsgate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Policy, decide};
 use hlsgate::gate::keyring::Keyring;
@@ -122,6 +127,30 @@ fn another_jwt_library_verifies_ours_and_makes_tokens_that_open() {
     let read = jsonwebtoken::decode::<Claims>(ours.expose(), &DecodingKey::from_secret(&secret), &validation).unwrap();
     assert_eq!(read.claims, claims);
     assert_eq!(read.header.kid.as_deref(), Some("k1"));
+}
+
+/// Python's library, from Debian's package.
+#[test]
+fn pyjwt_verifies_ours_and_makes_tokens_that_open() {
+    const SCRIPT: &str = "
+import json, jwt, sys
+ours, claims, key = sys.argv[1], json.loads(sys.argv[2]), bytes(range(32))
+options = {'verify_exp': False, 'verify_iat': False}
+assert jwt.get_unverified_header(ours) == {'alg': 'HS256', 'kid': 'k1'}
+assert jwt.decode(ours, key, algorithms=['HS256'], options=options) == claims
+print(jwt.encode(claims, key, algorithm='HS256', headers={'kid': 'k1'}))
+";
+    let (policy, vectors) = vectors();
+    let ours = String::from_utf8(vectors[0].bytes()).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(ours.split('.').nth(1).unwrap()).unwrap();
+    let claims = std::str::from_utf8(&claims).unwrap();
+    // Not whichever Python comes first in the path: the library is Debian's.
+    let output = Command::new("/usr/bin/python3").args(["-c", SCRIPT, &ours, claims]).output();
+    let output = output.expect("the package python3-jwt is installed; tests/run does it");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}\n(the package python3-jwt is needed; tests/run installs it)");
+    let theirs = output.stdout.trim_ascii().to_vec();
+    assert_eq!(outcome(&policy, theirs, "vid1", Kind::Playlist, vectors[0].now), "granted");
 }
 
 /// Mutations of a good token that leave its meaning alone do not exist: whatever differs by a byte is refused.

@@ -105,6 +105,11 @@ for name, raw in [
     ("exp_2_64", str(2**64).encode()),
     ("exp_a_thousand_digits", b"9" * 1000),
     ("exp_leading_zero", b"01785007200"),
+    ("exp_plus", b"+1785007200"),
+    ("exp_minus_zero", b"-0"),
+    ("exp_nan", b"NaN"),
+    ("exp_in_hex", b"0x6a6500e0"),
+    ("exp_object", b"{}"),
 ]:
     vector(name, token(claims=compact(CLAIMS).replace(str(CLAIMS["exp"]).encode(), raw)), "malformed", "number")
 vector("iat_string", token(iat="1785000000"), "malformed", "number")
@@ -155,6 +160,10 @@ vector("tier_with_newline", token(tier="24h\r\nX: y"), "malformed", "claims")
 vector("jti_empty", token(jti=""), "malformed", "claims")
 vector("jti_with_space", token(jti="a b"), "malformed", "claims")
 vector("jti_number", token(jti=7), "malformed", "claims")
+vector("jti_too_long", token(jti="j" * 129), "malformed", "claims", "boundary")
+vector("longest_jti", token(jti="j" * 128), "granted", "claims", "boundary")
+vector("longest_tier", token(tier="t" * 32), "granted", "claims", "boundary")
+vector("longest_video", token(sub="v" * 128), "granted", "claims", "boundary", video="v" * 128)
 for name, raw in [
     ("claims_list", b"[]"),
     ("claims_string", b'"vid1"'),
@@ -181,6 +190,8 @@ vector("alg_missing", token(header={"kid": "k1"}), "malformed", "alg")
 vector("alg_list", token(header={"alg": ["HS256"], "kid": "k1"}), "malformed", "alg")
 vector("alg_twice", token(header=b'{"alg":"none","alg":"HS256","kid":"k1"}'), "malformed", "duplicate")
 vector("kid_twice", token(header=b'{"alg":"HS256","kid":"k2","kid":"k1"}'), "malformed", "duplicate")
+vector("alg_twice_escaped", token(header=b'{"alg":"HS256","\\u0061lg":"none","kid":"k1"}'), "malformed", "duplicate")
+vector("typ_twice", token(header=b'{"alg":"HS256","kid":"k1","typ":"JWT","typ":"JWT"}'), "malformed", "duplicate")
 vector("crit", token(header={"alg": "HS256", "kid": "k1", "crit": ["exp"]}), "malformed", "crit")
 vector("crit_empty", token(header={"alg": "HS256", "kid": "k1", "crit": []}), "malformed", "crit")
 vector("b64_false", token(header={"alg": "HS256", "kid": "k1", "b64": False, "crit": ["b64"]}), "malformed", "crit")
@@ -189,6 +200,7 @@ vector("kid_missing", token(header={"alg": "HS256"}), "malformed", "kid")
 vector("kid_unknown", token(kid="k9"), "unknown-key", "kid")
 vector("kid_empty", token(header={"alg": "HS256", "kid": ""}), "unknown-key", "kid")
 vector("kid_number", token(header={"alg": "HS256", "kid": 1}), "malformed", "kid")
+vector("kid_too_long", token(header={"alg": "HS256", "kid": "k" * 65}), "malformed", "kid", "boundary")
 vector("kid_of_another_case", token(header={"alg": "HS256", "kid": "K1"}), "unknown-key", "kid")
 vector("kid_path_trick", token(header={"alg": "HS256", "kid": "../k1"}), "unknown-key", "kid")
 vector("kid_of_another_key", token(kid="k2", key=KEYS["k1"]), "bad-signature", "kid")
@@ -196,6 +208,8 @@ vector("kid_retired", token(kid="old"), "unknown-key", "kid")
 vector("key_in_the_header", token(header={"alg": "HS256", "kid": "k1", "jwk": {"kty": "oct", "k": "AA"}}, key=b"\0"), "bad-signature", "kid")
 vector("header_list", token(header=b'["HS256","k1"]'), "malformed", "header")
 vector("header_not_json", token(header=b"HS256"), "malformed", "header")
+vector("header_beyond_512_bytes", token(header={"alg": "HS256", "kid": "k1", "x": "y" * 500}), "malformed", "header", "boundary")
+vector("header_empty", "." + payload + "." + tag, "malformed", "header")
 
 # Signatures.
 vector("forged", token(key=bytes(32)), "bad-signature", "signature")
