@@ -119,3 +119,48 @@ fn peer_left(err: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, NotConnected};
     matches!(err.kind(), ConnectionAborted | ConnectionReset | Interrupted | NotConnected)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::server::connection::LongWay;
+
+    /// Tells of a request, and never answers it.
+    struct Silent(tokio::sync::Notify);
+
+    impl AtOnce for Silent {
+        fn at_once(&self, _: &httparse::Request<'_, '_>, _: &mut Vec<u8>) -> bool {
+            false
+        }
+    }
+
+    impl Handler for Silent {
+        async fn handle(&self, _: Request<Incoming>) -> Response<Full<Bytes>> {
+            self.0.notify_one();
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_requests_that_have_begun_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        // One that never comes whole, and one that is never answered.
+        let mut half = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        half.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
+        let mut held = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        held.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        let handler = Arc::new(Silent(tokio::sync::Notify::new()));
+        let drain = Duration::from_millis(200);
+        let mut began = None;
+        let stop = async {
+            handler.0.notified().await;
+            began = Some(std::time::Instant::now());
+        };
+        serve(listener, LongWay(handler.clone()), stop, drain).await;
+        assert!(began.is_some_and(|began| began.elapsed() >= drain));
+    }
+}

@@ -159,6 +159,21 @@ async fn nginx_is_told_statuses_that_it_understands() {
     assert_eq!(status, 403);
 }
 
+/// A film that began in time is not cut; one that begins afterwards does not begin.
+#[tokio::test]
+async fn in_its_grace_a_token_opens_segments_and_no_playlist() {
+    let h = Harness::with(Options { config: "[gate]\ngrace = \"1h\"".into(), ..Options::default() }).await;
+    let expired = h.token(&["--video", A, "--for", "0s"]);
+    assert_eq!(h.get_with(SEGMENT, &expired).await.status(), 200);
+    assert_eq!(reason(h.get_with(PLAYLIST, &expired).await).await, "expired");
+    assert_eq!(reason(h.get_with("/hls/vid10/v0/seg0.ts", &expired).await).await, "other-video");
+    // It earns nothing: no cookie, and nobody keeps the yes.
+    let (status, head) =
+        ask(&h, &format!("X-Hlsgate-Video: vid1\r\nX-Hlsgate-Kind: media\r\nX-Hlsgate-Query: token={expired}\r\n"))
+            .await;
+    assert!(status == 204 && !head.contains("set-cookie") && !head.contains("x-accel-expires"), "{head}");
+}
+
 #[tokio::test]
 async fn a_query_token_on_a_playlist_earns_a_cookie_unless_one_lasts_as_long() {
     let h = Harness::with(Options {
@@ -203,4 +218,11 @@ async fn a_query_token_on_a_playlist_earns_a_cookie_unless_one_lasts_as_long() {
     assert_eq!(cookie(SEGMENT, &format!("hlsgate={forever}")).await, None);
     let by_path = PLAYLIST.replace("/hls/", &format!("/hls/~{hour}/"));
     assert_eq!(cookie(&by_path, "").await, None, "the path carries itself");
+    let by_path = PLAYLIST.replace("/hls/", &format!("/hls/~{forever}/"));
+    assert_eq!(cookie(&by_path, "").await, None, "so does one that never expires");
+    assert_eq!(cookie(&format!("{by_path}?token={day}"), "").await, None, "it lasts longer");
+    assert!(cookie(&format!("{by_path}?token={day}"), &format!("hlsgate={forever}")).await.is_some(), "set again");
+    let beside = cookie(&format!("{PLAYLIST}?token={day}&token={hour}&token=x"), "").await.unwrap();
+    assert!(beside.starts_with(&format!("hlsgate={day}; ")), "the longest of several: {beside}");
+    assert_eq!(cookie(&format!("{PLAYLIST}?token={}", h.token_for(B)), &format!("hlsgate={hour}")).await, None);
 }

@@ -35,3 +35,4 @@ mod token_command;
 mod tokens;
 mod vhosts;
 mod ways;
+mod wire;

@@ -161,7 +161,7 @@ async fn http_2_carries_tokens_and_refusals_as_well() {
     ))
     .await;
     let token = h.token_for(A);
-    let ask = |cookie: &str| {
+    let ask = |cookie: &str, more: &[&str]| {
         // curl speaks HTTP/2 without TLS, and sends each cookie pair as a crumb of its own.
         let socket = h.folder().join("h2.sock");
         let url = format!("http://site.test{PLAYLIST}");
@@ -176,11 +176,16 @@ async fn http_2_carries_tokens_and_refusals_as_well() {
             " %{http_code} %{http_version}",
             &url,
         ];
-        process::output("curl", &arguments)
+        process::output("curl", &[&arguments, more].concat())
     };
-    assert!(ask("Cookie: a=b").ends_with("403 2"));
-    let served = ask(&format!("Cookie: a=b; hlsgate=x; hlsgate={token}; c=d"));
+    assert!(ask("Cookie: a=b", &[]).ends_with("403 2"));
+    let good = format!("Cookie: a=b; hlsgate=x; hlsgate={token}; c=d");
+    let served = ask(&good, &[]);
     assert!(served.starts_with("#EXTM3U") && served.ends_with("200 2"), "{served}");
+    assert_eq!(ask(&good, &["-r", "0-6"]), "#EXTM3U 206 2");
+    assert!(ask("Cookie: a=b", &["-r", "0-6"]).ends_with("403 2"));
+    assert!(ask(&good, &["-I"]).ends_with("200 2"));
+    assert!(ask("Cookie: a=b", &["-I"]).ends_with("403 2"));
 }
 
 #[tokio::test]
