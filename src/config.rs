@@ -119,6 +119,9 @@ impl Config {
                 std::io::ErrorKind::InvalidData => {
                     ("it is not text in UTF-8".into(), "\n  hint: save it in UTF-8, or write it in plain ASCII")
                 }
+                std::io::ErrorKind::PermissionDenied => {
+                    (err.to_string(), "\n  hint: it is for root and for the user that owns it")
+                }
                 _ => (err.to_string(), ""),
             };
             ConfigError::Unreadable { file: file.into(), reason, hint }

@@ -25,12 +25,8 @@ pub fn key_set(config: &Config, problems: &mut Problems) -> Option<JwkSet> {
     let bytes = match read(&file) {
         Ok(bytes) => bytes,
         Err(err) => {
-            let hint = if err.kind() == io::ErrorKind::NotFound {
-                "; `hlsgate init` makes new keys, `hlsgate keys restore` brings a backup back"
-            } else {
-                ""
-            };
-            problems.note("keys.file", format_args!("cannot read {}: {err}{hint}", file.display()));
+            let absent = "; `hlsgate init` makes new keys, `hlsgate keys restore` brings a backup back";
+            problems.note("keys.file", unreadable(&file, &err, absent));
             return None;
         }
     };
@@ -52,7 +48,7 @@ pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocatio
         Ok(bytes) => bytes,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Some(Revocations::default()),
         Err(err) => {
-            problems.note("revocations.file", format_args!("cannot read {}: {err}", file.display()));
+            problems.note("revocations.file", unreadable(file, &err, ""));
             return None;
         }
     };
@@ -64,10 +60,9 @@ pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocatio
 /// Reads a secret's lines: each without surrounding blanks, empty ones left out.
 pub fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option<Vec<Zeroizing<String>>> {
     let file = credential(file);
-    let bytes = read(&file).map(Zeroizing::new).map_err(|err| {
-        let hint = if err.kind() == io::ErrorKind::NotFound { "; `hlsgate btcpay connect` leads to it" } else { "" };
-        format!("cannot read {}: {err}{hint}", file.display())
-    });
+    let bytes = read(&file)
+        .map(Zeroizing::new)
+        .map_err(|err| unreadable(&file, &err, "; `hlsgate btcpay connect` leads to it"));
     let bytes = problems.check(field, bytes)?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
         problems.note(field, format_args!("{} is not text", file.display()));
@@ -110,6 +105,16 @@ pub fn too_open(file: &Path) -> Option<String> {
     (mode & 0o027 != 0).then(|| {
         format!("{} has mode {mode:04o} and holds a secret; run `chmod 600 {}`", file.display(), file.display())
     })
+}
+
+/// - `absent`: what to do where there is no such file.
+fn unreadable(file: &Path, err: &io::Error, absent: &str) -> String {
+    let hint = match err.kind() {
+        io::ErrorKind::NotFound => absent,
+        io::ErrorKind::PermissionDenied => "; it is for root and for the user that owns it",
+        _ => "",
+    };
+    format!("cannot read {}: {err}{hint}", file.display())
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

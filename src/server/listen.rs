@@ -66,7 +66,7 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The system refuses.
-    #[error("cannot listen on {place}: {source}{}", remedy(.source))]
+    #[error("cannot listen on {place}: {source}{}", remedy(.place, .source))]
     Refused {
         /// The address or path.
         place: String,
@@ -129,13 +129,12 @@ fn unix(path: &Path, mode: u32, group: Option<&str>) -> Result<Listener, ListenE
 }
 
 /// What to do about the system's refusal, where its own words do not say it.
-fn remedy(refusal: &io::Error) -> &'static str {
+fn remedy(place: &str, refusal: &io::Error) -> &'static str {
     match refusal.kind() {
         io::ErrorKind::NotFound => "; make its folder, or give `listen` another path",
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        io::ErrorKind::PermissionDenied => {
-            "; this user may not: let it write to the socket's folder, or choose a port from 1024 on"
-        }
+        io::ErrorKind::PermissionDenied if place.starts_with('/') => "; let this user write to the socket's folder",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 are for root: choose a higher one",
         io::ErrorKind::AddrInUse => "; something listens there already: stop it, or choose another port",
         _ => "",
     }
