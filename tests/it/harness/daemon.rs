@@ -1,6 +1,7 @@
 //! The daemon as a child process.
 
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,9 +71,14 @@ impl Daemon {
         Daemon { process, socket: socket(folder), admin: admin.expect("the admin port") }
     }
 
-    /// Waits until it accepts.
+    /// Waits until it accepts from nginx's workers too: the socket gets its mode last, and root may connect before.
     pub async fn ready(&self) {
-        until("the daemon listens", || async { UnixStream::connect(&self.socket).ok() }).await;
+        until("the daemon listens", || async {
+            UnixStream::connect(&self.socket).ok()?;
+            let mode = std::fs::metadata(&self.socket).ok()?.permissions().mode();
+            (mode & 0o777 != 0).then_some(())
+        })
+        .await;
     }
 
     /// The text of a path of the admin listener, with its status.
