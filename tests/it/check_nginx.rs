@@ -136,7 +136,18 @@ fn the_shipped_files_give_no_finding() {
              server { listen 127.0.0.1:8999; server_name blog.test; root {at}/other; }",
         ),
         (
-            "a nested location with the include, by a named capture",
+            "a regular expression with a named capture",
+            "include snippets/hlsgate.conf; location ~ ^/hls/(?<file>.*)$ { alias {root}/hls/$file; include snippets/hlsgate-protect.conf; }",
+            "",
+        ),
+        (
+            "a location that was there already",
+            "include snippets/hlsgate.conf; location ^~ /hls/ { alias {root}/hls/; include snippets/hlsgate-protect.conf; limit_rate $rate;
+               add_header Strict-Transport-Security \"max-age=63072000\"; error_page 404 /hls/placeholder/none.m3u8; }",
+            "map $hlsgate_tier $rate { default 0; preview 500k; }",
+        ),
+        (
+            "a nested location with the include",
             "include snippets/hlsgate.conf; root {root};
              location ^~ /hls/ { include snippets/hlsgate-protect.conf;
                location ~ \\.m3u8$ { include snippets/hlsgate-protect.conf; gzip on; } }",
