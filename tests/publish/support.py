@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -70,7 +71,8 @@ class PublishTest(unittest.TestCase):
         self.out = self.folder / "out"
 
     def command(self, *arguments: object) -> list[str]:
-        return [str(COMMAND), *FAST, "--out", str(self.out), *map(str, arguments)]
+        # With this very interpreter: `env` may find one that first looks for its version. test_units runs the file itself.
+        return [sys.executable, str(COMMAND), *FAST, "--out", str(self.out), *map(str, arguments)]
 
     def run_publish(self, *arguments: object, **options) -> subprocess.CompletedProcess:
         return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=DEADLINE, check=False,
