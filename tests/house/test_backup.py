@@ -368,6 +368,11 @@ class Units(unittest.TestCase):
                 faults = [line for line in (done.stdout + done.stderr).splitlines() if "/hlsgate-backup is not executable" not in line]
                 self.assertEqual(faults, [])
 
+    def test_the_service_is_closed(self):
+        done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=22",
+                               REPOSITORY / "packaging/backup/hlsgate-backup@.service"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout[-300:])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,5 +1,10 @@
 """The power fails: loopd, LND and bitcoind go in that order, each only when the one before it is gone. In a booted container."""
 
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
 import unittest
 
 from booted import Booted
@@ -40,6 +45,18 @@ while True:
 NODE = {"bitcoind": ("-", 3), "lnd": ("bitcoind", 1), "loopd": ("lnd", 0.5)}
 """Who needs whom, and how long each takes to stop: bitcoind longer than the limit that the test sets for all."""
 IN_ORDER = ["loopd: stopped, lnd answered", "lnd: stopped, bitcoind answered", "bitcoind: stopped"]
+
+
+class Units(unittest.TestCase):
+    def test_systemd_finds_no_fault_with_the_drop_ins(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in NODE:
+                pathlib.Path(folder, f"{name}.service").write_text("[Service]\nExecStart=/bin/true\n")
+                shutil.copytree(REPOSITORY / f"packaging/power/{name}.service.d", pathlib.Path(folder, f"{name}.service.d"))
+            for name in NODE:
+                done = subprocess.run(["systemd-analyze", "verify", f"{folder}/{name}.service"], capture_output=True, text=True,
+                                      env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"})
+                self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 
 
 class Power(unittest.TestCase):
