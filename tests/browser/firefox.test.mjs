@@ -103,7 +103,16 @@ async function startFirefox() {
       await ended;
       clearTimeout(late);
       socket.terminate();
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+      // Its helpers may write for a moment longer than it lives.
+      await until(() => {
+        try {
+          rmSync(profile, { recursive: true, force: true });
+          return true;
+        } catch (error) {
+          if (error.code !== 'ENOTEMPTY') throw error;
+          return false;
+        }
+      }, 'the helpers of Firefox to end');
     },
   };
 }
