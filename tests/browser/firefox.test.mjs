@@ -19,8 +19,7 @@ before(async () => {
   [site, firefox] = await Promise.all([startSite(), startFirefox()]);
 });
 after(async () => {
-  await firefox?.stop();
-  await site?.stop();
+  await Promise.all([firefox?.stop(), site?.stop()]);
 });
 
 test('Firefox: locked, paid, playing by hls.js; after a reload still playing', async () => {
