@@ -2,7 +2,6 @@
 import atexit
 import functools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -143,23 +142,21 @@ def streams_of(file: Path) -> list[dict]:
 
 def children_of(pid: int) -> list[int]:
     """All descendants that run a program called ffmpeg."""
-    found, parents = [], {pid}
-    processes = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    found, parents = [], [pid]
+    while parents:
+        for listing in Path(f"/proc/{parents.pop()}/task").glob("*/children"):
             try:
-                stat = Path("/proc", entry, "stat").read_text()
-            except OSError:
+                children = [int(child) for child in listing.read_text().split()]
+            except OSError:  # it has ended meanwhile
                 continue
-            name, rest = stat[stat.index("(") + 1:stat.rindex(")")], stat[stat.rindex(")") + 2:].split()
-            if rest[0] != "Z":
-                processes[int(entry)] = (int(rest[1]), name)
-    grew = True
-    while grew:
-        more = {p for p, (parent, _) in processes.items() if parent in parents} - parents
-        grew = bool(more)
-        parents |= more
-    for process in parents - {pid}:
-        if processes[process][1] == "ffmpeg":
-            found.append(process)
+            parents += children
+            found += [child for child in children if _runs_ffmpeg(child)]
     return found
+
+
+def _runs_ffmpeg(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat[stat.index("(") + 1:stat.rindex(")")] == "ffmpeg" and stat[stat.rindex(")") + 2] != "Z"

@@ -113,7 +113,7 @@ class Interruptions(PublishTest):
 
     def test_jobs_are_bounded(self):
         for jobs in (1, 3):
-            child = self.start("--again", "--chunk", "6", "--jobs", str(jobs), self.source)
+            child = self.start("--again", "--chunk", "12", "--jobs", str(jobs), self.source)
             most = 0
             while child.poll() is None:
                 most = max(most, len(children_of(child.pid)))
