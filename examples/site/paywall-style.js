@@ -40,8 +40,7 @@ export const style = `
 }
 .view { display: flex; flex-direction: column; gap: 0.85rem; position: relative; }
 .view[aria-busy] { pointer-events: none; }
-.view[aria-busy] > * { opacity: 0.5; }
-.view[aria-busy]::after { content: ""; position: absolute; inset: 0; margin: auto; }
+.view[aria-busy]::after { content: ""; position: absolute; inset: 0; margin: auto; background: var(--_background); box-shadow: 0 0 0 1rem var(--_background); }
 .hidden { position: absolute; inline-size: 1px; block-size: 1px; padding: 0; border: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 h2 { display: flex; align-items: center; gap: 0.5rem; margin: 0; font-size: 1.3rem; line-height: 1.25; text-wrap: balance; }
 h2:focus { outline: none; }
