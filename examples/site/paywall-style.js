@@ -40,7 +40,7 @@ export const style = `
 }
 .view { display: flex; flex-direction: column; gap: 0.85rem; position: relative; }
 .view[aria-busy] { pointer-events: none; }
-.view[aria-busy]::after { content: ""; position: absolute; inset: 0; margin: auto; background: var(--_background); box-shadow: 0 0 0 1rem var(--_background); }
+.view[aria-busy]::after { content: ""; position: absolute; inset-block-start: 0.3rem; inset-inline-end: 0; inline-size: 1.1rem; block-size: 1.1rem; border-width: 3px; }
 .hidden { position: absolute; inline-size: 1px; block-size: 1px; padding: 0; border: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 h2 { display: flex; align-items: center; gap: 0.5rem; margin: 0; font-size: 1.3rem; line-height: 1.25; text-wrap: balance; }
 h2:focus { outline: none; }
@@ -89,8 +89,8 @@ button:disabled { opacity: 0.6; cursor: default; }
 .skeleton { display: grid; gap: 0.85rem; }
 .skeleton i { block-size: 3.6rem; border-radius: calc(var(--_radius) * 0.7); background: color-mix(in srgb, var(--_text) 9%, transparent); }
 .skeleton i:first-child { block-size: 1.6rem; inline-size: 70%; }
-.pulse { margin: 0.6rem auto; }
-.pulse, .view[aria-busy]::after { inline-size: 3.2rem; block-size: 3.2rem; border-radius: 50%; border: 4px solid var(--_line); border-block-start-color: var(--_accent); }
+.pulse { margin: 0.6rem auto; inline-size: 3.2rem; block-size: 3.2rem; border-width: 4px; }
+.pulse, .view[aria-busy]::after { border-style: solid; border-color: var(--_accent) var(--_line) var(--_line); border-radius: 50%; }
 @media (prefers-reduced-motion: no-preference) {
   .pulse, .view[aria-busy]::after { animation: turn 1.1s linear infinite; }
   @keyframes turn { to { rotate: 360deg; } }
