@@ -34,3 +34,10 @@ need_compiler() {
   command -v cargo >/dev/null || fail "cargo was not found; install Rust first (https://rustup.rs)"
   command -v cc >/dev/null || need_debian gcc libc6-dev
 }
+
+# build_debug [OPTION…]: the daemon and the stand-in BTCPay, from the project's root. Always both, and so with the features that
+# `cargo test` asks of the dependencies: another choice would compile most of them anew.
+build_debug() {
+  need_compiler
+  cargo build --locked --bin hlsgate --example fake_btcpay "$@"
+}
