@@ -40,7 +40,8 @@ export const style = `
 }
 .view { display: flex; flex-direction: column; gap: 0.85rem; position: relative; }
 .view[aria-busy] { pointer-events: none; }
-.view[aria-busy]::after { content: ""; position: absolute; inset-block-start: 0.3rem; inset-inline-end: 0; inline-size: 1.1rem; block-size: 1.1rem; border-width: 3px; }
+.view[aria-busy]::after { content: ""; position: absolute; inset-block-start: 0.15rem; inset-inline-start: 0.2rem; box-sizing: border-box; inline-size: 1.3rem; block-size: 1.3rem; border-width: 3px; }
+.view[aria-busy] h2 .icon { visibility: hidden; }
 .hidden { position: absolute; inline-size: 1px; block-size: 1px; padding: 0; border: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 h2 { display: flex; align-items: center; gap: 0.5rem; margin: 0; font-size: 1.3rem; line-height: 1.25; text-wrap: balance; }
 h2:focus { outline: none; }
