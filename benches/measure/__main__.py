@@ -25,6 +25,8 @@ PARTS = {
 
 def main():
     options = arguments()
+    if options.only_read_options:
+        return
     try:
         kept = measure(options)
     except (RuntimeError, TimeoutError) as err:
@@ -56,6 +58,8 @@ def arguments():
     parser.add_argument("--millions", type=positive, default=10, help="for --memory: requests in all, in millions (10)")
     parser.add_argument("--starts", type=positive, default=25, help="for --start: how often (25)")
     parser.add_argument("--into", type=Path, help="a Markdown file, whose earlier results (between two comments) give way to these")
+    # Before anything is installed and built.
+    parser.add_argument("--only-read-options", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -93,14 +97,23 @@ class Tee(io.TextIOBase):
         self.shown.flush()
 
 
+def places(file):
+    """What is before the results of a page, the results, and what is behind them."""
+    try:
+        before, rest = file.read_text().split(BEGIN)
+        results, after = rest.split(END)
+    except (OSError, ValueError):
+        raise RuntimeError(f"{file} has no place for results: a line {BEGIN.strip()} and below it {END.strip()}") from None
+    return before, results, after
+
+
 @contextlib.contextmanager
 def result_into(file):
     """Puts what is printed into the file's place for it, if nothing fails meanwhile."""
     if file is None:
         yield
         return
-    before, rest = file.read_text().split(BEGIN)
-    after = rest.split(END)[1]
+    before, _, after = places(file)
     with contextlib.redirect_stdout(Tee()) as tee:
         yield
     command = " ".join(["benches/run", *sys.argv[1:]])
