@@ -135,7 +135,7 @@ fn keys_that_are_missing_or_bad_are_told_once_and_keep_no_other_group_from_looki
     let expected = "configuration
   ✓ file: DIR/hlsgate.toml is well formed
   ✓ revocations: 0 in DIR/revoked
-  ✗ keys.file: cannot read DIR/keys.json: No such file or directory (os error 2); `hlsgate init` makes it
+  ✗ keys.file: cannot read DIR/keys.json: No such file or directory (os error 2); `hlsgate init` makes new keys, `hlsgate keys restore` brings a backup back
 daemon
   ? questions: not asked: without the keys and revocations there is no token to ask with
       expected: both, as the daemon reads them
@@ -151,7 +151,9 @@ probe
     std::fs::write(desk.file("keys.json"), "{\"keys\":[]}").unwrap();
     let outcome = desk.run(&["check", "--only", "configuration"]);
     assert!(
-        outcome.out.contains("  ✗ keys.file: DIR/keys.json: the set has no keys; make one with `hlsgate init`\n"),
+        outcome.out.contains(
+            "  ✗ keys.file: DIR/keys.json: the set has no keys; remove the file, and `hlsgate init` makes a new one\n"
+        ),
         "{outcome:?}"
     );
     assert!(outcome.out.contains("  ✗ revocations.file: DIR/revoked: line 1 is no token id"), "{outcome:?}");
@@ -171,7 +173,7 @@ fn a_stranger_on_the_machine_is_told_to_come_back_as_root() {
     command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(desk.file("hlsgate"));
     command.arg("--config").arg(desk.file("hlsgate.toml")).args(TWO);
     let outcome = run(&mut command, "").without(desk.folder());
-    let told = "  ? keys.file: cannot read DIR/keys.json: Permission denied (os error 13)
+    let told = "  ? keys.file: cannot read DIR/keys.json: Permission denied (os error 13); it is for root and for the user that owns it
       expected: a user who may read it
       to do: run this as root, or as the daemon's user
 ";

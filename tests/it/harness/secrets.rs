@@ -65,12 +65,13 @@ impl Secrets {
 fn shape(word: &str) -> Option<&'static str> {
     let hex = word.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase());
     let has = |class: fn(&u8) -> bool| word.bytes().any(|byte| class(&byte));
-    // Among 64 random characters of base64url all of these are found; a test's own long name has not all of them.
-    let random = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    // Random characters are many different ones, of all classes; a test's own long name is not of this kind.
+    let different = word.bytes().collect::<BTreeSet<_>>().len();
+    let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
     match word.len() {
-        CLAIM_LEN if random => Some("a claim"),
-        CLAIM_LEN if hex => Some("a tag"),
-        API_KEY_LEN if hex => Some("an API key"),
+        CLAIM_LEN if mixed && different >= 16 => Some("a claim"),
+        CLAIM_LEN if hex && different >= 8 => Some("a tag"),
+        API_KEY_LEN if hex && different >= 8 => Some("an API key"),
         _ => None,
     }
 }
@@ -111,6 +112,8 @@ fn the_search_for_secrets_is_not_blind() {
         "invoice=HMprBnL9BTXWuPvpoKBS6e store=9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 after=3",
         "GET /hls/vid1/v0/seg0.ts 403 missing",
         &format!("GET /hls/{}/x", "v".repeat(64)),
+        &format!("GET /hls/{}/x", "a".repeat(64)),
+        &format!("GET /hls/61A{}/x", "a".repeat(61)),
     ] {
         assert_eq!(secrets.shown_in(fine), None, "{fine}");
     }
