@@ -44,6 +44,9 @@ pub struct Tempo {
     pub spacing: Duration,
     /// Time from one listing to the next.
     pub listing: Duration,
+    /// Time from a hint to its look-up. BTCPay tells of one payment in several deliveries, and a burst of them is to be
+    /// answered before anything else is done.
+    pub gather: Duration,
     /// First and longest wait after a failure.
     pub retry: (Duration, Duration),
     /// First and longest wait between two look-ups of an invoice that listings do not cover.
@@ -56,6 +59,7 @@ impl Default for Tempo {
         Tempo {
             spacing: millis(550),
             listing: seconds(5),
+            gather: millis(100),
             retry: (millis(500), seconds(4)),
             again: (seconds(5), seconds(10)),
         }
@@ -166,8 +170,8 @@ impl Ledger {
         }
     }
 
-    /// A delivery says that the invoice changed. It is looked up at once; a hint that comes while the look-up is under way
-    /// causes exactly one more.
+    /// A delivery says that the invoice changed. It is looked up after [`Tempo::gather`]; hints that come until then are of the
+    /// same look-up, and those that come while it is under way cause exactly one more.
     pub fn hint(self: &Arc<Self>, id: &str) {
         let id: Arc<str> = id.into();
         let mut state = self.lock();
@@ -208,6 +212,7 @@ impl Ledger {
 
     async fn look_up_hinted(self: Arc<Self>, id: Arc<str>) {
         loop {
+            tokio::time::sleep(self.tempo.gather).await;
             let _turn = self.hinted.acquire().await;
             if !self.look_up(&id).await {
                 return;

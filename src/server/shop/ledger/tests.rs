@@ -15,7 +15,13 @@ const SPACING: Duration = Duration::from_millis(10);
 
 fn tempo() -> Tempo {
     let millis = Duration::from_millis;
-    Tempo { spacing: SPACING, listing: millis(100), retry: (millis(20), millis(80)), again: (millis(100), millis(200)) }
+    Tempo {
+        spacing: SPACING,
+        listing: millis(100),
+        gather: millis(5),
+        retry: (millis(20), millis(80)),
+        again: (millis(100), millis(200)),
+    }
 }
 
 /// BTCPay, as far as the ledger sees it.
@@ -206,6 +212,20 @@ async fn a_hint_during_a_look_up_causes_exactly_one_more() {
     assert_eq!(memory.times_looked_up("a"), 2);
     let known = ledger.hold("a").unwrap().known();
     assert!(known.fresh && known.invoice.unwrap().status == Status::Settled);
+}
+
+/// BTCPay tells of one Lightning payment in five deliveries.
+#[tokio::test]
+async fn hints_that_come_together_are_one_look_up() {
+    let (ledger, memory, _) = ledger();
+    memory.new_one("a");
+    (0..5).for_each(|_| ledger.hint("a"));
+    assert_eq!(memory.times_looked_up("a"), 0);
+    let mut held = ledger.hold("a").unwrap();
+    while held.known().invoice.is_none() {
+        held.changed().await;
+    }
+    assert_eq!(memory.times_looked_up("a"), 1);
 }
 
 #[tokio::test]
