@@ -19,8 +19,11 @@ fn main() {
     divan::main();
 }
 
+/// Decisions timed together, so that reading the clock is no part of them.
+const TOGETHER: u32 = 1000;
+
 /// The decision alone: signature, claims, revocations, scope.
-#[divan::bench]
+#[divan::bench(sample_size = TOGETHER)]
 fn decision(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();
     let (live, now) = (fixture.app.live(), now());
@@ -32,7 +35,7 @@ fn decision(bencher: Bencher<'_, '_>) {
 }
 
 /// All that the daemon does between its read and its write: from the bytes of nginx's question to those of the answer.
-#[divan::bench]
+#[divan::bench(sample_size = TOGETHER)]
 fn question_to_answer(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();
     let head = fixture.head(Kind::Media, &fixture.cookie());
@@ -46,7 +49,7 @@ fn question_to_answer(bencher: Bencher<'_, '_>) {
 }
 
 /// The same for somebody without a token.
-#[divan::bench]
+#[divan::bench(sample_size = TOGETHER)]
 fn question_to_refusal(bencher: Bencher<'_, '_>) {
     let fixture = Fixture::new();
     let head = fixture.head(Kind::Media, "Cookie: theme=dark");

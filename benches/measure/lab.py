@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-HLSGATE = REPOSITORY / "target/release/hlsgate"
+# A copy, for `cargo bench` puts a binary with the features of the benches in the place of the one that is released.
+HLSGATE = REPOSITORY / "target/benches/hlsgate"
 DEADLINE = 20.0  # seconds for anything that should happen at once
 
 
