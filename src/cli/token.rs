@@ -298,9 +298,9 @@ pub fn jti_of(text: &str, live: &Live) -> Result<String, Failure> {
 /// A token, or a token's id, from standard input.
 pub fn read_token() -> Result<String, Failure> {
     match read_stdin()? {
-        text if text.is_empty() => {
-            Err(Failure::new("nothing came in on standard input").hint("put the token there, for instance with `< token.txt` behind the command").exit(2))
-        }
+        text if text.is_empty() => Err(Failure::new("nothing came in on standard input")
+            .hint("put the token there, for instance with `< token.txt` behind the command")
+            .exit(2)),
         text => Ok(text),
     }
 }
