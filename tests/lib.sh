@@ -41,3 +41,15 @@ build_debug() {
   need_compiler
   cargo build --locked --bin hlsgate --example fake_btcpay "$@"
 }
+
+# need_cargo_tool NAME VERSION: prints the path of a tool from crates.io, which cargo keeps between clones. Pinned, so that the same
+# rules and packages come out everywhere; built to be there soon rather than to be fast, for it runs for seconds.
+need_cargo_tool() {
+  local kept=${CARGO_HOME:-$HOME/.cargo}/bin/$1
+  if [ ! -x "$kept" ] && ! command -v "$1"; then
+    say "building $1, once" >&2
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+      cargo install --quiet --locked "$1@$2" >&2 || return 1
+  fi
+  [ ! -x "$kept" ] || printf '%s\n' "$kept"
+}
