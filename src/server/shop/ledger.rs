@@ -348,7 +348,9 @@ impl Held {
         }
         // A second more than from one listing to the next.
         let recently = self.ledger.tempo.listing + Duration::from_secs(1);
-        Known { invoice: entry.invoice(), fresh: entry.is_fresh(recently), error }
+        // What is being asked for may have changed: a delivery said so, most likely.
+        let fresh = entry.is_final() || (entry.asking == Asking::No && entry.is_fresh(recently));
+        Known { invoice: entry.invoice(), fresh, error }
     }
 
     /// Whether this is the first time that its token is handed out here, as far as the cache remembers.
