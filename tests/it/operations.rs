@@ -166,7 +166,7 @@ async fn each_recipe_of_the_documents_opens_for_a_token_and_for_nothing_else() {
     let (h, sites) = installed().await;
     let (token, other) = (h.token_for(A), h.token_for(B));
     let expired = h.token(&["--video", A, "--for", "0s"]);
-    let forged = format!("{}A", &token[..token.len() - 1]);
+    let forged = crate::harness::forged(&token);
     for site in &sites {
         for host in site.hosts {
             for file in ["master.m3u8", "v0/index.m3u8", "v0/seg0.ts"] {

@@ -170,6 +170,12 @@ impl Harness {
     }
 }
 
+/// A token with another signature: its last character is exchanged for one that the signature of a token can end with too.
+pub fn forged(token: &str) -> String {
+    let (start, last) = token.split_at(token.len() - 1);
+    format!("{start}{}", if last == "A" { "E" } else { "A" })
+}
+
 /// Sends a request that nginx has to answer.
 pub async fn send(request: RequestBuilder) -> Response {
     request.send().await.expect("nginx answers")
