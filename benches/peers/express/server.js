@@ -1,7 +1,8 @@
 // The common way to do this job: a middleware checks the token, express.static serves the file.
 // Usage: server.js PORT FOLDER, with the key in hex in BENCH_KEY.
 const [port, folder] = process.argv.slice(2);
-const key = Buffer.from(process.env.BENCH_KEY, "hex");
+// A key object, for jsonwebtoken tries to read mere bytes as a public key first, at every request.
+const key = require("node:crypto").createSecretKey(process.env.BENCH_KEY, "hex");
 const express = require("express");
 const cookies = require("cookie-parser");
 const jwt = require("jsonwebtoken");
