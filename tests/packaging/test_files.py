@@ -200,7 +200,7 @@ class Rpm(unittest.TestCase):
             for name in filter(None, files):
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 if (REPOSITORY / name).exists():
-                    shutil.copy(REPOSITORY / name, tree / name)
+                    shutil.copy(REPOSITORY / name, tree / name, follow_symlinks=False)
             # In cargo's place: the daemon that is there, and the pages as the commands print them.
             cargo = pathlib.Path(folder, "bin/cargo")
             cargo.parent.mkdir()
