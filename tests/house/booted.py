@@ -109,6 +109,8 @@ class Booted:
         return (self.root / path.lstrip("/")).read_text()
 
     def journal(self, *arguments):
+        # What a unit said a moment ago may still be on its way.
+        self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "--output=cat", *arguments).stdout
 
     def is_off(self):

@@ -168,16 +168,15 @@ class Receiving(Folder):
         return sorted(path.name for path in self.store.iterdir())
 
     def old(self, days, number=0):
-        path = self.store / time.strftime(f"%Y%m%dT%H%M{number:02}Z.tar.age", time.gmtime(time.time() - days * 86400))
+        path = self.store / time.strftime(f"%Y%m%dT%H%M{number:02}.000000Z.tar.age", time.gmtime(time.time() - days * 86400))
         path.write_bytes(b"old")
         return path
 
-    def test_two_in_one_second_both_stay(self):
-        archive = self.archive().read_bytes()
-        for _ in range(3):
+    def test_several_in_one_second_all_stay_and_are_listed_in_their_order(self):
+        archives = [self.archive().read_bytes() + bytes([number]) for number in range(12)]
+        for archive in archives:
             self.receive(archive)
-        self.assertEqual(len(self.names()), 3)
-        self.assertEqual({(self.store / name).read_bytes() for name in self.names()}, {archive})
+        self.assertEqual([(self.store / name).read_bytes() for name in self.names()], archives)
 
     def test_old_ones_go_but_never_the_newest_seven(self):
         archive = self.archive().read_bytes()
@@ -225,12 +224,12 @@ class Receiving(Folder):
     def test_a_flood_is_refused_and_pushes_nothing_out(self):
         archive, old = self.archive().read_bytes(), self.old(10)
         for number in range(100):
-            (self.store / time.strftime(f"%Y%m%dT%H%M%SZ-{number + 1}.tar.age", time.gmtime())).write_bytes(b"")
+            (self.store / time.strftime(f"%Y%m%dT%H%M%S.{number:06}Z.tar.age", time.gmtime())).write_bytes(b"")
         self.assertIn(b"within a day already", self.receive(archive, status=1).stderr)
         self.assertTrue(old.exists())
 
     def test_other_files_in_the_folder_do_no_harm(self):
-        for name in ("20269999T999999Z.tar.age", "notes.txt", "20261123T030501Z.tar.age.bak"):
+        for name in ("20269999T999999.000000Z.tar.age", "notes.txt", "20261123T030501.274113Z.tar.age.bak"):
             (self.store / name).touch()
         self.receive(self.archive().read_bytes())
         self.assertEqual(len(self.names()), 4)

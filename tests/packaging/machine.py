@@ -115,6 +115,8 @@ class Machine:
         self.run("sh", "-c", 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"', "sh", path, f"{mode:o}", input=text)
 
     def journal(self, *arguments):
+        # What a unit said a moment ago may still be on its way.
+        self.run("journalctl", "--sync", check=False)
         return self.run("journalctl", "--no-pager", "--output=cat", *arguments, check=False).stdout
 
     def off(self):

@@ -118,6 +118,8 @@ class Service(PublishTest):
         self.assertEqual(self.inside("systemctl", "is-active", "hlsgate-publish.path").stdout, "active\n")
 
     def journal(self) -> str:
+        # What it said a moment ago may still be on its way.
+        self.inside("journalctl", "--sync")
         return self.inside("journalctl", "-u", "hlsgate-publish", "--no-pager", "-o", "cat", "-n", "40").stdout
 
 
