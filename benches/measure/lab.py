@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import resource
 import shutil
 import signal
@@ -100,9 +101,10 @@ def status(pid, field):
 
 
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """Below those that the system lends to outgoing connections (32768 and up), one of which might take it meanwhile."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as free:
+            return free.getsockname()[1]
 
 
 def until(what, condition, deadline=DEADLINE):

@@ -232,12 +232,11 @@ export async function until(condition, what, logs = new Map(), deadline = DEADLI
   }
 }
 
+/** Below those that the system lends to outgoing connections (32768 and up): a browser's next one might take it meanwhile. */
 function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+  const port = 10_000 + Math.floor(Math.random() * 22_000);
+  return new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(freePort())).listen(port, '127.0.0.1', () => server.close(() => resolve(port)));
   });
 }
 

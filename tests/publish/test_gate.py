@@ -2,7 +2,9 @@
 
 HLSGATE names the daemon's binary; `run` builds it when it is not there.
 """
+import contextlib
 import os
+import random
 import re
 import socket
 import subprocess
@@ -157,10 +159,12 @@ class Gate(PublishTest):
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Below those that the system lends to outgoing connections (32768 and up), one of which might take it meanwhile."""
+    ports = []
+    while len(ports) < count:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))) as free:
+            if (port := free.getsockname()[1]) not in ports:
+                ports.append(port)
     return ports
 
 

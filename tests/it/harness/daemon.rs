@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::process::{Process, output};
 use super::secrets::Secrets;
@@ -39,10 +41,18 @@ pub fn write_config(folder: &Path, options: &Options) -> PathBuf {
     file
 }
 
-/// A port on loopback that nobody uses now.
+/// A port on loopback that nobody uses, and that no other test gets. It lies below those that the system lends to outgoing
+/// connections (32768 and up), of which the suite makes thousands: one of these would take it before its server does.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    // Another run beside this one begins elsewhere.
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(std::process::id() as u16));
+    loop {
+        let port = PORTS.start + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Starts the daemon with a listening socket handed over as systemd does it: file descriptor 3, and `LISTEN_PID`.

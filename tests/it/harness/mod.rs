@@ -95,7 +95,6 @@ impl Harness {
             .expect("an HTTP client");
         let harness = Harness { nginx, daemon: Some(daemon), client, secrets: Mutex::default(), folder };
         harness.note_secrets();
-        harness.nginx.ready().await;
         harness.daemon().ready().await;
         harness
     }

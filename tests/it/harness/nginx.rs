@@ -1,12 +1,11 @@
 //! nginx with the shipped files in a folder of its own.
 
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::Options;
 use super::daemon::free_port;
 use super::process::{Process, output};
-use super::{Options, until};
 
 /// A running nginx.
 pub struct Nginx {
@@ -23,33 +22,24 @@ impl Nginx {
         let etc = folder.join("nginx");
         write_shipped_files(&etc, folder, hlsgate_config);
         let socket = folder.join("nginx.sock");
-        // A port cannot be reserved: if somebody takes it in between, nginx says so and the next one is tried.
-        for _ in 0..10 {
-            let port = free_port();
-            let config = etc.join("nginx.conf");
-            std::fs::write(&config, configuration(folder, &socket, port, options)).expect("write nginx.conf");
-            output_of_test(&config, folder);
-            let _ = std::fs::remove_file(&socket);
-            let mut command = Command::new("nginx");
-            command.args(["-g", "daemon off;", "-p"]).arg(folder).arg("-c").arg(&config);
-            let mut process = Process::start(&mut command, &folder.join("error.log"));
-            let began = std::time::Instant::now();
-            while UnixStream::connect(&socket).is_err()
-                && process.ended().is_none()
-                && began.elapsed() < super::DEADLINE
-            {
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
-            if process.ended().is_none() {
-                return Nginx { port, socket, process: Some(process) };
-            }
+        let port = free_port();
+        let config = etc.join("nginx.conf");
+        std::fs::write(&config, configuration(folder, &socket, port, options)).expect("write nginx.conf");
+        output_of_test(&config, folder);
+        let mut command = Command::new("nginx");
+        command.args(["-g", "daemon off;", "-p"]).arg(folder).arg("-c").arg(&config);
+        let mut process = Process::start(&mut command, &folder.join("error.log"));
+        // Its process id is written once every socket listens; one socket that accepts says nothing of the others. `nginx -t` has
+        // left an empty file.
+        let written = || std::fs::metadata(folder.join("nginx.pid")).is_ok_and(|file| file.len() > 0);
+        let began = std::time::Instant::now();
+        while !written() {
+            let log = || std::fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+            assert!(process.ended().is_none(), "nginx does not start: {}", log());
+            assert!(began.elapsed() < super::DEADLINE, "nginx does not listen: {}", log());
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        panic!("nginx does not start: {}", std::fs::read_to_string(folder.join("error.log")).unwrap_or_default());
-    }
-
-    /// Waits until it accepts.
-    pub async fn ready(&self) {
-        until("nginx listens", || async { UnixStream::connect(&self.socket).ok() }).await;
+        Nginx { port, socket, process: Some(process) }
     }
 
     /// Stops it; its logs are complete afterwards.
