@@ -25,20 +25,25 @@ $('restore').addEventListener('submit', (event) => {
   event.preventDefault();
   restore($('code').value);
 });
-$('file').addEventListener('change', async () => {
-  const [file] = $('file').files;
-  if (file?.size > LARGEST) tell(t('trouble_too-large'), true);
-  else if (file) await restore(await file.text());
-  $('file').value = '';
-});
+$('file').addEventListener('change', restoreFile);
+$('restore').querySelector('[type=submit]').disabled = false;
 begin();
 
 async function begin() {
   await gate.setClock();
   await show();
   await takeIn(restore);
+  // Picked before this script was there to hear of it.
+  await restoreFile();
   // What was paid while no page was open.
   await gate.claimPaid();
+}
+
+async function restoreFile() {
+  const [file] = $('file').files;
+  if (file?.size > LARGEST) tell(t('trouble_too-large'), true);
+  else if (file) await restore(await file.text());
+  $('file').value = '';
 }
 
 async function show() {

@@ -98,6 +98,19 @@ test('another browser is locked, and restores by code, by file and by link', asy
     assert.ok(true, name);
   }
 
+  // On a slow line the page is there before its script.
+  const early = await viewer(browser, site);
+  let arrives;
+  const script = new Promise((resolve) => { arrives = resolve; });
+  await early.page.route('**/purchases.js', (route) => script.then(() => route.continue()));
+  await early.page.goto(`${site.origin}/purchases.html`, { waitUntil: 'commit' });
+  assert.ok(await early.page.getByRole('button', { name: 'Restore' }).isDisabled(), 'nobody would hear it');
+  await early.page.locator('#file').setInputFiles({ name: 'purchases.json', mimeType: 'application/json', buffer: Buffer.from(file) });
+  arrives();
+  await early.page.getByText('Restored: 1').waitFor();
+  assert.ok(await early.page.getByRole('button', { name: 'Restore' }).isEnabled());
+  await early.leave();
+
   const third = await viewer(browser, site);
   await third.page.goto(link);
   await inState(third.page, 'open');
