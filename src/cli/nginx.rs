@@ -86,11 +86,8 @@ pub fn adapted(text: &str, config: &Config) -> String {
             r#""~^/hls/(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})/""#,
             &format!(r#""~^{prefix_pattern}(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}){suffix_pattern}""#),
         )
-        .replace(r#""~^/hls/~"#, &format!(r#""~^{prefix_pattern}~"#))
-        .replace(
-            r#"rewrite "^/hls/~[^/]+(/.*)$" /hls$1 last;"#,
-            &format!(r#"rewrite "^{prefix_pattern}~[^/]+(/.*)$" {within}$1 last;"#),
-        )
+        .replace(r#"rewrite "^/hls/~"#, &format!(r#"rewrite "^{prefix_pattern}~"#))
+        .replace("/hls$hlsgate_rest", &format!("{within}$hlsgate_rest"))
         .replace("location ^~ /hls/ {", &format!("location ^~ {prefix} {{"))
 }
 
@@ -141,7 +138,12 @@ mod tests {
             all.lines().find(|line| line.contains("/hls/"))
         );
         assert!(all.contains(r#""~^/v1\.0/films/(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})/stream/""#));
-        assert!(all.contains(r#"rewrite "^/v1\.0/films/~[^/]+(/.*)$" /v1.0/films$1 last;"#));
+        assert!(
+            all.contains(
+                r#"rewrite "^/v1\.0/films/~(?:(?<hlsgate_path_token>[!-.0-~]+)|[^/]+)(?<hlsgate_rest>/.*)$" "#
+            )
+        );
+        assert!(all.contains(r#" /v1.0/films$hlsgate_rest last;"#));
         assert!(all.contains("server 127.0.0.1:9090;"));
     }
 }

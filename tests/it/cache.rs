@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{A, B, Harness, Options, reason, send, until};
+use crate::harness::{A, B, Harness, Options, process, reason, send, until};
 
 const PLAYLIST: &str = "/hls/vid1/master.m3u8";
 const SEGMENT: &str = "/hls/vid1/v0/seg0.ts";
@@ -200,4 +200,44 @@ async fn a_dead_daemon_opens_nothing_new_and_nothing_for_long() {
     for cookie in [&cookie, &other] {
         assert_eq!(status(&h, SEGMENT, &[("Cookie", cookie)]).await, 200);
     }
+}
+
+/// A worker of Debian's nginx has 1024 descriptors. Those of kept answers and films are few, however many viewers there are.
+#[tokio::test]
+async fn a_thousand_viewers_leave_nginx_descriptors_for_the_next() {
+    let main = "worker_rlimit_nofile 1024;".into();
+    let h = Harness::with(Options { vhost: VHOST.into(), main, ..Options::default() }).await;
+    let token = h.token_for(A);
+    for viewer in 0..1200 {
+        let cookie = format!("viewer={viewer}; hlsgate={token}");
+        // The first answer is written, and the second read through the cache of open files.
+        for _ in 0..2 {
+            assert_eq!(status(&h, SEGMENT, &[("Cookie", &cookie)]).await, 200, "viewer {viewer}");
+        }
+    }
+    assert_eq!(asked(&h).await, 1200.0);
+}
+
+/// A live stream's playlist is another file every few seconds.
+#[tokio::test]
+async fn a_replaced_file_is_served_soon() {
+    let h = with_cache().await;
+    let folder = h.folder().join("www/hls/live");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |text: &str| {
+        std::fs::write(folder.join("next"), text).unwrap();
+        process::open_to_all(&folder);
+        std::fs::rename(folder.join("next"), folder.join("index.m3u8")).unwrap();
+    };
+    let cookie = format!("hlsgate={}", h.token_for("live"));
+    let body = || async {
+        send(h.request("GET", "/hls/live/index.m3u8").header("Cookie", &cookie)).await.text().await.unwrap()
+    };
+    write("#EXTM3U\n# the first\n");
+    assert_eq!(body().await, "#EXTM3U\n# the first\n");
+    write("#EXTM3U\n# the second\n");
+    let replaced = Instant::now();
+    until("the new playlist is served", || async { body().await.ends_with("second\n").then_some(()) }).await;
+    // nginx counts in whole seconds.
+    assert!(replaced.elapsed() < Duration::from_secs(5), "it took {:?}", replaced.elapsed());
 }

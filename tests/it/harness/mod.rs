@@ -42,11 +42,14 @@ pub struct Options {
     pub vhost: String,
     /// Added at nginx's http level.
     pub http: String,
+    /// Added at nginx's main level.
+    pub main: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { config_top: String::new(), config: String::new(), vhost: VHOST.into(), http: String::new() }
+        let none = String::new;
+        Options { config_top: none(), config: none(), vhost: VHOST.into(), http: none(), main: none() }
     }
 }
 

@@ -79,7 +79,8 @@ fn configuration(folder: &Path, socket: &Path, port: u16, options: &Options) -> 
         .replace("{hls}", &format!("{at}/www/hls"))
         .replace("{folder}", &at);
     format!(
-        "{user}worker_processes 2;
+        "{user}{main}
+worker_processes 2;
 pid {at}/nginx.pid;
 error_log {at}/error.log info;
 events {{ worker_connections 2048; }}
@@ -105,6 +106,7 @@ http {{
 }}
 ",
         user = if nix::unistd::Uid::effective().is_root() { "user www-data;\n" } else { "" },
+        main = options.main,
         http = options.http.replace("{folder}", &at),
         socket = socket.display(),
     )

@@ -8,7 +8,7 @@ use super::tree::{Guard, Inherits as _, Server};
 use crate::cli::check::report::Report;
 
 /// Variables that can hold a token or what leads to one.
-const TELLING: [&str; 19] = [
+const TELLING: [&str; 18] = [
     "request",
     "request_uri",
     "uri",
@@ -25,7 +25,6 @@ const TELLING: [&str; 19] = [
     "hlsgate_path_token",
     "hlsgate_query",
     "hlsgate_set_cookie",
-    "hlsgate_uri_token",
     "cookie_hlsgate",
     "request_body",
 ];
