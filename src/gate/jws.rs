@@ -18,7 +18,9 @@ pub const MAX_LEN: usize = 4096;
 /// Longest key id in bytes.
 pub const MAX_KID_LEN: usize = 64;
 /// Room for the decoded payload of the longest text.
-pub const MAX_PAYLOAD_LEN: usize = MAX_LEN / 4 * 3;
+const MAX_PAYLOAD_LEN: usize = MAX_LEN / 4 * 3;
+/// Room for that of a token whose ids are not longer than most.
+const USUAL_PAYLOAD_LEN: usize = 240;
 /// Bytes of an HMAC-SHA256 tag.
 const TAG_LEN: usize = 32;
 /// Room for a decoded header: `alg`, `typ`, `kid` and some that we ignore.
@@ -55,7 +57,7 @@ impl<'a> UntrustedJws<'a> {
         if text.len() > MAX_LEN {
             return Err(JwsError::Malformed("longer than 4 KiB"));
         }
-        let mut dots = text.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+        let mut dots = memchr::memchr_iter(b'.', text);
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(JwsError::Malformed("not three parts"));
         };
@@ -93,9 +95,15 @@ impl<'a> UntrustedJws<'a> {
         mac.verify_slice(&self.tag).map_err(|_| JwsError::BadSignature)
     }
 
-    /// The decoded payload, in `buffer`.
-    pub fn payload<'b>(&self, buffer: &'b mut [u8; MAX_PAYLOAD_LEN]) -> Result<&'b [u8], JwsError> {
-        decode(self.payload, buffer, "the payload is not base64url")
+    /// Hands the decoded payload to `read`.
+    pub fn with_payload<T, E: From<JwsError>>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<T, E> {
+        let what = "the payload is not base64url";
+        // Room has to be cleared before it is used, and nearly every payload fits into the smaller one.
+        if self.payload.len() <= USUAL_PAYLOAD_LEN / 3 * 4 {
+            read(decode(self.payload, &mut [0; USUAL_PAYLOAD_LEN], what)?)
+        } else {
+            read(decode(self.payload, &mut [0; MAX_PAYLOAD_LEN], what)?)
+        }
     }
 }
 
@@ -131,7 +139,9 @@ pub trait Members {
 ///
 /// RFC 7519, section 4: a repeated name is refused, or else two readers could see two different tokens in one text.
 pub fn read_object(json: &[u8], into: &mut impl Members) -> Result<(), serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(json);
+    // As a whole: from a slice, each string would be looked at by itself.
+    let text = std::str::from_utf8(json).map_err(de::Error::custom)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
     de::Deserializer::deserialize_map(&mut reader, ObjectVisitor(into))?;
     reader.end()
 }
@@ -250,8 +260,8 @@ mod tests {
                     dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         let jws = UntrustedJws::parse(text.as_bytes()).unwrap();
         assert_eq!(jws.verify(&mac), Ok(()));
-        let mut buffer = [0; MAX_PAYLOAD_LEN];
-        assert!(jws.payload(&mut buffer).unwrap().starts_with(br#"{"iss":"joe","#));
+        let payload = jws.with_payload(|payload| Ok::<_, JwsError>(payload.to_vec())).unwrap();
+        assert!(payload.starts_with(br#"{"iss":"joe","#));
         assert_eq!(jws.kid(), Err(JwsError::Malformed("the header names no kid")));
     }
 

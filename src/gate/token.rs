@@ -112,13 +112,13 @@ impl<'a> UntrustedToken<'a> {
             return Err(TokenError::UnknownKey { kid: self.0.kid()?.as_str().into() });
         };
         // RFC 7515, section 5.2: every part has to decode before the signature is looked at.
-        let mut buffer = [0; jws::MAX_PAYLOAD_LEN];
-        let payload = self.0.payload(&mut buffer)?;
-        self.0.verify(key.mac(Purpose::Token))?;
-        if key.retired() {
-            return Err(TokenError::RetiredKey { kid: key.kid().into() });
-        }
-        Claims::parse(payload)
+        self.0.with_payload(|payload| {
+            self.0.verify(key.mac(Purpose::Token))?;
+            if key.retired() {
+                return Err(TokenError::RetiredKey { kid: key.kid().into() });
+            }
+            Claims::parse(payload)
+        })
     }
 }
 

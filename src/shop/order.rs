@@ -90,9 +90,11 @@ impl Order {
         let kid = jws.kid()?;
         let key = keyring.find(&kid).ok_or(OrderError::UnknownKey(kid))?;
         jws.verify(key.mac(Purpose::Order))?;
-        let mut buffer = [0; jws::MAX_PAYLOAD_LEN];
-        let payload: Payload<'_> =
-            serde_json::from_slice(jws.payload(&mut buffer)?).map_err(|_| OrderError::Unreadable("payload"))?;
+        jws.with_payload(Order::parse)
+    }
+
+    fn parse(json: &[u8]) -> Result<Order, OrderError> {
+        let payload: Payload<'_> = serde_json::from_slice(json).map_err(|_| OrderError::Unreadable("payload"))?;
         Ok(Order {
             sub: payload.sub.parse().map_err(|_| OrderError::Unreadable("sub"))?,
             video: payload.video.parse().map_err(|_| OrderError::Unreadable("video"))?,
