@@ -153,30 +153,34 @@ def webhooks(options, shop, purchases, promises):
 
 
 def burst(port, deliveries):
-    """Seconds until the answer of each delivery. The connections are open before, as nginx's would not be; what this side
-    takes to send and receive counts for the daemon."""
-    poller, waiting = select.epoll(), {}
+    """Seconds until the answer of each delivery comes; it is read when all are there. The connections are open before, as
+    nginx's would not be; what this side takes to send counts for the daemon."""
+    poller, sent, times = select.epoll(), {}, []
     for body, signature in deliveries:
         connection = socket.create_connection(("127.0.0.1", port))
         head = (
             f"POST /hlsgate/webhooks/btcpay HTTP/1.1\r\nHost: hlsgate\r\nContent-Type: application/json\r\n"
             f"BTCPay-Sig: {signature}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        poller.register(connection, select.EPOLLIN)
-        waiting[connection.fileno()] = (connection, (head + body).encode())
-    began = {}
-    for fd, (connection, request) in waiting.items():
-        began[fd] = time.perf_counter()
-        connection.sendall(request)
-    times = []
-    while waiting:
-        for fd, _ in poller.poll():
-            times.append(time.perf_counter() - began[fd])
-            connection, _ = waiting.pop(fd)
-            answer = connection.recv(4096)
-            connection.close()
-            if not answer.startswith(b"HTTP/1.1 204 "):
-                raise RuntimeError(f"a delivery is answered {answer[:40]!r}")
+        poller.register(connection, select.EPOLLIN | select.EPOLLONESHOT)
+        sent[connection.fileno()] = [connection, (head + body).encode(), None]
+
+    def note(timeout):
+        for fd, _ in poller.poll(timeout):
+            times.append(time.perf_counter() - sent[fd][2])
+
+    for number, one in enumerate(sent.values()):
+        one[2] = time.perf_counter()
+        one[0].sendall(one[1])
+        if number % 16 == 0:
+            note(0)
+    while len(times) < len(sent):
+        note(None)
+    for connection, _, _ in sent.values():
+        answer = connection.recv(4096)
+        connection.close()
+        if not answer.startswith(b"HTTP/1.1 204 "):
+            raise RuntimeError(f"a delivery is answered {answer[:40]!r}")
     return times
 
 
