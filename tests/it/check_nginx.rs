@@ -452,7 +452,9 @@ fn a_shipped_file_that_was_changed_is_told_by_what_it_changes() {
             "conf.d/hlsgate.conf",
             "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
             ".+",
-            &["wrong conf.d/hlsgate.conf: DIR/etc/conf.d/hlsgate.conf lacks `map $uri $hlsgate_uri_video › ~^/hls/"],
+            &[
+                "wrong conf.d/hlsgate.conf: DIR/etc/conf.d/hlsgate.conf lacks `map $hlsgate_path $hlsgate_video › ~^/hls/",
+            ],
         ),
         (
             "snippets/hlsgate-protect.conf",

@@ -77,7 +77,7 @@ async fn an_open_door_is_found_and_what_came_through_is_named() {
         location = /hlsgate-auth { internal; proxy_pass http://hlsgate/auth; proxy_pass_request_body off; proxy_set_header Content-Length \"\";
           proxy_set_header X-Hlsgate-Video $video; proxy_set_header X-Hlsgate-Kind $hlsgate_kind; PROXY }
         location @hlsgate_refused { return 403; }
-        location ^~ /hls/ { include snippets/hlsgate-protect.conf; set $video $hlsgate_uri_video; MEDIA }";
+        location ^~ /hls/ { include snippets/hlsgate-protect.conf; set $video $hlsgate_video; MEDIA }";
     let own = |proxy: &str, media: &str| OWN_QUESTION.replace("PROXY", proxy).replace("MEDIA", media);
     let doors: [Door; 6] = [
         (

@@ -8,7 +8,7 @@ use crate::cli::nginx::{SHIPPED, adapted};
 use crate::config::Config;
 
 /// Lines that an operator may well change: where logs and caches lie, how much is too much.
-const OWN: [&str; 8] = [
+const OWN: [&str; 9] = [
     "access_log",
     "proxy_cache_path",
     "limit_req_zone",
@@ -17,6 +17,7 @@ const OWN: [&str; 8] = [
     "limit_conn",
     "keepalive",
     "keepalive_requests",
+    "open_file_cache",
 ];
 /// Lines without which the gate is another one.
 const ESSENTIAL: [&str; 14] = [

@@ -231,7 +231,7 @@ impl Location<'_> {
     pub fn guard(&self) -> Guard {
         match self.value("auth_request") {
             Some(AUTH_LOCATION) => {
-                let asks = self.directive().all("set").any(|set| set.first() == "$hlsgate_video");
+                let asks = self.directive().all("set").any(|set| set.first() == "$hlsgate_path");
                 return if asks { Guard::Gate } else { Guard::Shut };
             }
             Some(other) if other != "off" => return Guard::Other,
