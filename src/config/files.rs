@@ -26,7 +26,7 @@ pub fn key_set(config: &Config, problems: &mut Problems) -> Option<JwkSet> {
         Ok(bytes) => bytes,
         Err(err) => {
             let absent = "; `hlsgate init` makes new keys, `hlsgate keys restore` brings a backup back";
-            problems.note("keys.file", unreadable(&file, &err, absent));
+            unreadable("keys.file", &file, &err, absent, problems);
             return None;
         }
     };
@@ -48,7 +48,7 @@ pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocatio
         Ok(bytes) => bytes,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Some(Revocations::default()),
         Err(err) => {
-            problems.note("revocations.file", unreadable(file, &err, ""));
+            unreadable("revocations.file", file, &err, "", problems);
             return None;
         }
     };
@@ -60,10 +60,9 @@ pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocatio
 /// Reads a secret's lines: each without surrounding blanks, empty ones left out.
 pub fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option<Vec<Zeroizing<String>>> {
     let file = credential(file);
-    let bytes = read(&file)
-        .map(Zeroizing::new)
-        .map_err(|err| unreadable(&file, &err, "; `hlsgate btcpay connect` leads to it"));
-    let bytes = problems.check(field, bytes)?;
+    let bytes = read(&file).map(Zeroizing::new);
+    let bytes =
+        bytes.map_err(|err| unreadable(field, &file, &err, "; `hlsgate btcpay connect` leads to it", problems)).ok()?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
         problems.note(field, format_args!("{} is not text", file.display()));
         return None;
@@ -99,22 +98,37 @@ pub fn secrets(config: &Config) -> Vec<PathBuf> {
     files.filter(|file| file.exists()).collect()
 }
 
-/// What is wrong with a secret file's mode: others than its owner and group can read it, or others than its owner write.
-pub fn too_open(file: &Path) -> Option<String> {
+/// A secret's file that others than its owner and group can read, or others than its owner write.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{seen}; run `{remedy}`")]
+pub struct TooOpen {
+    /// The file and its mode.
+    pub seen: String,
+    /// The command that closes it.
+    pub remedy: String,
+}
+
+/// What is wrong with a secret file's mode, if anything.
+pub fn too_open(file: &Path) -> Option<TooOpen> {
     let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
-    (mode & 0o027 != 0).then(|| {
-        format!("{} has mode {mode:04o} and holds a secret; run `chmod 600 {}`", file.display(), file.display())
+    (mode & 0o027 != 0).then(|| TooOpen {
+        seen: format!("{} has mode {mode:04o} and holds a secret", file.display()),
+        remedy: format!("chmod 600 {}", file.display()),
     })
 }
 
+/// Notes why a file cannot be read.
+///
 /// - `absent`: what to do where there is no such file.
-fn unreadable(file: &Path, err: &io::Error, absent: &str) -> String {
-    let hint = match err.kind() {
-        io::ErrorKind::NotFound => absent,
-        io::ErrorKind::PermissionDenied => "; it is for root and for the user that owns it",
-        _ => "",
-    };
-    format!("cannot read {}: {err}{hint}", file.display())
+fn unreadable(field: &str, file: &Path, err: &io::Error, absent: &str, problems: &mut Problems) {
+    let said = format!("cannot read {}: {err}", file.display());
+    match err.kind() {
+        io::ErrorKind::NotFound => problems.note(field, said + absent),
+        io::ErrorKind::PermissionDenied => {
+            problems.note_denied(field, said + "; it is for root and for the user that owns it");
+        }
+        _ => problems.note(field, said),
+    }
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

@@ -16,6 +16,8 @@ pub struct Problem {
     pub field: String,
     /// What was wrong, what was expected, what to do.
     pub text: String,
+    /// Whether all that is wrong is that this user may not look.
+    pub denied: bool,
 }
 
 /// A configuration that cannot be used. Exit code 78 (`EX_CONFIG`).
@@ -52,7 +54,12 @@ pub enum ConfigError {
 impl Problems {
     /// Notes a problem.
     pub fn note(&mut self, field: impl Into<String>, text: impl fmt::Display) {
-        self.0.push(Problem { field: field.into(), text: text.to_string() });
+        self.0.push(Problem { field: field.into(), text: text.to_string(), denied: false });
+    }
+
+    /// Notes what this user may not look at.
+    pub fn note_denied(&mut self, field: impl Into<String>, text: impl fmt::Display) {
+        self.0.push(Problem { field: field.into(), text: text.to_string(), denied: true });
     }
 
     /// Keeps the value, or notes what is wrong and goes on.

@@ -275,7 +275,7 @@ mod tests {
         for (price, currency, expected) in [
             ("0", "SATS", "offers[0].price: a price of 0 would give the video away; it has to be more than zero"),
             ("-1", "USD", "offers[0].price: a price of -1 would give the video away; it has to be more than zero"),
-            ("1.5", "SATS", "offers[0].price: 1.5 has 1 decimals, and SATS has at most 0"),
+            ("1.5", "SATS", "offers[0].price: 1.5 is finer than SATS, which has no decimals"),
             (
                 "5",
                 "sats",

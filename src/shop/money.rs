@@ -59,12 +59,10 @@ pub enum PriceError {
     #[error("a price of {0} would give the video away; it has to be more than zero")]
     NotPositive(String),
     /// Finer than the currency.
-    #[error("{price} has {decimals} decimals, and {currency} has at most {allowed}")]
+    #[error("{price} is finer than {currency}, which has {}", decimals(*.allowed))]
     TooFine {
         /// The price as it was written.
         price: String,
-        /// How many decimals it has.
-        decimals: u32,
         /// Its currency.
         currency: Currency,
         /// How many decimals that has.
@@ -73,6 +71,13 @@ pub enum PriceError {
     /// More digits than any price needs.
     #[error("{0} is beyond {MAX_WHOLE_DIGITS} digits before the decimal point")]
     TooLarge(String),
+}
+
+fn decimals(allowed: u32) -> String {
+    match allowed {
+        0 => "no decimals".into(),
+        some => format!("{some} decimals"),
+    }
 }
 
 impl Price {
@@ -92,8 +97,7 @@ impl Price {
         }
         let allowed = currency.decimals();
         if fraction.len() > allowed as usize {
-            let decimals = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
-            return Err(PriceError::TooFine { price: text.into(), decimals, currency, allowed });
+            return Err(PriceError::TooFine { price: text.into(), currency, allowed });
         }
         let value = Decimal::from_str_exact(text).map_err(|_| PriceError::NotDecimal(text.into()))?;
         if value.is_zero() {
@@ -223,10 +227,10 @@ mod tests {
             ("0", "SATS", "a price of 0 would give the video away; it has to be more than zero"),
             ("0.00", "USD", "a price of 0.00 would give the video away; it has to be more than zero"),
             ("-5", "USD", "a price of -5 would give the video away; it has to be more than zero"),
-            ("100.5", "SATS", "100.5 has 1 decimals, and SATS has at most 0"),
-            ("5.000", "USD", "5.000 has 3 decimals, and USD has at most 2"),
-            ("1.0", "JPY", "1.0 has 1 decimals, and JPY has at most 0"),
-            ("0.000000001", "BTC", "0.000000001 has 9 decimals, and BTC has at most 8"),
+            ("100.5", "SATS", "100.5 is finer than SATS, which has no decimals"),
+            ("5.000", "USD", "5.000 is finer than USD, which has 2 decimals"),
+            ("1.0", "JPY", "1.0 is finer than JPY, which has no decimals"),
+            ("0.000000001", "BTC", "0.000000001 is finer than BTC, which has 8 decimals"),
             ("1000000000000000", "USD", "1000000000000000 is beyond 15 digits before the decimal point"),
         ] {
             assert_eq!(price(text, currency).unwrap_err().to_string(), reason);

@@ -94,7 +94,7 @@ async fn what_a_program_reads() {
         findings[3],
         json!({
             "group": "configuration", "level": "wrong", "what": "file mode",
-            "seen": "DIR/keys.json has mode 0644 and holds a secret; run `chmod 600 DIR/keys.json`",
+            "seen": "DIR/keys.json has mode 0644 and holds a secret",
             "expected": "no access for others, and no writing group", "todo": "chmod 600 DIR/keys.json",
         })
     );

@@ -20,7 +20,7 @@ pub fn look(config: &Config, report: &mut Report) {
         report.ok(GROUP, "revocations", format!("{} in {}", revocations.len(), config.revocations_file.display()));
     }
     for problem in problems.iter() {
-        match problem.text.contains("Permission denied") {
+        match problem.denied {
             true => report.note(
                 GROUP,
                 Level::Unknown,
@@ -51,13 +51,13 @@ pub fn look(config: &Config, report: &mut Report) {
 fn mode(file: &Path, report: &mut Report) {
     match too_open(file) {
         None => report.ok(GROUP, "file mode", format!("{} is closed to strangers", file.display())),
-        Some(seen) => report.note(
+        Some(open) => report.note(
             GROUP,
             Level::Wrong,
             "file mode",
-            seen,
+            open.seen,
             "no access for others, and no writing group",
-            format!("chmod 600 {}", file.display()),
+            open.remedy,
         ),
     }
 }
