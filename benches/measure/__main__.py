@@ -51,8 +51,8 @@ def arguments():
     parser.add_argument("--all", action="store_true", help="every part but --counts: about 12 minutes")
     for name, (_, text) in PARTS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_argument("--rounds", type=positive, default=5, help="rounds whose median counts (5)")
-    parser.add_argument("--seconds", type=positive, default=2, help="seconds of each way in each round (2)")
+    parser.add_argument("--rounds", type=positive, default=11, help="rounds whose median counts (11)")
+    parser.add_argument("--seconds", type=positive, default=1, help="seconds of each way in each round (1)")
     parser.add_argument("--connections", type=positive, default=64, help="connections of the load of the table (64)")
     parser.add_argument("--rows", type=way_names, help=f"only these of {','.join(table.WAYS)}, for the table")
     parser.add_argument("--millions", type=positive, default=10, help="for --memory: requests in all, in millions (10)")

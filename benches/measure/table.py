@@ -20,6 +20,8 @@ RATIOS = [
     (3, "requests/s with cache to those with no gate and files held open", "cache", "open", "rate", None, None),
 ]
 PROMISED_FOR = "1 KB"
+# In each round. Those of one ratio stand side by side: ten seconds later a shared machine may be another one.
+TURNS = ["secure_link", "njs", "express", "open", "none", "cache", "hlsgate", "204", "floor", "hyper"]
 
 
 @dataclass
@@ -44,8 +46,8 @@ def measure(options, promises):
         for size, file in FILES.items():
             seen = {name: [] for name in ways}
             for turn in range(options.rounds + 1):
-                for name, way in ways.items():
-                    result = one(lab, site, way, file, options)
+                for name in sorted(ways, key=TURNS.index):
+                    result = one(lab, site, ways[name], file, options)
                     if turn:  # the first round only warms up
                         seen[name].append(result)
             show(f"{size}, {options.connections} connections, medians of {options.rounds} rounds of {options.seconds} s", ways, seen)
