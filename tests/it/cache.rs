@@ -236,8 +236,6 @@ async fn a_replaced_file_is_served_soon() {
     write("#EXTM3U\n# the first\n");
     assert_eq!(body().await, "#EXTM3U\n# the first\n");
     write("#EXTM3U\n# the second\n");
-    let replaced = Instant::now();
+    // Without the snippet's own limit nginx would look again after a minute.
     until("the new playlist is served", || async { body().await.ends_with("second\n").then_some(()) }).await;
-    // nginx counts in whole seconds.
-    assert!(replaced.elapsed() < Duration::from_secs(5), "it took {:?}", replaced.elapsed());
 }

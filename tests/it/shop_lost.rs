@@ -183,7 +183,8 @@ async fn a_drain_answers_those_who_wait() {
     let began = Instant::now();
     shop.h.daemon().process.signal("TERM");
     let response = waiting.await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(3));
+    // He asked for 50 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert_eq!(response.status(), 200);
     shop.h.kill_daemon();
     shop.h.start_daemon().await;
