@@ -48,7 +48,7 @@ def measure(options):
 
 def arguments():
     parser = argparse.ArgumentParser(prog="benches/run", description=__doc__, epilog="Exit status 1: a promise is not kept, or a way failed.")
-    parser.add_argument("--all", action="store_true", help="every part but --counts: about 12 minutes")
+    parser.add_argument("--all", action="store_true", help="every part but --counts: about 20 minutes")
     for name, (_, text) in PARTS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--rounds", type=positive, default=11, help="rounds whose median counts (11)")
