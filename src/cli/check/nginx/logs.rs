@@ -8,7 +8,7 @@ use super::tree::{Guard, Inherits as _, Server};
 use crate::cli::check::report::Report;
 
 /// Variables that can hold a token or what leads to one.
-const TELLING: [&str; 18] = [
+const TELLING: [&str; 19] = [
     "request",
     "request_uri",
     "uri",
@@ -22,6 +22,7 @@ const TELLING: [&str; 18] = [
     "request_filename",
     "sent_http_set_cookie",
     "upstream_http_set_cookie",
+    "hlsgate_path",
     "hlsgate_path_token",
     "hlsgate_query",
     "hlsgate_set_cookie",
