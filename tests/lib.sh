@@ -53,3 +53,10 @@ need_cargo_tool() {
   fi
   [ ! -x "$kept" ] || printf '%s\n' "$kept"
 }
+
+# need_libraries ROOT: those of the viewer's pages (hls.js, Plyr, the QR code) in vendor/, from npm unless the lockfile's are there.
+need_libraries() {
+  local site=$1/examples/site
+  # The last one that is copied, for a copy may have been broken off.
+  [ "$site/vendor/lean-qr.LICENSE.txt" -nt "$site/package-lock.json" ] || node "$site/vendor.mjs"
+}
