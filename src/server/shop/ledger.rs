@@ -66,6 +66,13 @@ impl Default for Tempo {
     }
 }
 
+impl Tempo {
+    /// Age up to which facts are fresh: a second more than from one listing to the next.
+    fn recently(&self) -> Duration {
+        self.listing + Duration::from_secs(1)
+    }
+}
+
 /// Whom to ask, and what counts.
 #[derive(Clone)]
 pub struct Asked {
@@ -166,7 +173,7 @@ impl Ledger {
         if let Some(entry) = state.entry(&id)
             && entry.invoice().is_none()
         {
-            entry.learn(invoice, asked_at);
+            entry.learn(invoice, asked_at, self.tempo.recently());
         }
     }
 
@@ -272,7 +279,7 @@ impl Ledger {
         let Some(terms) = state.asked.as_ref().map(|asked| asked.terms.clone()) else { return };
         let Some(entry) = state.entries.get_mut(invoice.id.as_str()) else { return };
         let was_settled = entry.invoice().is_some_and(|before| before.is_paid(&terms));
-        entry.learn(invoice, asked_at);
+        entry.learn(invoice, asked_at, self.tempo.recently());
         let is_settled = entry.invoice().is_some_and(|after| after.is_paid(&terms));
         if is_settled && !was_settled {
             (self.on_settled)();
@@ -346,8 +353,7 @@ impl Held {
         {
             error = Some(LookupError::Unknown);
         }
-        // A second more than from one listing to the next.
-        let recently = self.ledger.tempo.listing + Duration::from_secs(1);
+        let recently = self.ledger.tempo.recently();
         // What is being asked for may have changed: a delivery said so, most likely.
         let fresh = entry.is_final() || (entry.asking == Asking::No && entry.is_fresh(recently));
         Known { invoice: entry.invoice(), fresh, error }

@@ -59,8 +59,13 @@ impl Entry {
         }
     }
 
-    /// Takes a fetched invoice in, unless something newer is known.
-    pub(super) fn learn(&mut self, invoice: Invoice, asked_at: Instant) {
+    /// Takes a fetched invoice in, unless something newer is known. Those who wait are woken, unless it only repeats what they
+    /// know and count on: a listing does that for every invoice every few seconds.
+    ///
+    /// - `recently`: age up to which facts are fresh.
+    pub(super) fn learn(&mut self, invoice: Invoice, asked_at: Instant, recently: Duration) {
+        let counted_on = self.asking == Asking::No && self.failure.is_none() && self.is_fresh(recently);
+        let before = self.invoice();
         self.failure = None;
         match &mut self.facts {
             // Two answers can overtake each other.
@@ -78,7 +83,9 @@ impl Entry {
                 *facts = Some(Facts { invoice: Arc::new(invoice), asked_at, told_at: Instant::now() });
             }
         }
-        self.tell();
+        if !counted_on || before != self.invoice() {
+            self.tell();
+        }
     }
 
     /// Notes that a look-up told nothing.

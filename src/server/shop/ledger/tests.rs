@@ -12,6 +12,7 @@ use crate::shop::settlement::{Additional, Payment, PaymentStatus, Status};
 
 const TODAY: UnixTime = UnixTime(1_785_000_000);
 const SPACING: Duration = Duration::from_millis(10);
+const RECENTLY: Duration = Duration::from_secs(60);
 
 fn tempo() -> Tempo {
     let millis = Duration::from_millis;
@@ -324,15 +325,48 @@ fn older_answers_and_late_doubts_change_nothing() {
     };
     let (before, after) = (Instant::now(), Instant::now() + Duration::from_millis(1));
     let mut entry = Entry::new();
-    entry.learn(facts(Status::Processing), after);
-    entry.learn(facts(Status::New), before);
+    entry.learn(facts(Status::Processing), after, RECENTLY);
+    entry.learn(facts(Status::New), before, RECENTLY);
     assert_eq!(entry.invoice().unwrap().status, Status::Processing);
-    entry.learn(facts(Status::Settled), after);
-    entry.learn(facts(Status::New), after);
+    entry.learn(facts(Status::Settled), after, RECENTLY);
+    entry.learn(facts(Status::New), after, RECENTLY);
     assert_eq!(entry.invoice().unwrap().status, Status::Settled);
     let listed = Invoice { payments: None, ..facts(Status::Settled) };
-    entry.learn(listed, after);
+    entry.learn(listed, after, RECENTLY);
     assert!(entry.is_final() && !entry.lacks_payments());
+}
+
+/// Ten thousand who wait are not to be woken every five seconds for nothing, and each of them for anything else.
+#[test]
+fn what_is_repeated_wakes_nobody_and_all_else_does() {
+    let memory = Memory::default();
+    let facts = |status| {
+        memory.put("a", status, Additional::None, TODAY);
+        memory.invoices.lock().unwrap()["a"].clone()
+    };
+    let mut entry = Entry::new();
+    let mut waiter = entry.changes();
+    let mut woken = || {
+        let woken = waiter.has_changed().unwrap();
+        waiter.mark_unchanged();
+        woken
+    };
+    entry.learn(facts(Status::New), Instant::now(), RECENTLY);
+    assert!(woken(), "the first facts");
+    entry.learn(facts(Status::New), Instant::now(), RECENTLY);
+    assert!(!woken(), "a repetition");
+    entry.learn(facts(Status::New), Instant::now(), Duration::ZERO);
+    assert!(woken(), "a repetition of what nobody counted on any more");
+    entry.failed(LookupError::Unreadable, Instant::now());
+    assert!(woken(), "a failure");
+    entry.learn(facts(Status::New), Instant::now(), RECENTLY);
+    assert!(woken(), "the end of a failure");
+    entry.asking = Asking::Now { again: false };
+    entry.learn(facts(Status::New), Instant::now(), RECENTLY);
+    assert!(woken(), "the answer to a question that a hint caused");
+    entry.asking = Asking::No;
+    entry.learn(facts(Status::Processing), Instant::now(), RECENTLY);
+    assert!(woken(), "a change");
 }
 
 #[tokio::test]
