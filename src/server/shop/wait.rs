@@ -61,8 +61,9 @@ pub async fn answer(app: &App, id: &str, headers: &HeaderMap, query: &str) -> Re
     let _counted = shop.count_held();
     let began = Instant::now();
     let mut draining = shop.draining();
+    let mut over = false;
     loop {
-        // Read anew each time: keys and revocations may change while a request is held.
+        // Read anew each time, and before the answer: keys and revocations may change while a request is held.
         let live = app.live();
         let selling = live.selling.as_ref().ok_or_else(|| Problem::not_found("nothing is sold here"))?;
         let known = held.known();
@@ -76,24 +77,21 @@ pub async fn answer(app: &App, id: &str, headers: &HeaderMap, query: &str) -> Re
         let differs = judged.as_ref().is_some_and(|judged| wish.seen != Some(judged.word));
         let unsure = !known.fresh && known.error.is_none();
         let until = match &judged {
-            Some(judged) if differs && !unsure => return told(shop, &held, judged, &live),
+            Some(judged) if over || (differs && !unsure) => return told(shop, &held, judged, &live),
+            None if over && *shop.draining().borrow() => {
+                return Err(Problem::overloaded("the server is being restarted", 1));
+            }
+            None if over => return Err(Problem::btcpay_unavailable()),
             // Nobody confirmed it for a while: a payment may have come since, or a person's mark been taken back.
             Some(_) if differs => began + FRESH_FACTS,
             Some(_) => began + wish.wait.max(if unsure { FRESH_FACTS } else { Duration::ZERO }),
             None => began + wish.wait.max(FIRST_FACTS),
         };
-        let over = tokio::select! {
+        over = tokio::select! {
             () = held.changed() => false,
             () = tokio::time::sleep_until(until.into()) => true,
             _ = draining.wait_for(|draining| *draining) => true,
         };
-        if over {
-            return match judged {
-                Some(judged) => told(shop, &held, &judged, &live),
-                None if *shop.draining().borrow() => Err(Problem::overloaded("the server is being restarted", 1)),
-                None => Err(Problem::btcpay_unavailable()),
-            };
-        }
     }
 }
 
