@@ -56,7 +56,7 @@ async fn what_a_person_reads() {
     std::fs::set_permissions(socket(h.folder()), PermissionsExt::from_mode(0o660)).unwrap();
 
     // A daemon by other keys than the file's: stopped, so that it cannot follow.
-    h.daemon().process.signal("STOP");
+    h.daemon().process.freeze();
     let hangs = check(&h, &[]);
     h.daemon().process.signal("CONT");
     assert_eq!(hangs.code, 1);

@@ -183,8 +183,7 @@ async fn a_drain_answers_those_who_wait() {
     let began = Instant::now();
     shop.h.daemon().process.signal("TERM");
     let response = waiting.await.unwrap();
-    // He asked for 50 s.
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(response.status(), 200);
     shop.h.kill_daemon();
     shop.h.start_daemon().await;

@@ -156,8 +156,7 @@ async fn it_is_answered_before_btcpay_is_asked() {
     let body = json!({ "type": "InvoiceSettled", "invoiceId": bought.invoice, "metadata": order }).to_string();
     let began = Instant::now();
     assert_eq!(deliver(&shop, SECRET, &body).await.status(), 204);
-    // BTCPay would have been waited for 10 s.
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 /// Its metadata may be gone, but somebody waits for the invoice: then any delivery is worth a look.

@@ -35,6 +35,22 @@ impl Process {
         output("kill", &[&format!("-{name}"), &self.pid().to_string()]);
     }
 
+    /// Stops it, as a hung process stands: every thread of it, which on a busy machine takes each its own moment.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        let stands = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // proc(5): the state stands behind the name in parentheses.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        let tasks = || std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
+        let began = std::time::Instant::now();
+        while !tasks().flatten().all(stands) {
+            assert!(began.elapsed() < super::DEADLINE, "it does not stand still");
+            std::thread::yield_now();
+        }
+    }
+
     /// The exit code, if it has ended by itself.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().expect("ask for a child")

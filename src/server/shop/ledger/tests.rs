@@ -316,13 +316,14 @@ async fn an_invoice_that_btcpay_does_not_show_is_told_apart_from_a_weak_key() {
     assert!(!memory.listed.lock().unwrap().is_empty());
 }
 
+fn facts(status: Status) -> Invoice {
+    let memory = Memory::default();
+    memory.put("a", status, Additional::None, TODAY);
+    memory.invoices.lock().unwrap()["a"].clone()
+}
+
 #[test]
 fn older_answers_and_late_doubts_change_nothing() {
-    let memory = Memory::default();
-    let facts = |status| {
-        memory.put("a", status, Additional::None, TODAY);
-        memory.invoices.lock().unwrap()["a"].clone()
-    };
     let (before, after) = (Instant::now(), Instant::now() + Duration::from_millis(1));
     let mut entry = Entry::new();
     entry.learn(facts(Status::Processing), after, RECENTLY);
@@ -339,11 +340,6 @@ fn older_answers_and_late_doubts_change_nothing() {
 /// Ten thousand who wait are not to be woken every five seconds for nothing, and each of them for anything else.
 #[test]
 fn what_is_repeated_wakes_nobody_and_all_else_does() {
-    let memory = Memory::default();
-    let facts = |status| {
-        memory.put("a", status, Additional::None, TODAY);
-        memory.invoices.lock().unwrap()["a"].clone()
-    };
     let mut entry = Entry::new();
     let mut waiter = entry.changes();
     let mut woken = || {
