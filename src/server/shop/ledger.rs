@@ -227,12 +227,14 @@ impl Ledger {
         }
     }
 
-    /// Asks for one invoice and keeps the answer. Whether a hint came meanwhile, so that it has to be asked for again.
+    /// Asks for one invoice, unless it can no longer change, and keeps the answer. Whether a hint came meanwhile, so that it
+    /// has to be asked for again.
     async fn look_up(&self, id: &Arc<str>) -> bool {
         let source = {
             let mut state = self.lock();
             let source = state.asked.as_ref().map(|asked| asked.source.clone());
             let Some(entry) = state.entry(id) else { return false };
+            let source = source.filter(|_| !entry.is_final());
             entry.asking = if source.is_some() { Asking::Now { again: false } } else { Asking::No };
             source
         };

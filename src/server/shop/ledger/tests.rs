@@ -215,6 +215,26 @@ async fn a_hint_during_a_look_up_causes_exactly_one_more() {
     assert!(known.fresh && known.invoice.unwrap().status == Status::Settled);
 }
 
+#[tokio::test]
+async fn what_can_no_longer_change_is_not_asked_for() {
+    let (ledger, memory, settled) = ledger();
+    memory.settle("a");
+    *memory.slow.lock().unwrap() = Duration::from_millis(60);
+    ledger.hint("a");
+    while memory.under_way.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    ledger.hint("a");
+    known_as(&mut ledger.hold("a").unwrap(), Status::Settled).await;
+    ledger.hint("a");
+    // Whoever is hinted at last is looked up last.
+    memory.new_one("b");
+    ledger.hint("b");
+    known_as(&mut ledger.hold("b").unwrap(), Status::New).await;
+    tokio::time::sleep(tempo().gather * 10).await;
+    assert_eq!((memory.times_looked_up("a"), settled.load(Ordering::SeqCst)), (1, 1));
+}
+
 /// BTCPay tells of one Lightning payment in five deliveries.
 #[tokio::test]
 async fn hints_that_come_together_are_one_look_up() {
