@@ -147,6 +147,16 @@ fn the_shipped_files_give_no_finding() {
             "map $hlsgate_tier $rate { default 0; preview 500k; }",
         ),
         (
+            "named locations for an application, for what is missing, for bad days",
+            "include snippets/hlsgate.conf; root {root};
+             location / { try_files $uri @application; }
+             location ^~ /hls/ { include snippets/hlsgate-protect.conf; error_page 404 @missing; error_page 500 @away;
+               error_page 413 @away; error_page 416 @moved; }
+             location @application { proxy_pass http://127.0.0.1:8998; } location @missing { }
+             location @away { rewrite ^(.*)$ /away.html break; } location @moved { rewrite ^ https://video.test$uri redirect; }",
+            "",
+        ),
+        (
             "a nested location with the include",
             "include snippets/hlsgate.conf; root {root};
              location ^~ /hls/ { include snippets/hlsgate-protect.conf;
@@ -229,6 +239,25 @@ fn a_vhost_that_is_broken_in_one_way_gives_just_that_finding() {
             plain("location /free/ { error_page 404 = /raw/VIDEO/seg0.ts; } location /raw/ { internal; alias {root}/hls/; }"),
             "",
             &["wrong another way: `error_page 404 = /raw/VIDEO/seg0.ts`"],
+        ),
+        (
+            "a named location with the protected folder as its root",
+            plain("location / { try_files $uri @films; } location @films { root {root}/hls; }"),
+            "",
+            &["wrong another way: /VIDEO/master.m3u8 comes by `try_files $uri @films` (DIR/etc/nginx.conf:12) into location @films"],
+        ),
+        (
+            "an error page that serves what was refused",
+            "include snippets/hlsgate.conf; root {root}; location @sorry { }
+             location ^~ /hls/ { error_page 401 @sorry; include snippets/hlsgate-protect.conf; }".into(),
+            "",
+            &["wrong another way: /hls/VIDEO/master.m3u8 comes by `error_page 401 @sorry` (DIR/etc/nginx.conf:13) into location @sorry (DIR/etc/nginx.conf:12), which serves files from DIR/www/hls"],
+        ),
+        (
+            "an error page that serves everything while the daemon is away",
+            inside("error_page 500 = @away;") + " location @away { rewrite \\.html$ /away.html break; try_files $uri =503; }",
+            "",
+            &["wrong another way: /hls/VIDEO/master.m3u8 comes by `error_page 500 = @away`"],
         ),
         (
             "a redirect in the protected location",

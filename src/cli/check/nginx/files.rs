@@ -31,7 +31,7 @@ pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
                 "move the files out of that folder, or shut the path: `location ^~ PATH { return 404; }`",
             );
         }
-        for (what, file) in led_ways(server, &folders) {
+        for (what, file) in led_ways(server, &folders).into_iter().chain(named_ways(config, server, &folders)) {
             found = true;
             report.wrong(
                 GROUP,
@@ -71,6 +71,12 @@ fn protected_folders(config: &Config, servers: &[Server<'_>]) -> Vec<PathBuf> {
     folders
 }
 
+/// Files of a video, as they lie in a protected folder.
+fn files_of_a_video(config: &Config) -> Vec<String> {
+    let video = config.media.suffix().trim_matches('/');
+    SAMPLES.iter().map(|file| format!("VIDEO/{video}/{file}").replace("//", "/")).collect()
+}
+
 /// What is answered with a protected file by an open location: its name, the request's path, the file's folder.
 fn open_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, String, PathBuf)> {
     let mut ways: Vec<(String, String, PathBuf)> = Vec::new();
@@ -82,8 +88,7 @@ fn open_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(
             ways.push((name, path, file.to_owned()));
         }
     };
-    let video = config.media.suffix().trim_matches('/');
-    let below: Vec<String> = SAMPLES.iter().map(|file| format!("VIDEO/{video}/{file}").replace("//", "/")).collect();
+    let below = files_of_a_video(config);
     for folder in folders {
         for file in &below {
             let target = folder.join(file);
@@ -132,6 +137,46 @@ fn led_ways(server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, PathBuf)> 
         }
     }
     ways
+}
+
+/// Ways into a named location, which keeps the request's path and asks nobody. Gives what serves, and the folder.
+fn named_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, PathBuf)> {
+    let mut ways: Vec<(String, PathBuf)> = Vec::new();
+    let named = server.locations.iter().filter(|location| matches!(location.found, Found::Named));
+    for location in named.filter(|location| location.guard() == Guard::Open) {
+        for folder in folders {
+            for file in files_of_a_video(config) {
+                for path in paths_into(location, folder, &file) {
+                    if !location.serves_what_was_asked_for(&path) {
+                        continue;
+                    }
+                    let Some(leads) = handing_over(server, &path, location.directive().first()) else { continue };
+                    let (text, place) = (leads.text(), &leads.place);
+                    let seen = format!("{path} comes by `{text}` ({place}) into {}, which serves", location.name());
+                    // One path of each directive is enough.
+                    if !ways.iter().any(|(known, _)| known.contains(&format!("`{text}` ({place})"))) {
+                        ways.push((seen, folder.clone()));
+                    }
+                }
+            }
+        }
+    }
+    ways
+}
+
+/// The directive by which a request for this path is handed over to the location `name` before anybody has allowed it.
+fn handing_over<'a>(server: &Server<'a>, path: &str, name: &str) -> Option<&'a Directive> {
+    let ends = server.find(path);
+    let leads = |directive: &&Directive| directive.args.last().is_some_and(|last| last == name);
+    let (tries, pages) = match ends {
+        Some(location) => (location.own("try_files"), location.in_force("error_page")),
+        None => (server.own("try_files"), server.in_force("error_page")),
+    };
+    match ends.map_or(Guard::Open, Location::guard) {
+        Guard::Open => tries.into_iter().chain(pages).find(leads),
+        // Nothing is tried, and no file is missing, before the question was answered with yes.
+        _ => pages.into_iter().find(|page| leads(page) && page.first() != "404"),
+    }
 }
 
 /// A directive outside the protected locations that takes a request to a path below `path`.

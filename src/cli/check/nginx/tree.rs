@@ -250,12 +250,28 @@ impl Location<'_> {
         self.levels[..self.levels.len() - 1].iter().any(|level| level.name == "location" && asks(level))
     }
 
-    /// Whether it answers with files: nothing else answers in their place.
+    /// Whether requests are answered with files: nothing else answers in their place, and paths lead there.
     pub fn serves_files(&self) -> bool {
+        self.has_no_handler() && !matches!(self.found, Found::Named)
+    }
+
+    /// Whether a request for `path` that is handed over to it is answered with the file of that path, not with a page for all.
+    pub fn serves_what_was_asked_for(&self, path: &str) -> bool {
         let own = self.directive();
-        let elsewhere =
-            HANDLERS.iter().any(|handler| own.all(handler).next().is_some()) || own.all("return").next().is_some();
-        !elsewhere && !matches!(self.found, Found::Named)
+        let of_the_path = |target: &String| target.contains('$');
+        let leads_elsewhere = |rewrite: &Directive| {
+            let applies = Regex::new(rewrite.first()).is_ok_and(|pattern| pattern.is_match(path.as_bytes()));
+            let redirects = matches!(rewrite.args.get(2).map(String::as_str), Some("redirect" | "permanent"));
+            applies && (redirects || !rewrite.args.get(1).is_some_and(of_the_path))
+        };
+        self.has_no_handler()
+            && !own.all("rewrite").any(leads_elsewhere)
+            && own.all("try_files").all(|tries| tries.args.iter().any(of_the_path))
+    }
+
+    fn has_no_handler(&self) -> bool {
+        let own = self.directive();
+        HANDLERS.iter().all(|handler| own.all(handler).next().is_none()) && own.all("return").next().is_none()
     }
 
     /// The file system's folder of everything below `path`, as far as it is the same for all requests.
