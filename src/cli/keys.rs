@@ -4,12 +4,10 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 
 use super::backup::{Backup, Restore};
-use super::{Failure, files};
+use super::{Failure, files, random};
 use crate::config::{Config, ConfigError, Problems, files as config_files};
 use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
 use crate::server::app::now;
@@ -203,12 +201,9 @@ fn sign_with(set: &mut JwkSet, mut key: Jwk) {
 
 /// A new key with 32 random bytes; its name is random too.
 pub fn new_key() -> Result<Jwk, Failure> {
-    let mut name = [0; 6];
     let mut secret = vec![0; MIN_KEY_LEN];
-    getrandom::fill(&mut name)
-        .and_then(|()| getrandom::fill(&mut secret))
-        .map_err(|err| Failure::new(format!("the system gives no random bytes: {err}")))?;
-    Ok(Jwk::new(URL_SAFE_NO_PAD.encode(name).replace(['-', '_'], "x"), Secret::new(secret), now().0))
+    random::fill(&mut secret)?;
+    Ok(Jwk::new(random::name::<6>()?, Secret::new(secret), now().0))
 }
 
 fn list(set: &JwkSet) {

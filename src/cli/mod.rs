@@ -9,6 +9,7 @@ pub mod init;
 pub mod keys;
 pub mod ledger;
 pub mod nginx;
+mod random;
 pub mod revoke;
 pub mod sales;
 pub mod serve;

@@ -7,12 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 
-use super::Failure;
 use super::keys::date;
+use super::{Failure, random};
 use crate::config::section::duration;
 use crate::gate::revocations::is_jti;
 use crate::gate::scope::{PassName, Scope, Tier, VideoId};
@@ -141,12 +139,7 @@ impl New {
         }
         let jti = match &self.jti {
             Some(jti) => jti.clone(),
-            None => {
-                let mut bytes = [0; 16];
-                getrandom::fill(&mut bytes)
-                    .map_err(|err| Failure::new(format!("the system gives no random bytes: {err}")))?;
-                URL_SAFE_NO_PAD.encode(bytes)
-            }
+            None => random::name::<16>()?,
         };
         let jti = Jti::from(&jti).ok().filter(|jti| is_jti(jti)).ok_or_else(|| {
             Failure::new(format!("{jti:?} cannot be a token's id"))

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::btcpay::secret::{SecretError, WebhookSecret, WebhookSecrets};
-use crate::cli::{Failure, files};
+use crate::cli::{Failure, files, random};
 use crate::config::files::credential;
 
 /// Bytes of a new secret. Its text has 43 characters; BTCPay's own form takes up to 64.
@@ -29,12 +29,12 @@ pub fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
     match (read(file)?, renew) {
         (Some(current), false) => Ok(Ready { current, renewed: false, made: false }),
         (None, _) => {
-            let current = random()?;
+            let current = new_secret()?;
             files::put_secret(file, current.expose().as_bytes())?;
             Ok(Ready { current, renewed: false, made: true })
         }
         (Some(previous), true) => {
-            let current = random()?;
+            let current = new_secret()?;
             let text = Zeroizing::new(format!("{}\n{}\n", current.expose(), previous.expose()));
             files::replace(file, text.as_bytes())?;
             Ok(Ready { current, renewed: true, made: true })
@@ -67,9 +67,9 @@ fn read(file: &Path) -> Result<Option<WebhookSecret>, Failure> {
     }
 }
 
-fn random() -> Result<WebhookSecret, Failure> {
+fn new_secret() -> Result<WebhookSecret, Failure> {
     let mut bytes = Zeroizing::new([0; SECRET_LEN]);
-    getrandom::fill(&mut *bytes).map_err(|err| Failure::new(format!("the system gives no random bytes: {err}")))?;
+    random::fill(&mut *bytes)?;
     let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
     WebhookSecret::new(&text).map_err(|err| Failure::new(err.to_string()))
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, random};
 use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
 use crate::gate::keyring::Keyring;
 use crate::gate::scope::{Scope, Tier, VideoId};
@@ -34,14 +34,12 @@ impl TestTokens {
         let signing = keyring.signing();
         let now = now();
         let other_video = look_alike(&video);
-        let mut id = [0; 12];
-        random(&mut id)?;
         let claims = NewToken {
             sub: Scope::Video(video),
             tier: "check".parse::<Tier>().map_err(|err| Failure::new(err.to_string()))?,
             iat: now,
             exp: Some(now.plus(LASTS)),
-            jti: Jti::from(&format!("check-{}", URL_SAFE_NO_PAD.encode(id))).unwrap_or_default(),
+            jti: Jti::from(&format!("check-{}", random::name::<12>()?)).unwrap_or_default(),
         };
         let good = claims.sign(signing).expose().to_owned();
         let long_ago = live.policy.leeway.saturating_add(live.policy.grace).saturating_add(LASTS);
@@ -91,12 +89,8 @@ fn look_alike(video: &VideoId) -> VideoId {
 
 fn stranger(kid: &str) -> Result<Keyring, Failure> {
     let mut secret = vec![0; MIN_KEY_LEN];
-    random(&mut secret)?;
+    random::fill(&mut secret)?;
     Ok(Keyring::new(&JwkSet::new(vec![Jwk::new(kid.to_owned(), Secret::new(secret), 0)])))
-}
-
-fn random(bytes: &mut [u8]) -> Result<(), Failure> {
-    getrandom::fill(bytes).map_err(|err| Failure::new(format!("the system gives no random bytes: {err}")))
 }
 
 fn parts(token: &str) -> (&str, &str, &str) {
