@@ -150,7 +150,7 @@ fn the_shipped_files_give_no_finding() {
             "named locations for an application, for what is missing, for bad days",
             "include snippets/hlsgate.conf; root {root};
              location / { try_files $uri @application; }
-             location ^~ /hls/ { include snippets/hlsgate-protect.conf; error_page 404 @missing; error_page 500 @away;
+             location ^~ /hls/ { include snippets/hlsgate-protect.conf; error_page 404 = @missing; error_page 500 @away;
                error_page 413 @away; error_page 416 @moved; }
              location @application { proxy_pass http://127.0.0.1:8998; } location @missing { }
              location @away { rewrite ^(.*)$ /away.html break; } location @moved { rewrite ^ https://video.test$uri redirect; }",
@@ -255,9 +255,9 @@ fn a_vhost_that_is_broken_in_one_way_gives_just_that_finding() {
         ),
         (
             "an error page that serves everything while the daemon is away",
-            inside("error_page 500 = @away;") + " location @away { rewrite \\.html$ /away.html break; try_files $uri =503; }",
+            inside("error_page 404 500 = @away;") + " location @away { rewrite \\.html$ /away.html break; try_files $uri =503; }",
             "",
-            &["wrong another way: /hls/VIDEO/master.m3u8 comes by `error_page 500 = @away`"],
+            &["wrong another way: /hls/VIDEO/master.m3u8 comes by `error_page 404 500 = @away`"],
         ),
         (
             "a redirect in the protected location",

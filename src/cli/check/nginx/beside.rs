@@ -120,7 +120,8 @@ fn protected(config: &Config, location: &Location<'_>, report: &mut Report) {
         }
     }
     for tries in location.own("try_files") {
-        for other in all_but_last(tries).filter(|arg| !matches!(*arg, "$uri" | "$uri/")) {
+        // These are served as they are; the last one is another request, which is asked about.
+        for other in tries.all_but_last().filter(|arg| !matches!(*arg, "$uri" | "$uri/")) {
             tried(tries, other, "without another question, whichever video it belongs to", report);
         }
     }
@@ -133,12 +134,6 @@ fn protected(config: &Config, location: &Location<'_>, report: &mut Report) {
             "leave `=200` out",
         );
     }
-}
-
-/// What nginx serves as it is; the last argument is another request, which is asked about.
-fn all_but_last(tries: &Directive) -> impl Iterator<Item = &str> {
-    let middle = &tries.args[..tries.args.len().saturating_sub(1)];
-    middle.iter().map(String::as_str)
 }
 
 fn tried(tries: &Directive, other: &str, how: &str, report: &mut Report) {
@@ -242,7 +237,7 @@ fn whole_server(config: &Config, server: &Server<'_>, report: &mut Report) {
     }
     let open = server.locations.iter().filter(|location| location.guard() != Guard::Gate);
     for tries in open.map(Location::directive).chain([server.directive()]).flat_map(|level| level.all("try_files")) {
-        for other in all_but_last(tries).filter(|other| other.starts_with(prefix.trim_end_matches('/'))) {
+        for other in tries.all_but_last().filter(|other| other.starts_with(prefix.trim_end_matches('/'))) {
             tried(tries, other, "and nobody is asked", report);
         }
     }

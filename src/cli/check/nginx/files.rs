@@ -141,23 +141,21 @@ fn led_ways(server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, PathBuf)> 
 
 /// Ways into a named location, which keeps the request's path and asks nobody. Gives what serves, and the folder.
 fn named_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<(String, PathBuf)> {
-    let mut ways: Vec<(String, PathBuf)> = Vec::new();
-    let named = server.locations.iter().filter(|location| matches!(location.found, Found::Named));
-    for location in named.filter(|location| location.guard() == Guard::Open) {
-        for folder in folders {
-            for file in files_of_a_video(config) {
-                for path in paths_into(location, folder, &file) {
-                    if !location.serves_what_was_asked_for(&path) {
-                        continue;
-                    }
-                    let Some(leads) = handing_over(server, &path, location.directive().first()) else { continue };
-                    let (text, place) = (leads.text(), &leads.place);
-                    let seen = format!("{path} comes by `{text}` ({place}) into {}, which serves", location.name());
-                    // One path of each directive is enough.
-                    if !ways.iter().any(|(known, _)| known.contains(&format!("`{text}` ({place})"))) {
-                        ways.push((seen, folder.clone()));
-                    }
-                }
+    let files = files_of_a_video(config);
+    let open = |location: &&Location<'_>| matches!(location.found, Found::Named) && location.guard() == Guard::Open;
+    let mut ways = Vec::new();
+    // One path for each directive is enough.
+    let mut told: Vec<&Directive> = Vec::new();
+    for location in server.locations.iter().filter(open) {
+        let targets = folders.iter().flat_map(|folder| files.iter().map(move |file| (folder, file)));
+        let paths = targets
+            .flat_map(|(folder, file)| paths_into(location, folder, file).into_iter().map(move |path| (folder, path)));
+        for (folder, path) in paths.filter(|(_, path)| location.serves_what_was_asked_for(path)) {
+            let Some(leads) = handing_over(server, &path, location.directive().first()) else { continue };
+            if !told.iter().any(|other| std::ptr::eq(*other, leads)) {
+                told.push(leads);
+                let (text, place, into) = (leads.text(), &leads.place, location.name());
+                ways.push((format!("{path} comes by `{text}` ({place}) into {into}, which serves"), folder.clone()));
             }
         }
     }
@@ -175,7 +173,9 @@ fn handing_over<'a>(server: &Server<'a>, path: &str, name: &str) -> Option<&'a D
     match ends.map_or(Guard::Open, Location::guard) {
         Guard::Open => tries.into_iter().chain(pages).find(leads),
         // Nothing is tried, and no file is missing, before the question was answered with yes.
-        _ => pages.into_iter().find(|page| leads(page) && page.first() != "404"),
+        _ => pages
+            .into_iter()
+            .find(|page| leads(page) && page.all_but_last().any(|it| it != "404" && !it.starts_with('='))),
     }
 }
 

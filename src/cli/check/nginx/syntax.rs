@@ -53,6 +53,11 @@ impl Directive {
         self.inside().iter().filter(move |directive| directive.name == name)
     }
 
+    /// The words behind the name without the last one, which in some directives is of another kind.
+    pub fn all_but_last(&self) -> impl Iterator<Item = &str> {
+        self.args[..self.args.len().saturating_sub(1)].iter().map(String::as_str)
+    }
+
     /// The first word behind the name, or nothing.
     pub fn first(&self) -> &str {
         self.args.first().map_or("", String::as_str)
