@@ -32,6 +32,8 @@ const RETRY_LAST = 20;
 const VIDEO_ID = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 /** Seconds for which one tab leaves the making of an invoice to another one. */
 const TURN = 10;
+/** Seconds until every tab sees what one has stored: browsers tell their tabs of it in their own time, and of a lock sooner. */
+const SPREAD = 1;
 /** The longest text, in characters, and the most purchases that are looked for in a backup. */
 const LONGEST = 4_000_000;
 const MOST = 1000;
@@ -390,19 +392,25 @@ function reasonOf(status) {
   return status >= 500 || status === 408 || status === 429 ? 'unreachable' : `status-${status}`;
 }
 
-/** Runs `action` when no other tab runs one of this name. Where a browser has no locks, or a tab sleeps on one, it just runs. */
-async function oneAtATime(name, action) {
-  let begun = false;
-  const begin = () => {
-    begun = true;
-    return action();
-  };
-  try {
-    return await navigator.locks.request(name, { signal: AbortSignal.timeout(TURN * 1000) }, begin);
-  } catch (error) {
-    if (begun) throw error;
-    return begin();
-  }
+/**
+ * Runs `action` when no other tab runs one of this name, and answers what it does. The next one's turn comes once it can see
+ * what this one stored. Where a browser has no locks, or a tab sleeps on one, it just runs.
+ */
+function oneAtATime(name, action) {
+  return new Promise((resolve, reject) => {
+    let begun = false;
+    const turn = async () => {
+      begun = true;
+      try {
+        resolve(await action());
+        await pause(SPREAD);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const request = async () => navigator.locks.request(name, { signal: AbortSignal.timeout(TURN * 1000) }, turn);
+    request().catch(() => begun || turn());
+  });
 }
 
 /** When something ends; what never ends, ends last. */
