@@ -2,6 +2,7 @@
 
 import { h, icon, qrCode } from './dom.js';
 import { gate } from './gate.js';
+import { HlsgateError } from './hlsgate.js';
 import { moment, scope, t } from './i18n.js';
 import { takeIn } from './page.js';
 import { copyButton, saveFile, troubleText } from './paywall-views.js';
@@ -18,6 +19,8 @@ const titles = videos.then((all) => new Map(all.map((it) => [it.id, it.title])))
 
 /** How often the list was drawn: what was asked for an earlier drawing is not added to a later one. */
 let drawing = 0;
+/** What is being restored: one after the other, lest a slow file's answer takes the place of a later one's. */
+let restoring = Promise.resolve();
 
 document.title = t('purchases');
 gate.addEventListener('change', show);
@@ -39,11 +42,10 @@ async function begin() {
   await gate.claimPaid();
 }
 
-async function restoreFile() {
+function restoreFile() {
   const [file] = $('file').files;
-  if (file?.size > LARGEST) tell(t('trouble_too-large'), true);
-  else if (file) await restore(await file.text());
   $('file').value = '';
+  return file && restore(file);
 }
 
 async function show() {
@@ -130,10 +132,17 @@ async function listOpenedByCookie(nothing, known) {
   }
 }
 
-async function restore(text) {
+/** `source`: a text, or a file that holds one. Answers what `Hlsgate.restore` does, and never throws. */
+function restore(source) {
+  restoring = restoring.then(() => restoreNow(source));
+  return restoring;
+}
+
+async function restoreNow(source) {
   tell(t('restoring'));
   try {
-    const results = await gate.restore(text);
+    if (source.size > LARGEST) throw new HlsgateError('too-large');
+    const results = await gate.restore(typeof source === 'string' ? source : await source.text());
     const good = results.filter((it) => it.purchase).length;
     const bad = results.filter((it) => it.error).map((it) => troubleText(it.error));
     tell([good > 0 || bad.length === 0 ? t('restored', { count: good }) : '', ...new Set(bad.map((why) => t('restored_not', { why })))].filter(Boolean).join(' '), bad.length > 0);
@@ -141,7 +150,7 @@ async function restore(text) {
     await show();
     return results;
   } catch (error) {
-    tell(troubleText(error), true);
+    tell(troubleText({ reason: error.reason ?? error.name }), true);
     return [{ error }];
   }
 }
