@@ -151,7 +151,7 @@ fn the_shipped_files_give_no_finding() {
             "include snippets/hlsgate.conf; root {root};
              location / { try_files $uri @application; }
              location ^~ /hls/ { include snippets/hlsgate-protect.conf; error_page 404 = @missing; error_page 500 @away;
-               error_page 413 @away; error_page 416 @moved; }
+               error_page 413 @away; error_page 416 @moved; error_page 401 403 @missing; }
              location @application { proxy_pass http://127.0.0.1:8998; } location @missing { }
              location @away { rewrite ^(.*)$ /away.html break; } location @moved { rewrite ^ https://video.test$uri redirect; }",
             "",

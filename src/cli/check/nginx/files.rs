@@ -165,18 +165,23 @@ fn named_ways(config: &Config, server: &Server<'_>, folders: &[PathBuf]) -> Vec<
 /// The directive by which a request for this path is handed over to the location `name` before anybody has allowed it.
 fn handing_over<'a>(server: &Server<'a>, path: &str, name: &str) -> Option<&'a Directive> {
     let ends = server.find(path);
-    let leads = |directive: &&Directive| directive.args.last().is_some_and(|last| last == name);
     let (tries, pages) = match ends {
         Some(location) => (location.own("try_files"), location.in_force("error_page")),
         None => (server.own("try_files"), server.in_force("error_page")),
     };
-    match ends.map_or(Guard::Open, Location::guard) {
-        Guard::Open => tries.into_iter().chain(pages).find(leads),
-        // Nothing is tried, and no file is missing, before the question was answered with yes.
-        _ => pages
-            .into_iter()
-            .find(|page| leads(page) && page.all_but_last().any(|it| it != "404" && !it.starts_with('='))),
-    }
+    let open = ends.is_none_or(|location| location.guard() == Guard::Open);
+    let leads = |directive: &&Directive| directive.args.last().is_some_and(|last| last == name);
+    // Where a question comes first, nothing is tried before it was answered with yes.
+    tries.into_iter().filter(|_| open).find(leads).or_else(|| {
+        let mut shown: Vec<&str> = Vec::new();
+        pages.into_iter().find(|page| {
+            // Of two pages for a status nginx shows the first; and a file is missing (404) only after the yes.
+            let statuses: Vec<&str> = page.all_but_last().filter(|it| !it.starts_with('=')).collect();
+            let shows = statuses.iter().any(|status| !shown.contains(status) && (open || *status != "404"));
+            shown.extend(statuses);
+            shows && leads(page)
+        })
+    })
 }
 
 /// A directive outside the protected locations that takes a request to a path below `path`.
