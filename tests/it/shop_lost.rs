@@ -85,7 +85,7 @@ async fn btcpay_restarts_and_forgets_its_queue() {
 
 #[tokio::test]
 async fn btcpay_is_down_while_a_viewer_waits() {
-    for down in ["502", "drop", "refuse"] {
+    for (down, kind) in [("502", "unavailable"), ("drop", "interrupted"), ("refuse", "unreachable")] {
         let mut shop = Shop::start().await;
         shop.btcpay.switch(json!({ "webhooks_lost": true })).await;
         let (bought, unknown) = (shop.buy(A, "24h").await, shop.buy(A, "24h").await);
@@ -94,7 +94,11 @@ async fn btcpay_is_down_while_a_viewer_waits() {
         shop.h.kill_daemon();
         shop.h.start_daemon().await;
         let paying = async {
-            tokio::time::sleep(Duration::from_secs(4)).await;
+            let tries = format!("hlsgate_btcpay_errors_total{{kind=\"{kind}\"}}");
+            crate::harness::until("it was asked in vain, again and again", || async {
+                (shop.h.daemon().metric(&tries).await >= 4.0).then_some(())
+            })
+            .await;
             shop.btcpay.pay(&bought.invoice).await;
             shop.btcpay.pay(&unknown.invoice).await;
             shop.btcpay.switch(json!({ "down": null })).await;

@@ -146,6 +146,15 @@ async fn known_as(held: &mut Held, status: Status) -> Instant {
     tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the state is learned")
 }
 
+/// A hint that has led to a question, which takes its time.
+async fn hint_and_await_the_question(ledger: &Arc<Ledger>, memory: &Memory, id: &str) {
+    *memory.slow.lock().unwrap() = Duration::from_millis(60);
+    ledger.hint(id);
+    while memory.under_way.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_asked_while_nobody_waits() {
     let (ledger, memory, _) = ledger();
@@ -202,11 +211,7 @@ async fn a_listing_without_payments_leads_to_a_look_up() {
 async fn a_hint_during_a_look_up_causes_exactly_one_more() {
     let (ledger, memory, _) = ledger();
     memory.new_one("a");
-    *memory.slow.lock().unwrap() = Duration::from_millis(60);
-    ledger.hint("a");
-    while memory.under_way.load(Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    hint_and_await_the_question(&ledger, &memory, "a").await;
     memory.settle("a");
     (0..20).for_each(|_| ledger.hint("a"));
     tokio::time::sleep(Duration::from_millis(400)).await;
@@ -219,11 +224,7 @@ async fn a_hint_during_a_look_up_causes_exactly_one_more() {
 async fn what_can_no_longer_change_is_not_asked_for() {
     let (ledger, memory, settled) = ledger();
     memory.settle("a");
-    *memory.slow.lock().unwrap() = Duration::from_millis(60);
-    ledger.hint("a");
-    while memory.under_way.load(Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    hint_and_await_the_question(&ledger, &memory, "a").await;
     ledger.hint("a");
     known_as(&mut ledger.hold("a").unwrap(), Status::Settled).await;
     ledger.hint("a");
