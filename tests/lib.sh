@@ -35,11 +35,11 @@ need_compiler() {
   command -v cc >/dev/null || need_debian gcc libc6-dev
 }
 
-# build_debug [OPTION…]: the daemon and the stand-in BTCPay, from the project's root. Always both, and so with the features that
-# `cargo test` asks of the dependencies: another choice would compile most of them anew.
+# build_debug [OPTION…]: the daemon and the stand-in BTCPay, from the project's root. Always both: each choice of packages has its
+# own features of the dependencies, and another choice would compile most of them anew.
 build_debug() {
   need_compiler
-  cargo build --locked --bin hlsgate --example fake_btcpay "$@"
+  cargo build --locked --package hlsgate --package btcpay-double --bins "$@"
 }
 
 # need_cargo_tool NAME VERSION: prints the path of a tool from crates.io, which cargo keeps between clones. Pinned, so that the same

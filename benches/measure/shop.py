@@ -17,7 +17,7 @@ from .lab import REPOSITORY, Lab, accepts, all_files_allowed, free_port, until
 from .load import load
 from .site import VIDEO, Site
 
-FAKE_BTCPAY = REPOSITORY / "target/release/examples/fake_btcpay"
+BTCPAY_DOUBLE = REPOSITORY / "target/release/btcpay-double"
 STORE = "9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776"
 API_KEY = "0123456789abcdef0123456789abcdef01234567"
 PURCHASES = 1000
@@ -48,7 +48,7 @@ class Shop:
     def __init__(self, lab):
         self.lab, self.site, self.secret = lab, Site(lab, revocations=0), secrets.token_hex(16)
         self.btcpay = ("127.0.0.1", free_port())
-        lab.start("btcpay", [FAKE_BTCPAY, "--listen", ":".join(map(str, self.btcpay))])
+        lab.start("btcpay", [BTCPAY_DOUBLE, "--listen", ":".join(map(str, self.btcpay))])
         until("the stand-in BTCPay listens", lambda: accepts(self.btcpay))
         for name, text in [("btcpay-api-key", API_KEY), ("btcpay-webhook-secret", self.secret)]:
             (self.site.folder / name).write_text(text)

@@ -66,7 +66,7 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
   try {
     const secret = 'a-webhook-secret-for-tests-only';
     const listening = /listening on (\S+)/;
-    const btcpay = await start('stand-in', required('FAKE_BTCPAY_BIN'),
+    const btcpay = await start('stand-in', required('BTCPAY_DOUBLE_BIN'),
       ['--listen', '127.0.0.1:0', '--control', '127.0.0.1:0', '--until-stdin-closes', '--webhook-url', `${origin}/hlsgate/webhooks/btcpay`, '--webhook-secret', secret, '--time-scale', '0.01'],
       [listening, /control on (\S+)/]);
     const [shop, control] = btcpay.matches;

@@ -1,4 +1,4 @@
-//! The stand-in BTCPay of `examples/fake_btcpay.rs` as a child process, and its control API.
+//! The stand-in BTCPay of `examples/btcpay-double` as a child process, and its control API.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,12 +94,15 @@ async fn answer(request: reqwest::RequestBuilder, path: &str) -> Value {
     if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("the stand-in speaks JSON") }
 }
 
-/// The stand-in's program: built if need be, once a test run.
+/// The stand-in's program: the one that `BTCPAY_DOUBLE_BIN` names, or built if need be, once a test run.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(program) = std::env::var_os("BTCPAY_DOUBLE_BIN") {
+            return PathBuf::from(program);
+        }
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "fake_btcpay"]);
+        cargo.args(["build", "--quiet", "--package", "btcpay-double"]);
         // What Cargo tells a test of its package is, to a build script that looks at it, a reason to build half of all anew.
         for (name, _) in std::env::vars_os() {
             let told = name.to_string_lossy();
@@ -108,9 +111,9 @@ fn program() -> &'static Path {
             }
         }
         let built = cargo.status().expect("Cargo runs");
-        assert!(built.success(), "cargo build --example fake_btcpay: {built}");
-        let program = Path::new(env!("CARGO_BIN_EXE_hlsgate")).with_file_name("examples").join("fake_btcpay");
-        assert!(program.exists(), "{} is not there; run `cargo build --example fake_btcpay`", program.display());
+        assert!(built.success(), "cargo build --package btcpay-double: {built}");
+        let program = Path::new(env!("CARGO_BIN_EXE_hlsgate")).with_file_name("btcpay-double");
+        assert!(program.exists(), "{} is not there; run `cargo build --package btcpay-double`", program.display());
         program
     })
 }

@@ -10,19 +10,13 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use crate::{
-    delivery::{self, Sender},
-    settings::Down,
-    webhook::Webhook,
-    world::World,
-};
+use crate::{delivery, settings::Down, webhook::Webhook, world::World};
 
 pub struct App {
     world: Mutex<World>,
     changes: watch::Sender<()>,
     /// `true`: the main listener is closed.
     pub refusing: watch::Sender<bool>,
-    pub sender: Sender,
     /// Where BTCPay lives under its host: empty, or `/` and a name.
     pub root: String,
     /// There is a second listener for `/fake`, so the first may be closed.
@@ -30,15 +24,14 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(world: World, root: String, has_control: bool) -> Result<Arc<Self>, reqwest::Error> {
-        Ok(Arc::new(App {
+    pub fn new(world: World, root: String, has_control: bool) -> Arc<Self> {
+        Arc::new(App {
             world: Mutex::new(world),
             changes: watch::Sender::new(()),
             refusing: watch::Sender::new(false),
-            sender: Sender::new()?,
             root,
             has_control,
-        }))
+        })
     }
 
     /// Looks at the world or changes it, and wakes whoever waits for a change.

@@ -2,51 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{
-    Client,
-    header::{CONTENT_TYPE, USER_AGENT},
-};
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
     app::App,
-    ids,
+    client, ids,
     webhook::{self, Ids, Outcome, RETRY_WAITS},
     world::{Attempt, Job, real_now},
 };
-
-/// .NET's default.
-const TIMEOUT: Duration = Duration::from_secs(100);
-
-/// Two clients: loopback hosts may show any certificate.
-pub struct Sender {
-    strict: Client,
-    lax: Client,
-}
-
-impl Sender {
-    pub fn new() -> Result<Self, reqwest::Error> {
-        let builder = || Client::builder().http1_only().no_proxy().timeout(TIMEOUT);
-        Ok(Sender { strict: builder().build()?, lax: builder().danger_accept_invalid_certs(true).build()? })
-    }
-
-    /// Posts `body`, signed. Redirects are followed; 301, 302 and 303 turn into a GET.
-    pub async fn post(&self, url: &str, secret: &str, version: &str, body: Vec<u8>) -> Outcome {
-        let loopback = reqwest::Url::parse(url)
-            .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
-        let client = if loopback { &self.lax } else { &self.strict };
-        let request = client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, format!("BTCPayServer/{version}"))
-            .header("BTCPay-Sig", webhook::signature(secret, &body))
-            .body(body);
-        match request.send().await {
-            Ok(answer) => Outcome::Answered(answer.status().as_u16()),
-            Err(err) => Outcome::Failed(err.without_url().to_string()),
-        }
-    }
-}
 
 /// A webhook's worker: head of line first, however long it takes.
 pub async fn work(app: Arc<App>, mut jobs: mpsc::UnboundedReceiver<Job>) {
@@ -94,7 +57,7 @@ async fn attempt(app: &App, job: &Job, ids: &Ids, url: &str, secret: &str, queue
     let mut first = None;
     for copy in 0..=copies {
         let (at, sent) = (real_now(), app.with(|world| world.now().div_euclid(1000)));
-        let outcome = app.sender.post(url, secret, &version, body.clone()).await;
+        let outcome = client::post(url, secret, &version, body.clone()).await;
         app.with(|world| {
             world.attempts.push(Attempt {
                 delivery: ids.delivery.clone(),

@@ -77,7 +77,7 @@ impl Receiver {
 }
 
 fn app(version: Version, time_scale: f64) -> Arc<App> {
-    App::new(World::new(version, time_scale, "store"), String::new(), false).unwrap()
+    App::new(World::new(version, time_scale, "store"), String::new(), false)
 }
 
 fn hook(app: &Arc<App>, url: &str, automatic_redelivery: bool) -> String {

@@ -1,4 +1,4 @@
-//! `/fake/…`: the hands of the tests. Documented at the top of `fake_btcpay.rs`.
+//! `/fake/…`: the hands of the tests. `CONTROL.md` describes them.
 
 use std::{sync::Arc, time::Duration};
 

@@ -36,7 +36,7 @@ pub fn all(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, Reply> {
 /// Whatever is left out becomes `true`, or everything: there is no partial change. `secret`: for when none is given.
 fn read_request(request: &Value, id: String, secret: impl FnOnce() -> String) -> Result<Webhook, Reply> {
     let url = request.get("url").and_then(Value::as_str).unwrap_or_default();
-    if reqwest::Url::parse(url).is_err() {
+    if url::Url::parse(url).is_err() {
         return Err(invalid(&[("Url", "Url is required and must be absolute")]));
     }
     let flag = |name: &str| match request.get(name) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    ids,
+    client, ids,
     version::NO_TEST_BUTTON,
     views,
     webhook::{self, Outcome, Webhook},
@@ -76,7 +76,7 @@ async fn send(
     body: Vec<u8>,
 ) -> Result<Value, String> {
     let (at, version) = (real_now(), app.with(|world| world.version.to_string()));
-    let outcome: Outcome = app.sender.post(&url, &secret, &version, body.clone()).await;
+    let outcome: Outcome = client::post(&url, &secret, &version, body.clone()).await;
     Ok(app.with(|world| {
         let sent = world.now().div_euclid(1000);
         let (delivery, original) = (String::new(), String::new());

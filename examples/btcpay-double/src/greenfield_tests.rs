@@ -15,7 +15,7 @@ fn app(version: Version, permissions: &[&str]) -> Arc<App> {
     let mut world = World::new(version, 1.0, "ours");
     let permissions = permissions.iter().map(|&permission| permission.to_owned()).collect();
     world.keys.push(ApiKey { key: KEY.into(), label: "test".into(), permissions });
-    App::new(world, String::new(), false).unwrap()
+    App::new(world, String::new(), false)
 }
 
 fn owner(version: Version) -> Arc<App> {

@@ -1,0 +1,83 @@
+//! Posts a delivery as .NET's `HttpClient` does: signed, with a time limit, following redirects.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    Method, Request, StatusCode,
+    header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+use url::Url;
+
+use crate::webhook::{self, Outcome};
+
+/// `HttpClient.Timeout`.
+const TIMEOUT: Duration = Duration::from_secs(100);
+/// `SocketsHttpHandler.MaxAutomaticRedirections`.
+const MOST_REDIRECTS: usize = 50;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Posts `body`, signed with `secret`. A 307 or 308 is followed as it is, a 301, 302 or 303 by a GET without the body.
+///
+/// TLS is not spoken: an `https` address fails as one whose certificate is refused.
+pub async fn post(url: &str, secret: &str, version: &str, body: Vec<u8>) -> Outcome {
+    let following = follow(url, secret, version, body.into());
+    match timeout(TIMEOUT, following).await {
+        Ok(Ok(status)) => Outcome::Answered(status.as_u16()),
+        Ok(Err(err)) => Outcome::Failed(err.to_string()),
+        Err(_) => Outcome::Failed(
+            "The request was canceled due to the configured HttpClient.Timeout of 100 seconds elapsing.".into(),
+        ),
+    }
+}
+
+async fn follow(url: &str, secret: &str, version: &str, body: Bytes) -> Result<StatusCode, Failure> {
+    let signature = webhook::signature(secret, &body);
+    let (mut url, mut method, mut body) = (Url::parse(url)?, Method::POST, Some(body));
+    for _ in 0..MOST_REDIRECTS {
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(&url[url::Position::BeforePath..url::Position::AfterQuery])
+            .header(USER_AGENT, format!("BTCPayServer/{version}"))
+            .header("BTCPay-Sig", &signature)
+            .header(HOST, &url[url::Position::BeforeHost..url::Position::AfterPort]);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let (status, location) = send(&url, request.body(Full::new(body.clone().unwrap_or_default()))?).await?;
+        let Some(next) = location.and_then(|location| url.join(&location).ok()) else { return Ok(status) };
+        match status.as_u16() {
+            307 | 308 => {}
+            301..=303 => (method, body) = (Method::GET, None),
+            _ => return Ok(status),
+        }
+        url = next;
+    }
+    Ok(StatusCode::FOUND)
+}
+
+/// One exchange on a connection of its own.
+async fn send(url: &Url, request: Request<Full<Bytes>>) -> Result<(StatusCode, Option<String>), Failure> {
+    if url.scheme() != "http" {
+        return Err("The SSL connection could not be established, see inner exception.".into());
+    }
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err("An invalid request URI was provided.".into());
+    };
+    let named = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((named, port)).await.map_err(|err| format!("{err} ({host}:{port})"))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.map_err(|_| "An error occurred while sending the request.")?;
+    let status = answer.status();
+    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // Its content is of no interest, whether it comes whole or not.
+    let _ = answer.into_body().collect().await;
+    connection.abort();
+    Ok((status, location))
+}
