@@ -8,9 +8,9 @@ use std::hint::black_box;
 
 use divan::{AllocProfiler, Bencher};
 use fixture::{Fixture, VIDEO};
+use hlsgate::front::quick::answer_one;
 use hlsgate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, decide};
-use hlsgate::server::app::now;
-use hlsgate::server::quick::answer_one;
+use hlsgate::live::clock::now;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();

@@ -2,16 +2,20 @@
 //!
 //! The house, bottom up; arrows point down only:
 //!
-//! - [`gate`]: may this viewer have this file? Tokens, keys, revocations, the decision. Pure.
-//! - [`shop`]: what is sold, and which token a settled invoice is worth. Pure.
-//! - [`config`]: the TOML file and the files that it names; everything that is wrong with them at once.
-//! - [`btcpay`]: the Greenfield API's client, webhook signatures and events.
-//! - [`server`]: listeners, one file per endpoint, reload, drain.
-//! - [`cli`]: one file per command.
+//! - [`gate`]: may this viewer have this file? [`shop`]: which token is a settled invoice worth? Both pure.
+//! - [`btcpay`]: the Greenfield API's client. [`config`]: the TOML file, and everything that is wrong with it at once.
+//! - [`live`]: what is in force: keys, revocations, the payment machine, the clock.
+//! - [`front`]: sockets, connections, requests; it knows no token. [`server`]: one file per endpoint, reload, drain.
+//! - [`check`]: looks at an installation. [`cli`]: one file per command.
 
 pub mod btcpay;
+pub mod check;
 pub mod cli;
 pub mod config;
+pub mod failure;
+pub mod front;
 pub mod gate;
+pub mod live;
+mod random;
 pub mod server;
 pub mod shop;

@@ -9,12 +9,12 @@ use age::{DecryptError, Decryptor, Encryptor, Identity, IdentityFile, Recipient,
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::keys::date;
-use super::{Failure, files};
+use super::files;
 use crate::config::Config;
 use crate::config::files::{credential, too_open};
+use crate::failure::Failure;
 use crate::gate::jwk::JwkSet;
-use crate::server::app::now;
+use crate::live::clock::{date, now};
 
 /// Fewest characters of a passphrase: a backup lies about for years, and whoever finds it has all the time to guess.
 const MIN_PASSPHRASE: usize = 12;

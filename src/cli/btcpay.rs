@@ -9,13 +9,16 @@ use clap::{Args, Subcommand};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::files;
 use super::token::read_stdin;
-use super::{Failure, files, ledger, webhook};
 use crate::btcpay::client::authorize_link;
 use crate::btcpay::permissions::{TO_SELL, TO_SET_UP};
 use crate::btcpay::setup::{AuthorizedEvents, NewWebhook, Webhook};
 use crate::btcpay::{ApiKey, Client, Error};
+use crate::check::webhook;
 use crate::config::{Btcpay as Section, Config};
+use crate::failure::Failure;
+use crate::live::client;
 
 /// Connect the shop with BTCPay Server.
 #[derive(Debug, Subcommand)]
@@ -50,13 +53,13 @@ impl Btcpay {
     pub(super) fn run(self, file: &Path) -> Result<ExitCode, Failure> {
         let Btcpay::Connect(connect) = self;
         let config = Config::load(file)?;
-        let section = ledger::section(&config)?;
-        let key = if connect.key_from_stdin { Some(key_from_stdin()?) } else { ledger::api_key(section)? };
+        let section = client::section(&config)?;
+        let key = if connect.key_from_stdin { Some(key_from_stdin()?) } else { client::api_key(section)? };
         let Some(key) = key else {
             tell_how_to_get_a_key(section)?;
             return Ok(ExitCode::FAILURE);
         };
-        let client = ledger::client_with(section, key.clone())?;
+        let client = client::client_with(section, key.clone())?;
         let done = async {
             check_rights(section, &client).await?;
             if connect.key_from_stdin {
@@ -64,7 +67,7 @@ impl Btcpay {
             }
             connect.run(&config, section, &client).await
         };
-        ledger::wait(done)??;
+        client::wait(done)??;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -75,7 +78,7 @@ impl Connect {
             Some(url) => url.to_string(),
             None => webhook::target(config).ok_or_else(|| Failure::new("public_url is not set"))?.into(),
         };
-        let known = client.webhooks().await.map_err(|err| ledger::failed("list the store's webhooks", &err))?;
+        let known = client.webhooks().await.map_err(|err| client::failed("list the store's webhooks", &err))?;
         let (ours, others): (Vec<Webhook>, Vec<Webhook>) =
             known.into_iter().filter(|webhook| webhook.url.ends_with(webhook::PATH)).partition(|it| it.url == url);
         let found = ours.first();
@@ -97,7 +100,7 @@ impl Connect {
             // BTCPay tells nobody which secret it has, so it is told each time.
             secret: Some(&secrets.current),
         };
-        let failed = |err: Error| ledger::failed("register the webhook", &err);
+        let failed = |err: Error| client::failed("register the webhook", &err);
         let (made, what) = match found {
             None => (client.create_webhook(&wanted).await.map_err(failed)?, "made".to_owned()),
             Some(found) => (client.update_webhook(&found.id, &wanted).await.map_err(failed)?, repaired(found)),
@@ -124,7 +127,7 @@ fn repaired(found: &Webhook) -> String {
 }
 
 async fn check_rights(section: &Section, client: &Client) -> Result<(), Failure> {
-    let failed = |err: Error| ledger::failed("ask BTCPay what the API key may", &err);
+    let failed = |err: Error| client::failed("ask BTCPay what the API key may", &err);
     let info = client.api_key().await.map_err(failed)?;
     let needed = TO_SELL.iter().chain(&TO_SET_UP);
     let missing: Vec<&str> =
@@ -158,5 +161,5 @@ fn key_from_stdin() -> Result<ApiKey, Failure> {
 }
 
 fn link(section: &Section) -> Result<Url, Failure> {
-    authorize_link(&section.public_url).map_err(|err| ledger::failed("make the link for an API key", &err))
+    authorize_link(&section.public_url).map_err(|err| client::failed("make the link for an API key", &err))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::unistd::{Uid, User};
 
-use super::Failure;
+use crate::failure::Failure;
 
 /// The daemon's own user, if the package made one.
 const DAEMON_USER: &str = "hlsgate";

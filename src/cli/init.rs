@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::files;
 use super::keys::new_key;
-use super::{Failure, files};
 use crate::config::{Config, DEFAULT_FILE};
+use crate::failure::Failure;
 use crate::gate::jwk::JwkSet;
 
 /// The commented configuration that every installation begins with.

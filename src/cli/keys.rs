@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::backup::{Backup, Restore};
-use super::{Failure, files, random};
+use super::files;
 use crate::config::{Config, ConfigError, Problems, files as config_files};
+use crate::failure::Failure;
 use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
-use crate::server::app::now;
+use crate::live::clock::{date, now};
+use crate::random;
 use crate::shop::offers::Offers;
 
 /// Look after the keys that sign tokens.
@@ -217,18 +219,6 @@ fn list(set: &JwkSet) {
         let made = key.created().map_or("unknown".into(), date);
         println!("{:<16} {state:<10} {made:<20} {}", key.kid, key.secret.expose().len() * 8);
     }
-}
-
-/// The first second that RFC 3339, whose years have four digits, cannot write.
-const YEAR_10000: u64 = 253_402_300_800;
-
-/// UNIX seconds as a date and time, UTC.
-pub fn date(seconds: u64) -> String {
-    if seconds >= YEAR_10000 {
-        return "after the year 9999".into();
-    }
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
-    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 fn find(set: &JwkSet, kid: &str) -> Result<usize, Failure> {

@@ -3,18 +3,14 @@
 pub mod backup;
 pub mod btcpay;
 pub mod check;
-pub mod failure;
 pub mod files;
 pub mod init;
 pub mod keys;
-pub mod ledger;
 pub mod nginx;
-mod random;
 pub mod revoke;
 pub mod sales;
 pub mod serve;
 pub mod token;
-pub mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,7 +18,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::DEFAULT_FILE;
-pub use failure::Failure;
 
 /// Sells HLS video on nginx for Bitcoin and Lightning, without user accounts.
 ///

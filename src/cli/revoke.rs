@@ -8,12 +8,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::keys::date;
+use super::files;
 use super::token::{jti_of, read_token};
-use super::{Failure, files};
+use crate::failure::Failure;
 use crate::gate::revocations::jti_of_line;
-use crate::server::app::now;
-use crate::server::live::Live;
+use crate::live::Live;
+use crate::live::clock::{date, now};
 
 /// Make a token worthless.
 ///

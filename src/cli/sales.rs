@@ -11,15 +11,15 @@ use std::time::Duration;
 use clap::Args;
 use rust_decimal::Decimal;
 
-use super::keys::date;
-use super::{Failure, ledger};
 use crate::btcpay::Client;
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::invoice::{Invoice, InvoiceStatus};
 use crate::config::section::duration;
+use crate::failure::Failure;
 use crate::gate::time::UnixTime;
-use crate::server::app::now;
-use crate::server::live::Live;
+use crate::live::Live;
+use crate::live::client;
+use crate::live::clock::{date, now};
 use crate::shop::settlement::{Settlement, Terms};
 
 /// Invoices in one question to BTCPay.
@@ -84,12 +84,12 @@ struct Found {
 impl Sales {
     pub(super) fn run(self, file: &Path) -> Result<ExitCode, Failure> {
         let live = Live::load(file)?;
-        let client = ledger::client(&live.config)?;
+        let client = client::client(&live.config)?;
         let since = match self.since {
             Since::At(time) => time,
             Since::Ago(ago) => UnixTime(now().0.saturating_sub(ago.as_secs())),
         };
-        let mut found = ledger::wait(find(&client, &live, since))??;
+        let mut found = client::wait(find(&client, &live, since))??;
         found.sales.sort_by_key(|sale| sale.settled);
         for (invoice, reason) in &found.refused {
             eprintln!("not counted: {invoice}: {reason}");
@@ -133,7 +133,7 @@ async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Fa
         store: client.store_id().to_owned(),
         accept_marked: live.config.btcpay.as_ref().is_some_and(|btcpay| btcpay.accept_marked),
     };
-    let failed = |err| ledger::failed("list the store's invoices", &err);
+    let failed = |err| client::failed("list the store's invoices", &err);
     let mut query = InvoiceQuery {
         start_date: Some(since),
         statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],

@@ -12,13 +12,13 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::Failure;
-use super::failure::EXIT_CONFIG;
 use crate::config::files::{secrets, too_open};
+use crate::failure::EXIT_CONFIG;
+use crate::failure::Failure;
+use crate::front::listen::{self, ListenError};
+use crate::front::watchdog::notify;
+use crate::live::Live;
 use crate::server::app::App;
-use crate::server::listen::{self, ListenError};
-use crate::server::live::Live;
-use crate::server::watchdog::notify;
 use crate::server::{self, reload};
 
 /// Run the daemon.

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::keys::date;
-use super::{Failure, random};
 use crate::config::section::duration;
+use crate::failure::Failure;
 use crate::gate::revocations::is_jti;
 use crate::gate::scope::{PassName, Scope, Tier, VideoId};
 use crate::gate::token::{Claims, Jti, NewToken, Token as SignedToken, TokenError, UntrustedToken};
-use crate::server::app::now;
-use crate::server::live::Live;
+use crate::live::Live;
+use crate::live::clock::{date, now};
+use crate::random;
 
 /// Issue tokens by hand, and look into them.
 #[derive(Debug, Subcommand)]

@@ -8,9 +8,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::accept::Handler;
 use super::app::App;
-use super::quick::AtOnce;
+use crate::front::accept::Handler;
+use crate::front::quick::AtOnce;
 
 /// Answers operators and their tools.
 pub struct Admin(pub Arc<App>);

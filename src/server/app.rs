@@ -2,30 +2,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::accept::Handler;
 use super::auth;
-use super::headers::Headers;
-use super::live::Live;
 use super::metrics::Metrics;
-use super::quick::AtOnce;
 use super::reload::Reloading;
 use super::shop::{self, Shop};
-use crate::gate::time::UnixTime;
+use crate::front::accept::Handler;
+use crate::front::headers::Headers;
+use crate::front::quick::AtOnce;
+use crate::live::clock::now;
+use crate::live::{InForce, Live};
 
 /// Where nginx asks.
 const AUTH_PATH: &str = "/auth";
 
 /// What every connection shares.
 pub struct App {
-    live: ArcSwap<Live>,
+    in_force: InForce,
     draining: AtomicBool,
     /// Keeps reloads apart.
     pub reloading: Reloading,
@@ -41,20 +40,20 @@ impl App {
         let metrics = Metrics::new();
         let shop = Shop::new(&live, metrics.registry());
         let (draining, reloading) = (AtomicBool::new(false), Reloading::default());
-        let app = App { live: ArcSwap::from_pointee(live), draining, reloading, metrics, shop };
+        let app = App { in_force: InForce::new(live), draining, reloading, metrics, shop };
         app.note_in_force();
         app
     }
 
     /// What is in force now.
     pub fn live(&self) -> Arc<Live> {
-        self.live.load_full()
+        self.in_force.live()
     }
 
     /// Puts something else in force, for all requests that come from now on.
     pub fn put_in_force(&self, live: Live) {
         self.shop.sell_by(&live);
-        self.live.store(Arc::new(live));
+        self.in_force.replace(live);
         self.note_in_force();
     }
 
@@ -71,13 +70,13 @@ impl App {
 
     fn decide<H: Headers + ?Sized>(&self, headers: &H) -> auth::Answer {
         let began = Instant::now();
-        let answer = auth::answer(headers, &self.live.load(), now());
+        let answer = auth::answer(headers, &self.in_force.glance(), now());
         self.metrics.decided(answer.outcome(), began.elapsed());
         answer
     }
 
     fn note_in_force(&self) {
-        let policy = &self.live.load().policy;
+        let policy = &self.in_force.glance().policy;
         let keys = policy.keyring.iter().filter(|key| !key.retired()).count();
         self.metrics.in_force(keys, policy.revocations.len());
     }
@@ -98,7 +97,7 @@ impl Handler for App {
     async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
             AUTH_PATH => self.decide(request.headers()).into_response(),
-            path if path.starts_with(shop::PREFIX) => shop::handle(self, request).await,
+            path if path.starts_with(shop::PREFIX) => shop::handle(&self.shop, &self.in_force, request).await,
             _ => {
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::NOT_FOUND;
@@ -106,10 +105,4 @@ impl Handler for App {
             }
         }
     }
-}
-
-/// The time of this machine.
-pub fn now() -> UnixTime {
-    // A clock before 1970 would make every token look valid for ever: such a time opens nothing.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(UnixTime::MAX, |since| UnixTime(since.as_secs()))
 }

@@ -11,11 +11,11 @@ use http_body_util::Full;
 
 use super::carriers;
 use super::cookies::{SetCookie, max_age, name_of};
-use super::headers::Headers;
-use super::live::Live;
+use crate::front::headers::Headers;
 use crate::gate::decision::{AuthRequest, CookieGrant, Grant, Kind, Refusal, decide};
 use crate::gate::scope::{Tier, VideoId};
 use crate::gate::time::UnixTime;
+use crate::live::Live;
 
 /// For how many seconds nginx may keep a decision: the stated delay of a revocation where decisions are cached.
 pub const KEEP_DECISION: u64 = 10;

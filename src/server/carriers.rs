@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::headers::Headers;
+use crate::front::headers::Headers;
 use crate::gate::decision::{CarriedTokens, Carrier};
 
 /// The token that nginx took out of the path.

@@ -3,22 +3,14 @@
 //! [`run`] takes the listeners and a future that ends it; [`app`] holds what all connections share; each endpoint is a
 //! file: [`auth`] for nginx, [`shop`] for viewers and BTCPay, [`admin`] for operators.
 
-pub mod accept;
 pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod carriers;
-pub mod connection;
 pub mod cookies;
-pub mod headers;
-pub mod listen;
-pub mod live;
 pub mod metrics;
-pub mod poller;
-pub mod quick;
 pub mod reload;
 pub mod shop;
-pub mod watchdog;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,10 +20,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::front::connection::LongWay;
+use crate::front::listen::{self, Listener};
+use crate::front::poller::Pool;
+use crate::front::{accept, watchdog};
+use crate::live::clock::now;
 use app::App;
-use connection::LongWay;
-use listen::Listener;
-use poller::Pool;
 
 /// Longest time that running requests get after a SIGTERM. A long poll is answered at once by then.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -51,7 +45,7 @@ pub async fn run(
         let _ = stopping.wait_for(|stopped| *stopped).await;
     };
     let following = tokio::spawn(reload::follow_files(app.clone()));
-    let watching = tokio::spawn(app.shop.ledger.clone().watch(app::now));
+    let watching = tokio::spawn(app.shop.ledger.clone().watch(now));
     let stop_accepting = when_stopped(stopping);
     let feeding;
     let serving = match listener {

@@ -8,8 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::btcpay::secret::{SecretError, WebhookSecret, WebhookSecrets};
-use crate::cli::{Failure, files, random};
+use crate::cli::files;
 use crate::config::files::credential;
+use crate::failure::Failure;
+use crate::random;
 
 /// Bytes of a new secret. Its text has 43 characters; BTCPay's own form takes up to 64.
 const SECRET_LEN: usize = 32;

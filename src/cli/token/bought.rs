@@ -1,17 +1,18 @@
 //! The token of a settled invoice, from BTCPay: the same bytes that the shop gives its buyer.
 
-use crate::cli::{Failure, ledger};
+use crate::failure::Failure;
 use crate::gate::scope::VideoId;
 use crate::gate::token::Token;
-use crate::server::live::Live;
+use crate::live::Live;
+use crate::live::client;
 use crate::shop::settlement::Terms;
 
 /// Fetches the invoice and judges it as the shop does. Gives the video that it was bought at, and the token.
 pub fn token(invoice: &str, live: &Live) -> Result<(VideoId, Token), Failure> {
-    let section = ledger::section(&live.config)?;
-    let client = ledger::client(&live.config)?;
-    let fetched = ledger::wait(client.invoice_with_payments(invoice))?.map_err(|err| {
-        let failure = ledger::failed(&format!("fetch invoice {invoice}"), &err);
+    let section = client::section(&live.config)?;
+    let client = client::client(&live.config)?;
+    let fetched = client::wait(client.invoice_with_payments(invoice))?.map_err(|err| {
+        let failure = client::failed(&format!("fetch invoice {invoice}"), &err);
         if err.may_be_unknown_id() {
             failure.hint(
                 "is it an id of this store? BTCPay shows it in the list of invoices, and in the checkout's address",

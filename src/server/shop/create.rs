@@ -14,13 +14,13 @@ use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
 use super::problem::Problem;
-use super::selling::Selling;
 use super::{Shop, body, offers, token_cookies};
 use crate::btcpay::invoice::{InvoiceType, Metadata, NewCheckout, NewInvoice, NewReceipt, PaymentMethod};
 use crate::btcpay::{Error, invoice as wire};
 use crate::gate::scope::{Scope, Tier, VideoId};
 use crate::gate::time::UnixTime;
-use crate::server::live::Live;
+use crate::live::Live;
+use crate::live::selling::Selling;
 use crate::shop::claim::Claim;
 use crate::shop::offers::OfferFor;
 use crate::shop::order::{METADATA_KEY, Order};

@@ -11,7 +11,6 @@ pub mod limits;
 pub mod metrics;
 mod offers;
 pub mod problem;
-pub mod selling;
 mod session;
 pub mod source;
 mod status;
@@ -30,10 +29,10 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::app::{App, now};
-use super::live::Live;
 use crate::btcpay::Error;
 use crate::gate::scope::VideoId;
+use crate::live::clock::now;
+use crate::live::{InForce, Live};
 use ledger::{Asked, Ledger, Tempo};
 use limits::Limits;
 use metrics::ShopMetrics;
@@ -129,14 +128,14 @@ fn complain(what: &str, err: &Error) {
 }
 
 /// Answers a request whose path starts with [`PREFIX`].
-pub async fn handle(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    answer(app, request).await.unwrap_or_else(Problem::response)
+pub async fn handle(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    answer(shop, in_force, request).await.unwrap_or_else(Problem::response)
 }
 
-async fn answer(app: &App, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+async fn answer(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
     let (parts, body) = request.into_parts();
     let (headers, query) = (&parts.headers, parts.uri.query().unwrap_or_default());
-    let (shop, live) = (&app.shop, app.live());
+    let live = in_force.live();
     let selling = || live.selling.as_deref().ok_or_else(|| Problem::not_found("nothing is sold here"));
     let rest = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let path: Vec<&str> = rest.split('/').collect();
@@ -153,7 +152,7 @@ async fn answer(app: &App, request: Request<Incoming>) -> Result<Response<Full<B
         ["invoices", id] => {
             selling()?;
             only(&parts.method, &[Method::GET, Method::HEAD], "GET")?;
-            wait::answer(app, id, headers, query).await
+            wait::answer(shop, in_force, id, headers, query).await
         }
         ["session"] => {
             only(&parts.method, &[Method::POST], "POST")?;

@@ -13,8 +13,8 @@ use super::{Shop, body, token_cookies};
 use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, decide};
 use crate::gate::scope::VideoId;
 use crate::gate::time::UnixTime;
+use crate::live::Live;
 use crate::server::carriers;
-use crate::server::live::Live;
 use crate::shop::claim::VerifiedClaim;
 use crate::shop::offers::OfferFor;
 

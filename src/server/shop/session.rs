@@ -12,7 +12,7 @@ use crate::gate::decision::Refusal;
 use crate::gate::jws::UntrustedJws;
 use crate::gate::time::UnixTime;
 use crate::gate::token::{Claims, TokenError, UntrustedToken};
-use crate::server::live::Live;
+use crate::live::Live;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,9 +7,9 @@ use http_body_util::Full;
 
 use crate::gate::scope::Scope;
 use crate::gate::time::UnixTime;
+use crate::live::Live;
 use crate::server::carriers;
 use crate::server::cookies::{SetCookie, max_age, name_of};
-use crate::server::live::Live;
 
 /// Name of the cookie with the newest purchase.
 const PENDING: &str = "hlsgate_pending";

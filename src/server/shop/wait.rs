@@ -17,9 +17,9 @@ use super::status::{Judged, Word, judge};
 use super::{Shop, body, token_cookies};
 use crate::gate::decision::Refusal;
 use crate::gate::time::UnixTime;
-use crate::server::app::{App, now};
+use crate::live::clock::now;
+use crate::live::{InForce, Live};
 use crate::server::carriers;
-use crate::server::live::Live;
 use crate::shop::claim::VerifiedClaim;
 use crate::shop::settlement::Invoice;
 
@@ -50,9 +50,14 @@ struct Wish {
 }
 
 /// Answers whoever has the claim. Nothing is asked, nor said, before it is verified.
-pub async fn answer(app: &App, id: &str, headers: &HeaderMap, query: &str) -> Result<Response<Full<Bytes>>, Problem> {
-    let shop = &app.shop;
-    let claim = claim_on(id, headers, &app.live()).ok_or_else(Problem::wrong_claim)?;
+pub async fn answer(
+    shop: &Shop,
+    in_force: &InForce,
+    id: &str,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let claim = claim_on(id, headers, &in_force.live()).ok_or_else(Problem::wrong_claim)?;
     let wish = Wish::parse(query)?;
     let mut held = shop.ledger.hold(id).map_err(|full| match full {
         LedgerFull::Invoice => Problem::too_often(&format!("{MAX_HELD} requests are already held for this invoice"), 5),
@@ -64,7 +69,7 @@ pub async fn answer(app: &App, id: &str, headers: &HeaderMap, query: &str) -> Re
     let mut over = false;
     loop {
         // Read anew each time, and before the answer: keys and revocations may change while a request is held.
-        let live = app.live();
+        let live = in_force.live();
         let selling = live.selling.as_ref().ok_or_else(|| Problem::not_found("nothing is sold here"))?;
         let known = held.known();
         if known.invoice.is_none() && known.error == Some(LookupError::Unknown) {

@@ -13,11 +13,11 @@ use hyper::body::Incoming;
 use tracing::{debug, warn};
 
 use super::problem::Problem;
-use super::selling::Selling;
 use super::{Shop, body};
 use crate::btcpay::client::MAX_ID_LEN;
 use crate::btcpay::webhook::{Delivery, SIGNATURE_HEADER, verify};
-use crate::server::live::Live;
+use crate::live::Live;
+use crate::live::selling::Selling;
 use crate::shop::order::{METADATA_KEY, Order};
 
 /// Least time between two warnings of refused deliveries.

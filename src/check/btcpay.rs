@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use super::report::{Level, Report};
+use super::webhook::{PATH, Tried, problems, target, try_out};
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::permissions::{MODIFY_WEBHOOKS, Permissions, TO_SELL, VIEW_STORE};
 use crate::btcpay::setup::{DeliveryRecord, DeliveryStatus, Webhook};
 use crate::btcpay::{Client, Error};
-use crate::cli::ledger::{self, chain};
-use crate::cli::webhook::{PATH, Tried, problems, target, try_out};
 use crate::config::{Btcpay, Config, Problems, files};
+use crate::failure::chain;
+use crate::live::client;
 
 const GROUP: &str = "BTCPay";
 const ANOTHER_KEY: &str =
@@ -27,7 +28,7 @@ const LATE: u64 = 60;
 /// Looks at everything that the configured key may see.
 pub async fn look(config: &Config, report: &mut Report) {
     let Some(section) = &config.btcpay else { return };
-    let client = match ledger::client(config) {
+    let client = match client::client(config) {
         Ok(client) => client,
         Err(failure) => {
             let expected = "the API key of the store, alone in its file";
@@ -262,7 +263,7 @@ async fn deliveries(client: &Client, webhook: &Webhook, report: &mut Report) {
         "{} of the latest {} failed, the last one at {} ({})",
         failed.len(),
         recent.len(),
-        crate::cli::keys::date(newest.timestamp.0),
+        crate::live::clock::date(newest.timestamp.0),
         newest.http_code.map_or_else(|| "no answer".to_owned(), |code| code.to_string()),
     );
     let todo = match newest.http_code {

@@ -5,11 +5,10 @@ use std::io;
 
 use zeroize::Zeroizing;
 
-use super::Failure;
-use super::failure::EXIT_CONFIG;
 use crate::btcpay::{ApiKey, Client, Error, Settings, Timeouts};
 use crate::config::files::credential;
 use crate::config::{Btcpay, Config};
+use crate::failure::{EXIT_CONFIG, Failure, chain};
 
 /// `[btcpay]`, which these commands cannot do without.
 pub fn section(config: &Config) -> Result<&Btcpay, Failure> {
@@ -69,20 +68,4 @@ pub fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 /// What a question to BTCPay came to, told to the end of its chain of reasons.
 pub fn failed(doing: &str, err: &Error) -> Failure {
     Failure::new(format!("cannot {doing}: {}", chain(err)))
-}
-
-/// The error and its causes, in one line.
-pub fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        let part = err.to_string();
-        // Some libraries repeat their cause in their own text.
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = err.source();
-    }
-    text
 }

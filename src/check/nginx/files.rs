@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::syntax::Directive;
 use super::tree::{Found, Guard, Inherits as _, Location, Server, joined};
 use super::{GROUP, SAMPLES, samples};
-use crate::cli::check::report::Report;
+use crate::check::report::Report;
 use crate::config::Config;
 
 /// Most entries of an open folder that are looked at.

@@ -64,3 +64,19 @@ impl From<ConfigError> for Failure {
         Failure::new(err.to_string()).exit(EXIT_CONFIG)
     }
 }
+
+/// The error and its causes, in one line.
+pub fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(err) = cause {
+        let part = err.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = err.source();
+    }
+    text
+}

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::server::accept;
-use crate::server::quick::AtOnce;
+use crate::front::accept;
+use crate::front::quick::AtOnce;
 
 const QUICK: &str = "GET /quick HTTP/1.1\r\nhost: h\r\n\r\n";
 /// No read ends within a question: such a one goes the long way.
@@ -172,7 +172,7 @@ async fn a_head_in_pieces_is_put_together() {
 async fn a_head_is_taken_up_to_its_limit_and_refused_beyond() {
     let server = Server::start();
     let head = |len: usize| format!("GET /large HTTP/1.1\r\ncookie: {}\r\n\r\n", "c".repeat(len));
-    let limit = crate::server::connection::MAX_HEAD;
+    let limit = crate::front::connection::MAX_HEAD;
     for (len, expected) in [(40 * 1024, "long way: /large"), (2 * limit, "431 Request Header Fields Too Large")] {
         let mut stream = server.connect();
         // It may be cut off while it sends.

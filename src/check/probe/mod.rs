@@ -11,9 +11,9 @@ use url::Url;
 
 use super::report::{Level, Report};
 use super::tokens::TestTokens;
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::gate::scope::VideoId;
-use crate::server::live::Live;
+use crate::live::Live;
 use requests::{Expect, Requests, Trial};
 use wire::{Answer, Site, advice, reason};
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::Failure;
+use crate::failure::Failure;
 
 /// Fills `bytes` with what nobody can guess.
 pub fn fill(bytes: &mut [u8]) -> Result<(), Failure> {

@@ -5,7 +5,7 @@
 use super::GROUP;
 use super::syntax::Directive;
 use super::tree::{Found, Guard, Inherits as _, Location, Server};
-use crate::cli::check::report::Report;
+use crate::check::report::Report;
 use crate::config::Config;
 
 /// Looks at every server that has to do with the gate.

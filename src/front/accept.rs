@@ -125,7 +125,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-    use crate::server::connection::LongWay;
+    use crate::front::connection::LongWay;
 
     /// Tells of a request, and never answers it.
     struct Silent(tokio::sync::Notify);

@@ -4,6 +4,7 @@
 //! findings: [`shipped`] the files of hlsgate, [`gate`] how they are put to use, [`beside`] what opens doors beside them,
 //! [`files`] other ways to the same files, [`logs`] logs and addresses.
 
+pub mod adapted;
 mod beside;
 mod dump;
 mod files;

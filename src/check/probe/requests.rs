@@ -1,7 +1,7 @@
 //! The requests of a probe: every way to ask for a file without being allowed to, and the ways of a viewer who is.
 
 use super::paths::confusing;
-use crate::cli::check::tokens::TestTokens;
+use crate::check::tokens::TestTokens;
 use crate::config::MediaPath;
 
 /// A request, byte by byte, and what may come back.

@@ -15,7 +15,7 @@ use super::report::{Level, Report};
 use super::tokens::TestTokens;
 use crate::config::{Config, Listen};
 use crate::gate::scope::VideoId;
-use crate::server::live::Live;
+use crate::live::Live;
 
 const GROUP: &str = "daemon";
 /// Where hlsgate.socket listens, which `listen = "systemd"` stands for.

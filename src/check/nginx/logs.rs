@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::GROUP;
 use super::syntax::Directive;
 use super::tree::{Guard, Inherits as _, Server};
-use crate::cli::check::report::Report;
+use crate::check::report::Report;
 
 /// Variables that can hold a token or what leads to one.
 const TELLING: [&str; 19] = [

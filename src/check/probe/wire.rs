@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use url::Url;
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// Longest wait for a connection, and for each piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,10 +1,10 @@
 //! The files that hlsgate ships: there, and saying what this version prints for this configuration.
 
 use super::GROUP;
+use super::adapted::{SHIPPED, adapted};
 use super::dump::Dump;
 use super::syntax::{Directive, parse};
-use crate::cli::check::report::Report;
-use crate::cli::nginx::{SHIPPED, adapted};
+use crate::check::report::Report;
 use crate::config::Config;
 
 /// Lines that an operator may well change: where logs and caches lie, how much is too much.

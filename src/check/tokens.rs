@@ -3,14 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::cli::{Failure, random};
+use crate::failure::Failure;
 use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
 use crate::gate::keyring::Keyring;
 use crate::gate::scope::{Scope, Tier, VideoId};
 use crate::gate::time::UnixTime;
 use crate::gate::token::{Jti, NewToken};
-use crate::server::app::now;
-use crate::server::live::Live;
+use crate::live::Live;
+use crate::live::clock::now;
+use crate::random;
 
 /// For how many seconds the good token opens: long enough for every question of one run.
 const LASTS: u64 = 120;

@@ -6,7 +6,7 @@
 use super::syntax::Directive;
 use super::tree::{AUTH_LOCATION, Found, Guard, Inherits as _, Location, Server};
 use super::{GROUP, samples};
-use crate::cli::check::report::Report;
+use crate::check::report::Report;
 use crate::config::Config;
 
 /// What a cached decision has to depend on.

@@ -1,12 +1,18 @@
 //! What is in force now: the configuration, and the keys and revocations that it names. Replaced as a whole by a reload.
 
+pub mod client;
+pub mod clock;
+mod in_force;
+pub mod selling;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::shop::selling::Selling;
 use crate::config::{Config, ConfigError, Problems, files};
 use crate::gate::decision::Policy;
+pub use in_force::InForce;
+use selling::Selling;
 
 /// A configuration with everything that an answer needs. It never changes: a reload makes a new one.
 #[derive(Clone, Debug)]

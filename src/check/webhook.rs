@@ -8,6 +8,7 @@ use crate::btcpay::secret::WebhookSecret;
 use crate::btcpay::setup::Webhook;
 use crate::btcpay::webhook::{SIGNATURE_HEADER, sign};
 use crate::config::Config;
+use crate::failure::chain;
 
 /// Where the daemon takes deliveries, below `public_url`.
 pub const PATH: &str = "/hlsgate/webhooks/btcpay";
@@ -74,7 +75,7 @@ pub async fn try_out(url: &str, secret: &WebhookSecret) -> Tried {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(TRIAL_TIMEOUT).build();
     let client = match client {
         Ok(client) => client,
-        Err(err) => return Tried::Failed(super::ledger::chain(&err)),
+        Err(err) => return Tried::Failed(chain(&err)),
     };
     let request = client
         .post(url)
@@ -84,7 +85,7 @@ pub async fn try_out(url: &str, secret: &WebhookSecret) -> Tried {
     match request.send().await {
         Ok(answer) if answer.status().is_success() => Tried::Accepted,
         Ok(answer) => Tried::Answered(answer.status().as_u16()),
-        Err(err) => Tried::Failed(super::ledger::chain(&err.without_url())),
+        Err(err) => Tried::Failed(chain(&err.without_url())),
     }
 }
 
