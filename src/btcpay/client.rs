@@ -13,6 +13,7 @@ use url::Url;
 
 use super::error::{Error, printable};
 use super::invoice::{Invoice, InvoiceStatus, NewInvoice, PaymentMethod};
+use super::lenient::List;
 use super::permissions;
 use super::secret::ApiKey;
 use super::setup::{ApiKeyInfo, DeliveryRecord, Health, NewWebhook, ServerInfo, Store, StorePaymentMethod, Webhook};
@@ -156,7 +157,7 @@ impl Client {
     /// How the invoice can be and was paid.
     pub async fn payment_methods(&self, invoice: &str) -> Result<Vec<PaymentMethod>, Error> {
         let path = ["stores", &self.store, "invoices", id(invoice)?, "payment-methods"];
-        self.read(&path, &[], "a list of payment methods").await
+        self.list(&path, &[], "a list of payment methods").await
     }
 
     /// A part of the store's invoices, whoever made them.
@@ -234,12 +235,12 @@ impl Client {
 
     /// The store's payment methods, also those turned off; needs [`permissions::VIEW_STORE`].
     pub async fn store_payment_methods(&self) -> Result<Vec<StorePaymentMethod>, Error> {
-        self.read(&["stores", &self.store, "payment-methods"], &[], "a list of payment methods").await
+        self.list(&["stores", &self.store, "payment-methods"], &[], "a list of payment methods").await
     }
 
     /// The store's webhooks; this and all below need [`permissions::MODIFY_WEBHOOKS`].
     pub async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
-        self.read(&["stores", &self.store, "webhooks"], &[], "a list of webhooks").await
+        self.list(&["stores", &self.store, "webhooks"], &[], "a list of webhooks").await
     }
 
     /// One webhook.
@@ -260,7 +261,17 @@ impl Client {
     /// The latest attempts to deliver, newest first.
     pub async fn deliveries(&self, webhook: &str, count: usize) -> Result<Vec<DeliveryRecord>, Error> {
         let path = ["stores", &self.store, "webhooks", id(webhook)?, "deliveries"];
-        self.read(&path, &[("count", count.to_string())], "a list of deliveries").await
+        self.list(&path, &[("count", count.to_string())], "a list of deliveries").await
+    }
+
+    /// The elements that can be read: what another client or a plugin put in beside ours spoils nothing.
+    async fn list<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        expected: &'static str,
+    ) -> Result<Vec<T>, Error> {
+        self.read(path, query, expected).await.map(|List(list)| list)
     }
 
     async fn read<T: DeserializeOwned>(

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::money;
+use super::{lenient, money};
 use crate::gate::time::UnixTime;
 
 /// An invoice as BTCPay holds it now.
@@ -27,30 +27,32 @@ pub struct Invoice {
     #[serde(with = "money")]
     pub amount: Decimal,
     /// What was paid in `currency`, unconfirmed payments included (since BTCPay 2.1.2): not for deciding anything.
-    #[serde(default, deserialize_with = "money::optional")]
+    #[serde(default, deserialize_with = "money::optional_or_none")]
     pub paid_amount: Option<Decimal>,
     /// Upper-case code, for instance `BTC` or `USD`.
     pub currency: String,
     /// Where it stands.
     pub status: InvoiceStatus,
     /// Why it stands there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub additional_status: AdditionalStatus,
     /// When it was made, by BTCPay's clock.
     pub created_time: UnixTime,
     /// Until when it can be paid in time, by BTCPay's clock.
-    pub expiration_time: UnixTime,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub expiration_time: Option<UnixTime>,
     /// Until when BTCPay watches for late payments and confirmations.
-    pub monitoring_expiration: UnixTime,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub monitoring_expiration: Option<UnixTime>,
     /// What its maker said about it. Strangers can make invoices with any metadata in the same store.
     #[serde(default)]
     pub metadata: Metadata,
     /// How it is to be paid.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub checkout: Checkout,
     /// How it can be and was paid. Empty unless asked for, and in BTCPay before 2.4.1 always: see
     /// [`Client::payment_methods`](super::Client::payment_methods).
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub payment_methods: Vec<PaymentMethod>,
 }
 
@@ -108,7 +110,7 @@ pub enum InvoiceType {
 #[serde(rename_all = "camelCase", default)]
 pub struct Checkout {
     /// The ids that can really be used. BTCPay leaves out one that fails, without a word.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient::list")]
     pub payment_methods: Vec<String>,
 }
 
@@ -119,27 +121,28 @@ pub struct PaymentMethod {
     /// For instance `BTC-LN`, `BTC-CHAIN`, `BTC-LNURL`.
     pub payment_method_id: String,
     /// The currency that payments are counted in, for instance `BTC`.
-    pub currency: String,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub currency: Option<String>,
     /// False for a lazy method that nobody opened yet.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub activated: bool,
     /// A BOLT11 invoice, or an address.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub destination: Option<String>,
     /// `lightning:` or `bitcoin:` URI.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub payment_link: Option<String>,
     /// Invoice currency per unit of `currency`.
     #[serde(with = "money")]
     pub rate: Decimal,
     /// The whole price, in `currency`.
-    #[serde(with = "money")]
-    pub amount: Decimal,
+    #[serde(default, deserialize_with = "money::optional_or_none")]
+    pub amount: Option<Decimal>,
     /// What is left to pay, in `currency`; negative when overpaid.
-    #[serde(with = "money")]
-    pub due: Decimal,
+    #[serde(default, deserialize_with = "money::optional_or_none")]
+    pub due: Option<Decimal>,
     /// Payments by this method, in the order of BTCPay.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub payments: Vec<Payment>,
 }
 
@@ -148,6 +151,7 @@ pub struct PaymentMethod {
 #[serde(rename_all = "camelCase")]
 pub struct Payment {
     /// Payment hash, or transaction id and output number.
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub id: String,
     /// When BTCPay saw it first.
     pub received_date: UnixTime,
@@ -269,10 +273,6 @@ impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
-}
-
-fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ pub mod client;
 pub mod error;
 pub mod facts;
 pub mod invoice;
+pub mod lenient;
+#[cfg(test)]
+mod members_tests;
 pub mod money;
 pub mod permissions;
 pub mod secret;

@@ -18,13 +18,10 @@ pub fn serialize<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok,
     serializer.collect_str(value)
 }
 
-/// As [`deserialize`], where the value may be `null`; with `#[serde(default)]` it may be missing too.
-pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
-    match raw.get() {
-        "null" => Ok(None),
-        text => parse(text).map(Some).ok_or_else(|| D::Error::custom("expected a decimal number or null")),
-    }
+/// As [`deserialize`], for a value that decides nothing: `None` where it is null or no number; with `#[serde(default)]` it may
+/// be missing too.
+pub fn optional_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    Ok(parse(Box::<RawValue>::deserialize(deserializer)?.get()))
 }
 
 fn parse(json: &str) -> Option<Decimal> {
@@ -50,7 +47,7 @@ mod tests {
     struct Holder {
         #[serde(with = "super")]
         amount: Decimal,
-        #[serde(default, deserialize_with = "optional")]
+        #[serde(default, deserialize_with = "optional_or_none")]
         paid: Option<Decimal>,
     }
 
@@ -84,7 +81,9 @@ mod tests {
 
     #[test]
     fn a_missing_amount_is_not_zero() {
-        for (json, expected) in [("", None), (r#","paid":null"#, None), (r#","paid":"0""#, Some(decimal("0")))] {
+        for (json, expected) in
+            [("", None), (r#","paid":null"#, None), (r#","paid":"soon""#, None), (r#","paid":"0""#, Some(decimal("0")))]
+        {
             let holder: Holder = serde_json::from_str(&format!(r#"{{"amount":"1"{json}}}"#)).unwrap();
             assert_eq!(holder.paid, expected);
         }

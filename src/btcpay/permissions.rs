@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::lenient;
+
 /// Make invoices.
 pub const CREATE_INVOICE: &str = "btcpay.store.cancreateinvoice";
 /// Read them and their payments.
@@ -25,7 +27,7 @@ const MODIFY_INVOICES: &str = "btcpay.store.canmodifyinvoices";
 /// An API key's rights as BTCPay lists them: `PERMISSION` for every store of its owner, or `PERMISSION:STORE`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct Permissions(pub Vec<String>);
+pub struct Permissions(#[serde(deserialize_with = "lenient::list")] pub Vec<String>);
 
 impl Permissions {
     /// Whether the key may do this in this store, by the right itself or by one that includes it.
@@ -59,6 +61,8 @@ fn includes(right: &str, wanted: &str) -> bool {
         UNRESTRICTED => true,
         MODIFY_STORE => wanted.starts_with(STORE_PREFIX),
         MODIFY_INVOICES => [MODIFY_INVOICES, CREATE_INVOICE, VIEW_INVOICES].contains(&wanted),
+        // Seen with 2.4.1: such a key reads invoices.
+        VIEW_STORE => [VIEW_STORE, VIEW_INVOICES].contains(&wanted),
         _ => right == wanted,
     }
 }
@@ -73,13 +77,16 @@ mod tests {
 
     #[test]
     fn a_right_counts_for_its_store_and_for_what_it_includes() {
-        let cases: [(&[&str], &str, bool); 8] = [
+        let cases: [(&[&str], &str, bool); 11] = [
             (&["btcpay.store.cancreateinvoice:A"], CREATE_INVOICE, true),
             (&["btcpay.store.cancreateinvoice:B"], CREATE_INVOICE, false),
             (&["btcpay.store.cancreateinvoice"], CREATE_INVOICE, true),
             (&["btcpay.store.canmodifyinvoices:A"], VIEW_INVOICES, true),
             (&["btcpay.store.canmodifyinvoices:A"], MODIFY_WEBHOOKS, false),
             (&["btcpay.store.canmodifystoresettings:A"], MODIFY_WEBHOOKS, true),
+            (&["btcpay.store.canviewstoresettings:A"], VIEW_INVOICES, true),
+            (&["btcpay.store.canviewstoresettings:A"], VIEW_STORE, true),
+            (&["btcpay.store.canviewstoresettings:A"], CREATE_INVOICE, false),
             (&["unrestricted"], VIEW_STORE, true),
             (&["btcpay.server.canmodifyserversettings"], CREATE_INVOICE, false),
         ];

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::lenient;
 use super::permissions::Permissions;
 use super::secret::WebhookSecret;
 use crate::gate::time::UnixTime;
@@ -24,10 +25,10 @@ pub struct ServerInfo {
     /// For instance `2.4.1`; a `+commit` may follow.
     pub version: String,
     /// Ids of the payment methods that the server knows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub supported_payment_methods: Vec<String>,
     /// False while BTCPay's nodes catch up with the chain.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub fully_synched: bool,
 }
 
@@ -35,7 +36,7 @@ pub struct ServerInfo {
 #[derive(Clone, Debug, Deserialize)]
 pub struct ApiKeyInfo {
     /// The name that its owner gave it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub label: Option<String>,
     /// What it may.
     pub permissions: Permissions,
@@ -48,7 +49,7 @@ pub struct Store {
     /// Its id.
     pub id: String,
     /// Its name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
 }
 
@@ -59,7 +60,7 @@ pub struct StorePaymentMethod {
     /// For instance `BTC-LN`.
     pub payment_method_id: String,
     /// Whether the merchant turned it on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub enabled: bool,
 }
 
@@ -70,12 +71,16 @@ pub struct Webhook {
     /// BTCPay's id.
     pub id: String,
     /// Where deliveries go.
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub url: String,
     /// Whether they do.
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub enabled: bool,
     /// Whether a failed delivery is tried again.
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub automatic_redelivery: bool,
     /// Which events are delivered.
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub authorized_events: AuthorizedEvents,
 }
 
@@ -97,15 +102,16 @@ pub struct NewWebhook<'a> {
 }
 
 /// Which events a webhook delivers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizedEvents {
     /// All of them; BTCPay's default.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub everything: bool,
-    /// These, if not all.
-    #[serde(default)]
-    pub specific_events: Vec<String>,
+    /// These, if not all. `None` is BTCPay's null: before 2.3.7 such a webhook silences all of its store
+    /// ([`AuthorizedEvents::silences_its_store`]).
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub specific_events: Option<Vec<String>>,
 }
 
 /// One attempt to deliver an event.
@@ -117,20 +123,21 @@ pub struct DeliveryRecord {
     /// When the event happened.
     pub timestamp: UnixTime,
     /// When the attempt was made (since BTCPay 2.3.4): later than `timestamp` when others were in the way.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub delivery_time: Option<UnixTime>,
     /// The answer's status, if there was an answer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub http_code: Option<u16>,
     /// BTCPay's words for a failure.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub error_message: Option<String>,
     /// How it went.
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub status: DeliveryStatus,
 }
 
 /// How an attempt went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum DeliveryStatus {
     /// 2xx.
     HttpSuccess,
@@ -139,6 +146,7 @@ pub enum DeliveryStatus {
     /// No answer.
     Failed,
     /// A word that this version does not know.
+    #[default]
     #[serde(other)]
     Other,
 }
@@ -146,12 +154,26 @@ pub enum DeliveryStatus {
 impl AuthorizedEvents {
     /// These events and no others.
     pub fn only(events: &[&str]) -> Self {
-        AuthorizedEvents { everything: false, specific_events: events.iter().map(|&event| event.into()).collect() }
+        AuthorizedEvents {
+            everything: false,
+            specific_events: Some(events.iter().map(|&event| event.into()).collect()),
+        }
     }
 
     /// Whether the event is delivered.
     pub fn contains(&self, event: &str) -> bool {
-        self.everything || self.specific_events.iter().any(|known| known == event)
+        self.everything || self.listed().iter().any(|known| known == event)
+    }
+
+    /// The events that are named, whether or not all are delivered.
+    pub fn listed(&self) -> &[String] {
+        self.specific_events.as_deref().unwrap_or_default()
+    }
+
+    /// Whether BTCPay before 2.3.7 delivers no event of the store to any webhook while this one is there: it stumbles over
+    /// the null. Seen with 2.0.8 and 2.3.6.
+    pub fn silences_its_store(&self) -> bool {
+        !self.everything && self.specific_events.is_none()
     }
 }
 

@@ -62,8 +62,7 @@ pub fn problems(webhook: &Webhook) -> Vec<String> {
     if !missing.is_empty() {
         problems.push(format!("it did not deliver {}", missing.join(", ")));
     }
-    let extra: Vec<&str> =
-        events.specific_events.iter().map(String::as_str).filter(|event| !EVENTS.contains(event)).collect();
+    let extra: Vec<&str> = events.listed().iter().map(String::as_str).filter(|event| !EVENTS.contains(event)).collect();
     if !extra.is_empty() {
         problems.push(format!("it delivered {} besides", extra.join(", ")));
     }

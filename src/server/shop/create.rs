@@ -109,7 +109,9 @@ pub async fn answer(
         currency: price.currency().to_string(),
         tier: found.offer.tier.as_str(),
         covers: found.covers.to_string(),
-        invoice_expires_at: made.expiration_time,
+        invoice_expires_at: made
+            .expiration_time
+            .unwrap_or_else(|| made.created_time.plus(selling.config.invoice_expiration.as_secs())),
         checkout_url: selling.client.checkout_url(&made.id),
         unified: onchain.as_ref().zip(lightning.as_ref()).map(|(onchain, lightning)| unified(onchain, lightning)),
         lightning,
@@ -252,7 +254,7 @@ fn onchain(methods: &[PaymentMethod]) -> Option<Onchain> {
     let method = methods.iter().find(|method| method.payment_method_id.ends_with("-CHAIN") && method.activated)?;
     let address = destination(methods, "-CHAIN")?;
     // BTCPay's own link may be unified already; what is wanted here is the address and the amount.
-    let uri = format!("bitcoin:{address}?amount={}", method.due.normalize());
+    let uri = format!("bitcoin:{address}?amount={}", method.due?.normalize());
     Some(Onchain { address, uri })
 }
 

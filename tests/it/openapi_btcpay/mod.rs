@@ -176,7 +176,7 @@ async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
     let made = client.create_webhook(&webhook).await.unwrap();
     let changed = NewWebhook {
         secret: None,
-        authorized_events: AuthorizedEvents { everything: true, specific_events: vec![] },
+        authorized_events: AuthorizedEvents { everything: true, specific_events: Some(vec![]) },
         ..webhook
     };
     client.update_webhook(&made.id, &changed).await.unwrap();
