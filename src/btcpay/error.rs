@@ -293,10 +293,53 @@ impl fmt::Display for Answered {
         match (self.message.is_empty(), self.code.is_empty()) {
             (true, true) => f.write_str("no reason given"),
             (true, false) => f.write_str(&printable(&self.code)),
-            (false, true) => f.write_str(&printable(&self.message)),
-            (false, false) => write!(f, "{} ({})", printable(&self.message), printable(&self.code)),
+            (false, true) => f.write_str(&told(&self.message)),
+            (false, false) => write!(f, "{} ({})", told(&self.message), printable(&self.code)),
         }
     }
+}
+
+/// BTCPay's message in one line. Where an invoice cannot be made it is a heading and the creation's log, up to twelve lines and
+/// sometimes a stack trace, of which the warnings and errors say why: those are kept, each once and without its date.
+fn told(message: &str) -> String {
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let heading = lines.next().unwrap_or_default();
+    let mut parts = vec![printable(heading)];
+    let (mut level, mut informed) = (None, None);
+    for line in lines {
+        match log_line(line) {
+            Some(("Warning" | "Error", text)) => {
+                level = Some(());
+                let part = printable(text);
+                if !parts.contains(&part) {
+                    parts.push(part);
+                }
+            }
+            Some((_, text)) => informed = Some(text),
+            // A stack trace goes on.
+            None => {}
+        }
+    }
+    if let (None, Some(text)) = (level, informed) {
+        parts.push(printable(text));
+    }
+    // The cause stands at the end: where there is too much, the middle goes.
+    while parts.len() > MOST_PARTS {
+        parts.remove(1);
+    }
+    parts.join(" | ")
+}
+
+/// Most parts of a log that are told.
+const MOST_PARTS: usize = 8;
+
+/// The level and the text of a line such as `11/29/2026 20:47:28:Error BTC-LN: Payment method unavailable`.
+fn log_line(line: &str) -> Option<(&str, &str)> {
+    let (_date, rest) = line.split_once(' ')?;
+    let (time, rest) = rest.split_at_checked("20:47:28:".len())?;
+    let is_time =
+        time.bytes().enumerate().all(|(at, byte)| if at % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
+    if is_time { rest.split_once(' ') } else { None }
 }
 
 /// At most 300 characters without control characters: what others wrote must not forge lines of our log.
@@ -313,11 +356,48 @@ pub(super) fn printable(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Recorded: `lightning-offline`, `fiat-no-rate` of 2.0.8, `explorer-away`, `methods-disabled`.
+    #[test]
+    fn what_says_why_is_kept() {
+        let told = |message: &str| Answered { code: "generic-error".into(), message: message.into() }.to_string();
+        assert_eq!(
+            told(
+                "Error retrieving a matching payment method or rate.\n11/29/2026 20:47:28:Info Creation of invoice starting\n\
+                 11/29/2026 20:47:28:Info Rate for BTC_BTC: 1.0 = 1.0 = 1.0\n\
+                 11/29/2026 20:47:28:Error BTC-LN: NodeInfo failed to be fetched: Error while connecting to the API: Cannot assign requested address\n\
+                 11/29/2026 20:47:28:Error BTC-LN: Payment method unavailable (Impossible to create lightning invoice (Cannot assign requested address))\n\
+                 11/29/2026 20:47:28:Info BTC-LN: Payment method details creation took 5 milliseconds\n"
+            ),
+            "Error retrieving a matching payment method or rate. | \
+             BTC-LN: NodeInfo failed to be fetched: Error while connecting to the API: Cannot assign requested address | \
+             BTC-LN: Payment method unavailable (Impossible to create lightning invoice (Cannot assign requested address)) (generic-error)"
+        );
+        let old = told(
+            "Warning: You have payment methods configured but none of them match any of the requested payment methods or the \
+             rate is not available. See logs below:\n11/29/2026 21:52:36:Info Creation of invoice starting\n\
+             11/29/2026 21:52:36:Info Rate for BTC_USD: kraken(BTC_USD) = ERR_RATE_UNAVAILABLE(kraken, BTC_USD) = ???\n\
+             11/29/2026 21:52:36:Warning Rate rule error (RateUnavailable)\n\
+             11/29/2026 21:52:36:Warning Error from exchange kraken (Connection refused (127.0.0.1:9))\n\
+             11/29/2026 21:52:36:Error BTC-LN: Unable to get rate(s) BTC_USD, this payment method disabled for this invoice.\n",
+        );
+        assert!(old.contains(" | Error from exchange kraken (Connection refused (127.0.0.1:9)) | "), "{old}");
+        let traced = told(
+            "Error retrieving a matching payment method or rate.\n11/29/2026 20:51:01:Error BTC-CHAIN: Unexpected exception \
+             (System.Net.Http.HttpRequestException: Connection refused (127.0.0.1:28838)\n ---> System.Net.Sockets\n   at System\n",
+        );
+        assert!(traced.contains("Connection refused (127.0.0.1:28838)") && !traced.contains("   at "), "{traced}");
+        let nothing = told("Error retrieving.\n11/29/2026 20:40:15:Info Rate for BTC_BTC: 1.0 = 1.0 = 1.0\n");
+        assert_eq!(nothing, "Error retrieving. | Rate for BTC_BTC: 1.0 = 1.0 = 1.0 (generic-error)");
+    }
+
     #[test]
     fn what_others_wrote_cannot_forge_log_lines() {
         let answer = Answered { code: "generic-error".into(), message: "no rate\n2026-11-23 INFO all is well".into() };
         let shown = Error::Refused { status: 400, answer }.to_string();
-        assert_eq!(shown, "BTCPay refused the request (400): no rate 2026-11-23 INFO all is well (generic-error)");
+        assert_eq!(shown, "BTCPay refused the request (400): no rate (generic-error)");
+        let forged =
+            Answered { code: String::new(), message: "a\u{7}b\r\n11/29/2026 20:40:15:Error c\u{1b}[2K".into() };
+        assert_eq!(forged.to_string(), "a b | c [2K");
         assert_eq!(printable(&"x".repeat(400)).chars().count(), 301);
     }
 }
