@@ -80,10 +80,10 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
     let store = section.read("store", problems, |text| {
         match text.bytes().all(|b| b.is_ascii_alphanumeric()) && !text.is_empty() {
             true => Ok(text.to_owned()),
-            false => Err(format!("{text:?} is no store id; BTCPay shows it under Settings, General")),
+            false => Err(format!("{text:?} is no store id; BTCPay shows it under Store Settings, \"Store Id\"")),
         }
     });
-    section.require("store", &store, problems, "BTCPay shows the store's id under Settings, General");
+    section.require("store", &store, problems, "BTCPay shows it under Store Settings, \"Store Id\"");
     let api_key_file = secret_file(&mut section, "api_key_file", "btcpay-api-key", problems);
     let webhook_secret_file = secret_file(&mut section, "webhook_secret_file", "btcpay-webhook-secret", problems);
     let payment_methods = section.strings("payment_methods", problems).unwrap_or_else(|| vec!["BTC-LN".into()]);
@@ -275,7 +275,14 @@ mod tests {
         for (price, currency, expected) in [
             ("0", "SATS", "offers[0].price: a price of 0 would give the video away; it has to be more than zero"),
             ("-1", "USD", "offers[0].price: a price of -1 would give the video away; it has to be more than zero"),
-            ("1.5", "SATS", "offers[0].price: 1.5 is finer than SATS, which has no decimals"),
+            ("1.5", "SATS", "offers[0].price: 1.5 is finer than SATS, which has no decimals in BTCPay; write 2"),
+            ("999.99", "ARS", "offers[0].price: 999.99 is finer than ARS, which has no decimals in BTCPay; write 1000"),
+            (
+                "5",
+                "XYZ",
+                "offers[0].currency: \"XYZ\" is no currency that BTCPay Server knows; write \"SATS\", \"BTC\", or a code of \
+                 ISO 4217 that is in use",
+            ),
             (
                 "5",
                 "sats",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use arrayvec::ArrayString;
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use thiserror::Error;
 
 /// Shortest currency code.
@@ -18,22 +18,28 @@ const BTC_DECIMALS: u32 = 8;
 const BTC: &str = "BTC";
 /// Satoshis, BTCPay's name for them.
 const SATS: &str = "SATS";
-/// ISO 4217's minor units, where they are not two.
-const OTHER_DECIMALS: &[(u32, &[&str])] = &[
+/// How many decimals BTCPay Server keeps of an amount in each currency that it knows. Seen with 2.4.1, asking for 1234.5678 in
+/// each; ISO 4217 has others for ARS, COP, IQD, RSD and more. Those that BTCPay does not round have ISO's, which it keeps.
+const DECIMALS: &[(u32, &str)] = &[
+    (0, "SATS"),
     (
         0,
-        &[
-            SATS, "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV",
-            "XAF", "XOF", "XPF",
-        ],
+        "AFN ALL ARS CLP COP IQD IRR ISK JPY KRW LAK LBP MMK PYG RSD RWF SOS SYP VND XAF XOF YER \
+         BIF DJF GNF KMF UGX UYI VUV XPF",
     ),
-    (3, &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]),
-    (4, &["CLF", "UYW"]),
-    (BTC_DECIMALS, &[BTC]),
+    (
+        2,
+        "AED AMD AUD AZN BAM BDT BGN BND BOB BRL BTN BYN BZD CAD CDF CHF CNY CRC CUP CZK DKK DOP DZD EGP ERN ETB EUR GBP \
+         GEL GTQ HKD HNL HTG HUF IDR ILS INR JMD KES KGS KHR KZT LKR MAD MDL MKD MNT MXN MYR NGN NIO NOK NPR NZD PAB PEN \
+         PHP PKR PLN QAR RON RUB SAR SEK SGD THB TMT TRY TTD UAH USD UYU UZS VES ZAR \
+         ANG AOA AWG BBD BMD BSD BWP CVE FJD FKP GHS GIP GMD GYD KPW KYD LRD LSL MGA MOP MRU MUR MVR MWK MZN NAD PGK SBD \
+         SCR SDG SHP SLE SRD SSP STN SVC SZL TJS TOP TWD TZS VED WST XCD ZMW ZWL",
+    ),
+    (3, "BHD JOD KWD LYD OMR TND"),
+    (4, "CLF UYW"),
+    (BTC_DECIMALS, BTC),
 ];
-const USUAL_DECIMALS: u32 = 2;
-
-/// A currency's code as BTCPay takes it: `BTC`, `SATS`, or one of ISO 4217, in capitals.
+/// A currency's code as BTCPay knows it: `BTC`, `SATS`, or one of ISO 4217, in capitals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency(ArrayString<MAX_CODE_LEN>);
 
@@ -46,8 +52,16 @@ pub struct Price {
 
 /// Why a text is no [`Currency`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0:?} is no currency code; write it in capitals, like \"SATS\", \"BTC\" or \"USD\"")]
-pub struct CurrencyError(pub String);
+pub enum CurrencyError {
+    /// Not of the form of a code.
+    #[error("{0:?} is no currency code; write it in capitals, like \"SATS\", \"BTC\" or \"USD\"")]
+    NoCode(String),
+    /// A code that BTCPay has no decimals for: with a rate rule it takes any text for a currency, without one it refuses the sale.
+    #[error(
+        "{0:?} is no currency that BTCPay Server knows; write \"SATS\", \"BTC\", or a code of ISO 4217 that is in use"
+    )]
+    Unknown(String),
+}
 
 /// Why a text is no [`Price`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -59,7 +73,7 @@ pub enum PriceError {
     #[error("a price of {0} would give the video away; it has to be more than zero")]
     NotPositive(String),
     /// Finer than the currency.
-    #[error("{price} is finer than {currency}, which has {}", decimals(*.allowed))]
+    #[error("{price} is finer than {currency}, which has {} in BTCPay; write {rounded}", decimals(*.allowed))]
     TooFine {
         /// The price as it was written.
         price: String,
@@ -67,6 +81,8 @@ pub enum PriceError {
         currency: Currency,
         /// How many decimals that has.
         allowed: u32,
+        /// The nearest price that is not.
+        rounded: Decimal,
     },
     /// More digits than any price needs.
     #[error("{0} is beyond {MAX_WHOLE_DIGITS} digits before the decimal point")]
@@ -97,7 +113,12 @@ impl Price {
         }
         let allowed = currency.decimals();
         if fraction.len() > allowed as usize {
-            return Err(PriceError::TooFine { price: text.into(), currency, allowed });
+            // More digits than a Decimal holds are far below any decimal that counts.
+            let value = Decimal::from_str(text).map_err(|_| PriceError::NotDecimal(text.into()))?;
+            // As BTCPay rounds: 5.005 to 5.01.
+            let rounded = value.round_dp_with_strategy(allowed, RoundingStrategy::MidpointAwayFromZero);
+            let rounded = rounded.max(Decimal::new(1, allowed));
+            return Err(PriceError::TooFine { price: text.into(), currency, allowed, rounded });
         }
         let value = Decimal::from_str_exact(text).map_err(|_| PriceError::NotDecimal(text.into()))?;
         if value.is_zero() {
@@ -151,14 +172,22 @@ pub fn decimal(text: &str) -> Option<Decimal> {
 }
 
 impl Currency {
+    /// The currency of an order that this shop signed, also one that it would no longer take up into its configuration.
+    pub fn of_order(code: &str) -> Option<Currency> {
+        match code.parse() {
+            Ok(currency) => Some(currency),
+            Err(CurrencyError::Unknown(code)) => ArrayString::from(&code).ok().map(Currency),
+            Err(CurrencyError::NoCode(_)) => None,
+        }
+    }
+
     fn btc() -> Currency {
         Currency(ArrayString::from(BTC).unwrap_or_default())
     }
 
-    /// How many decimals an amount of it can have (ISO 4217; bitcoin 8, satoshis none).
+    /// How many decimals BTCPay keeps of an amount of it (bitcoin 8, satoshis none).
     pub fn decimals(&self) -> u32 {
-        let listed = OTHER_DECIMALS.iter().find(|(_, codes)| codes.contains(&self.as_str()));
-        listed.map_or(USUAL_DECIMALS, |(decimals, _)| *decimals)
+        known_decimals(self.as_str()).unwrap_or_default()
     }
 
     /// The code as text.
@@ -172,8 +201,13 @@ impl FromStr for Currency {
     fn from_str(text: &str) -> Result<Self, CurrencyError> {
         let fits = text.len() >= MIN_CODE_LEN && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         let code = if fits { ArrayString::from(text).ok() } else { None };
-        code.map(Currency).ok_or_else(|| CurrencyError(text.into()))
+        let code = code.ok_or_else(|| CurrencyError::NoCode(text.into()))?;
+        known_decimals(&code).map(|_| Currency(code)).ok_or_else(|| CurrencyError::Unknown(text.into()))
     }
+}
+
+fn known_decimals(code: &str) -> Option<u32> {
+    DECIMALS.iter().find(|(_, codes)| codes.split(' ').any(|known| known == code)).map(|(decimals, _)| *decimals)
 }
 
 impl fmt::Display for Currency {
@@ -227,10 +261,15 @@ mod tests {
             ("0", "SATS", "a price of 0 would give the video away; it has to be more than zero"),
             ("0.00", "USD", "a price of 0.00 would give the video away; it has to be more than zero"),
             ("-5", "USD", "a price of -5 would give the video away; it has to be more than zero"),
-            ("100.5", "SATS", "100.5 is finer than SATS, which has no decimals"),
-            ("5.000", "USD", "5.000 is finer than USD, which has 2 decimals"),
-            ("1.0", "JPY", "1.0 is finer than JPY, which has no decimals"),
-            ("0.000000001", "BTC", "0.000000001 is finer than BTC, which has 8 decimals"),
+            ("100.5", "SATS", "100.5 is finer than SATS, which has no decimals in BTCPay; write 101"),
+            ("5.000", "USD", "5.000 is finer than USD, which has 2 decimals in BTCPay; write 5.00"),
+            ("1.0", "JPY", "1.0 is finer than JPY, which has no decimals in BTCPay; write 1"),
+            ("0.000000001", "BTC", "0.000000001 is finer than BTC, which has 8 decimals in BTCPay; write 0.00000001"),
+            // BTCPay would make 1000, 500 and 1001 of these, and no sale would come to its end.
+            ("999.99", "ARS", "999.99 is finer than ARS, which has no decimals in BTCPay; write 1000"),
+            ("499.90", "RSD", "499.90 is finer than RSD, which has no decimals in BTCPay; write 500"),
+            ("1000.555", "IQD", "1000.555 is finer than IQD, which has no decimals in BTCPay; write 1001"),
+            ("5.005", "USD", "5.005 is finer than USD, which has 2 decimals in BTCPay; write 5.01"),
             ("1000000000000000", "USD", "1000000000000000 is beyond 15 digits before the decimal point"),
         ] {
             assert_eq!(price(text, currency).unwrap_err().to_string(), reason);
@@ -243,11 +282,16 @@ mod tests {
 
     #[test]
     fn a_currency_is_a_code_in_capitals() {
-        for code in ["BTC", "SATS", "USD", "USDT", "LCAD"] {
+        for code in ["BTC", "SATS", "USD", "ARS", "ZWL", "CLF"] {
             assert_eq!(code.parse::<Currency>().unwrap().as_str(), code);
         }
         for code in ["", "US", "usd", "U$D", "EURO EURO", "€", "TOOLONGCODE"] {
-            assert_eq!(code.parse::<Currency>(), Err(CurrencyError(code.into())));
+            assert_eq!(code.parse::<Currency>(), Err(CurrencyError::NoCode(code.into())));
+        }
+        for code in ["ZZZ", "USDT", "EURO", "SAT", "XBT"] {
+            assert_eq!(code.parse::<Currency>(), Err(CurrencyError::Unknown(code.into())));
+            // What was sold in it before stays sold.
+            assert_eq!(Currency::of_order(code).unwrap().as_str(), code);
         }
     }
 

@@ -101,7 +101,7 @@ impl Order {
             tier: payload.tier.parse().map_err(|_| OrderError::Unreadable("tier"))?,
             duration: payload.duration,
             amount: decimal(payload.amount).ok_or(OrderError::Unreadable("amount"))?,
-            currency: payload.currency.parse().map_err(|_| OrderError::Unreadable("currency"))?,
+            currency: Currency::of_order(payload.currency).ok_or(OrderError::Unreadable("currency"))?,
             nonce: payload.nonce.into(),
         })
     }
