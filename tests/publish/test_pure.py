@@ -5,7 +5,7 @@ import unittest
 from fractions import Fraction
 from pathlib import Path
 
-from hlspublish import aes, captions, filters, ladder, languages, plan, playlist, structure
+from hlspublish import aes, captions, colour, filters, ladder, languages, plan, playlist, structure
 from hlspublish.probe import Source
 from hlspublish.progress import Progress, clock_text
 
@@ -13,7 +13,7 @@ from hlspublish.progress import Progress, clock_text
 def source(**changes) -> Source:
     facts = dict(path=Path("/film.mp4"), title="film", video_index=0, width=1920, height=1080, rate=Fraction(25),
                  duration=100.0, last_picture=99.96, variable_rate=False, interlaced=False, rotated=False,
-                 hdr_transfer="", colour_primaries="", colour_matrix="", preroll=1.0)
+                 colours=colour.Colours(), preroll=1.0)
     return Source(**(facts | changes))
 
 
@@ -107,9 +107,25 @@ class Plans(unittest.TestCase):
     def test_hdr_colours_that_a_file_does_not_name_are_bt2020(self):
         for given, expected in ((("bt2020", "bt2020nc"), ("bt2020", "bt2020nc")), (("", ""), ("bt2020", "bt2020nc")),
                                 (("smpte432", "bt2020c"), ("smpte432", "bt2020c")), (("unknown", "ictcp"), ("bt2020", "bt2020nc"))):
-            chain = filters.tone_map(source(hdr_transfer="smpte2084", colour_primaries=given[0], colour_matrix=given[1]))
-            self.assertIn(f":pin={expected[0]}:min={expected[1]}:", chain[0])
-        self.assertEqual(filters.tone_map(source()), [])
+            found = colour.of_stream({"color_transfer": "smpte2084", "color_primaries": given[0], "color_space": given[1]})
+            self.assertIn(f":min={expected[1]}:", colour.convert(found)[0])
+            self.assertIn(f"pin={expected[0]}:", colour.convert(found)[0])
+            self.assertEqual(colour.output(found), colour.Colours())
+
+    def test_colours_that_a_file_does_not_name_are_those_that_players_assume(self):
+        for stream, expected in (
+                ({"height": 480, "width": 854}, ("smpte170m", "smpte170m")), ({"height": 576, "width": 720}, ("smpte170m", "smpte170m")),
+                ({"height": 720, "width": 1280}, ("bt709", "bt709")), ({"height": 544, "width": 1280}, ("bt709", "bt709")),
+                ({"height": 720, "width": 1280, "pix_fmt": "yuvj420p"}, ("bt709", "smpte170m")),
+                ({"height": 480, "color_space": "bt709"}, ("bt709", "bt709")),
+                ({"height": 480, "color_primaries": "bt2020"}, ("bt2020", "bt2020nc")),
+                ({"height": 1080, "pix_fmt": "bgra"}, ("bt709", "gbr")), ({"pix_fmt": "yuv420p", "color_space": "gbr"}, ("bt709", "gbr"))):
+            found = colour.of_stream(stream)
+            self.assertEqual((found.primaries, found.matrix), expected, stream)
+
+    def test_what_every_player_knows_is_not_computed(self):
+        for matrix in ("bt709", "smpte170m", "bt470bg", "bt2020nc"):
+            self.assertEqual(colour.convert(colour.of_stream({"color_space": matrix, "pix_fmt": "yuv420p"})), [])
 
 
 class Playlists(unittest.TestCase):

@@ -8,7 +8,8 @@ Rooms, in the order a video walks through them:
 - `probe`      ffprobe's answer as a `Source`, or the reason why it is refused
 - `structure`  is the file all there? (MP4, Matroska and AVI say how long they ought to be)
 - `ladder`     pure: source size and rate → renditions, segment length, disk space
-- `filters`    pure: the FFmpeg filter text for rotation, interlacing, HDR, frame rate, sizes
+- `colour`     pure: what a source's numbers mean, and the filters that turn them into what every player knows
+- `filters`    pure: the FFmpeg filter text for rotation, interlacing, frame rate, sizes
 - `encode`     chunks of video and tracks of sound, each made once and kept across interruptions
 - `captions`   text subtitles → WebVTT, whole and in segments
 - `package`    chunks → segments and playlists; `aes` encrypts, `playlist` reads and writes M3U8

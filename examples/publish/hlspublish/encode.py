@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from . import ffmpeg, filters, ladder
+from . import colour, ffmpeg, filters, ladder
 from .errors import Refused
 from .plan import Plan
 from .probe import AudioTrack, Source
@@ -69,10 +69,10 @@ def make_chunk(source: Source, plan: Plan, work: Path, number: int, report: Call
     # Reading begins at a keyframe before the span; the frame grid drops what comes too early. FFmpeg's own exact seek
     # would drop by a time that is not on the grid.
     seek = ["-noaccurate_seek", "-ss", f"{max(0.0, start - source.preroll):.6f}"] if start else []
-    arguments = ["-v", "error", *seek, "-copyts", "-start_at_zero", *ffmpeg.media_input(source.path),
+    arguments = ["-v", "error", *seek, "-copyts", "-start_at_zero", *source.video_input(),
                  "-filter_complex", filters.ladder_graph(source, list(plan.renditions), start)]
     for n, rendition in enumerate(plan.renditions):
-        arguments += ["-map", f"[v{n}]", "-frames:v", str(frames), *_video_options(plan, rendition.peak_kbit),
+        arguments += ["-map", f"[v{n}]", "-frames:v", str(frames), *_video_options(plan, rendition.peak_kbit), *colour.options(source.colours),
                       "-output_ts_offset", f"-{start:.6f}", "-f", "mp4", str(part / f"{rendition.name}.mp4")]
     try:
         ffmpeg.ffmpeg(arguments, lambda done, _seconds: report(min(done, frames)))

@@ -2,11 +2,9 @@
 
 FFmpeg itself turns rotated pictures upright before the first filter.
 """
+from . import colour
 from .ladder import Rendition
 from .probe import Source
-
-# Screens of the SDR world are taken to shine 100 nits where the picture is white.
-SDR_WHITE_NITS = 100
 
 
 def ladder_graph(source: Source, renditions: list[Rendition], start: float) -> str:
@@ -17,7 +15,7 @@ def ladder_graph(source: Source, renditions: list[Rendition], start: float) -> s
     chain = ",".join(common(source, start))
     branches = "".join(f"[s{n}]" for n in range(len(renditions)))
     graph = [f"[0:{source.video_index}]{chain},split={len(renditions)}{branches}"]
-    graph += [f"[s{n}]{fit(r.width, r.height)}[v{n}]" for n, r in enumerate(renditions)]
+    graph += [f"[s{n}]{colour.fit(source.colours, r.width, r.height)}[v{n}]" for n, r in enumerate(renditions)]
     return ";".join(graph)
 
 
@@ -29,24 +27,4 @@ def common(source: Source, start: float) -> list[str]:
     # The last picture stands until the end, however long that is: a slide show, or sound that goes on.
     steps.append(f"tpad=stop_mode=clone:stop_duration={source.duration - source.last_picture + 1:.6f}")
     steps.append(f"fps=fps={source.rate}:start_time={start:.6f}")
-    return steps + tone_map(source)
-
-
-def tone_map(source: Source) -> list[str]:
-    """HDR to SDR (BT.709); nothing for an SDR source. The input's colours are named, for not every frame says them."""
-    if not source.hdr_transfer:
-        return []
-    # Where a file names no colours, or odd ones, it is taken for BT.2020, which HDR films have.
-    primaries = source.colour_primaries if source.colour_primaries in ("bt2020", "bt709", "smpte432") else "bt2020"
-    matrix = source.colour_matrix if source.colour_matrix in ("bt2020nc", "bt2020c", "bt709") else "bt2020nc"
-    return [
-        f"zscale=tin={source.hdr_transfer}:pin={primaries}:min={matrix}:t=linear:npl={SDR_WHITE_NITS}",
-        "format=gbrpf32le",
-        "zscale=p=bt709",
-        "tonemap=tonemap=hable:desat=0",
-        "zscale=t=bt709:m=bt709:r=tv",
-    ]
-
-
-def fit(width: int, height: int) -> str:
-    return f"scale={width}:{height}:flags=bicubic,setsar=1,format=yuv420p"
+    return steps + colour.convert(source.colours)

@@ -1,7 +1,7 @@
 """One picture of the video, upright and in ordinary colours, for the page where it is sold."""
 from pathlib import Path
 
-from . import ffmpeg, filters
+from . import colour, ffmpeg
 from .errors import Refused
 from .probe import Source
 
@@ -18,12 +18,12 @@ def make(source: Source, at: float | None, output: Path) -> None:
     scale = min(1.0, LONG_SIDE / max(source.width, source.height))
     width, height = (max(2, round(side * scale / 2) * 2) for side in (source.width, source.height))
     steps = [] if exact else [f"thumbnail={CANDIDATES}"]
-    steps += [*filters.tone_map(source), filters.fit(width, height)]
+    steps += [*colour.convert(source.colours), colour.fit_jpeg(source.colours, width, height)]
     part = output.with_suffix(".part")
     for seek in (second, 0.0):  # some files have nothing to show at that place; the beginning then
         try:
-            ffmpeg.ffmpeg(["-v", "error", "-ss", f"{seek:.3f}", *ffmpeg.media_input(source.path),
-                           "-map", f"0:{source.video_index}", "-vf", ",".join(steps), "-frames:v", "1", "-q:v", "3",
+            ffmpeg.ffmpeg(["-v", "error", "-ss", f"{seek:.3f}", *source.video_input(),
+                           "-map", f"0:{source.video_index}", "-vf", ",".join(steps), "-frames:v", "1", "-q:v", "2",
                            "-map_metadata", "-1", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p",
                            "-f", "image2", "-update", "1", str(part)])
         except ffmpeg.ToolFailed as error:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from . import ffmpeg, ladder, structure
+from . import colour, ffmpeg, ladder, structure
+from .colour import Colours
 from .errors import Refused
 from .languages import tag
 
-HDR_TRANSFERS = ("smpte2084", "arib-std-b67")  # PQ and HLG
 TEXT_SUBTITLES = ("subrip", "ass", "ssa", "mov_text", "webvtt", "text")
 # Containers with an index of keyframes: seeking lands on one. In the others the search is by guessing, so a chunk
 # starts reading this much earlier to be sure of a keyframe before its first frame.
@@ -25,6 +25,7 @@ PIECED_FORMATS = ("mpegts", "mpeg")
 LONGEST_STEP = 10.0
 # A tail of sound this much longer than the pictures is kept, over the last picture.
 LONG_TAIL = 0.5
+SIDE_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,9 @@ class Source:
     variable_rate: bool
     interlaced: bool
     rotated: bool
-    hdr_transfer: str  # "" for SDR
-    colour_primaries: str
-    colour_matrix: str
+    colours: Colours
     preroll: float
+    decoder: str = ""  # an FFmpeg decoder other than the usual one
     audio: tuple[AudioTrack, ...] = ()
     subtitles: tuple[SubtitleTrack, ...] = ()
     notes: tuple[str, ...] = ()
@@ -69,6 +69,10 @@ class Source:
     @property
     def total_frames(self) -> int:
         return max(1, round(self.duration * self.rate))
+
+    def video_input(self) -> list[str]:
+        """Options that open it for its pictures."""
+        return [*(["-c:v", self.decoder] if self.decoder else []), *ffmpeg.media_input(self.path)]
 
 
 def probe(path: Path) -> Source:
@@ -96,7 +100,7 @@ def probe(path: Path) -> Source:
         duration = max(ends)
     width, height, rotated = _displayed_size(video)
     rate, variable = _rate(pictures)
-    transfer, notes = _hdr(video), []
+    colours, notes = _colours(video), []
     if len(audio) == 0:
         notes.append("there is no sound in it; the stream will have none either")
     if variable:
@@ -111,9 +115,8 @@ def probe(path: Path) -> Source:
         variable_rate=variable,
         interlaced=video.get("field_order", "progressive") in ("tt", "bb", "tb", "bt"),
         rotated=rotated,
-        hdr_transfer=transfer,
-        colour_primaries=video.get("color_primaries", ""),
-        colour_matrix=video.get("color_space", ""),
+        colours=colours,
+        decoder=SIDE_ALPHA_DECODERS[video["codec_name"]] if colour.has_side_alpha(video) else "",
         preroll=PREROLL_INDEXED if indexed else PREROLL_GUESSED,
         audio=tuple(_audio_track(s) for s in audio),
         subtitles=tracks,
@@ -242,19 +245,19 @@ def _rate(pictures: _Packets) -> tuple[Fraction, bool]:
     return ladder.usual_rate(1 / statistics.quantiles(steps, n=10)[0] if len(steps) > 1 else 1 / mean), True
 
 
-def _hdr(video: dict) -> str:
+def _colours(video: dict) -> Colours:
     for side in video.get("side_data_list", []):
         if side.get("dv_profile") == 5:
             raise Refused("it is Dolby Vision profile 5, which has no picture that other screens can show",
                           "export it as HDR10, HLG or SDR")
-    transfer = video.get("color_transfer", "")
-    if transfer not in HDR_TRANSFERS:
-        return ""
-    for name in ("zscale", "tonemap"):
+    found = colour.of_stream(video)
+    needed = ["zscale"] * found.wide + ["tonemap"] * found.hdr + ["premultiply"] * found.alpha
+    for name in needed:
         if not ffmpeg.has_filter(name):
-            raise Refused(f"it is HDR ({transfer}), and this FFmpeg lacks the {name} filter that turns it into SDR",
-                          "use an FFmpeg built with libzimg (Debian's is), or export the video as SDR")
-    return transfer
+            kind = f"it is HDR ({found.transfer})" if found.hdr else "its colours are RGB or of a rare kind"
+            raise Refused(f"{kind}, and this FFmpeg lacks the {name} filter that turns it into a stream's",
+                          "use an FFmpeg built with libzimg (Debian's is), or export the video as BT.709 SDR")
+    return found
 
 
 def _audio_track(stream: dict) -> AudioTrack:
