@@ -103,7 +103,7 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
       /** The newest invoice of the stand-in. */
       invoice: async () => {
         const { invoices } = await fake('invoices').then((it) => (Array.isArray(it) ? { invoices: it } : it));
-        return invoices.toSorted((a, b) => (a.createdTime ?? a.expirationTime) - (b.createdTime ?? b.expirationTime)).at(-1);
+        return [...invoices].sort((a, b) => (a.createdTime ?? a.expirationTime) - (b.createdTime ?? b.expirationTime)).at(-1);
       },
       invoiceCount: async () => fake('invoices').then((it) => (Array.isArray(it) ? it : it.invoices).length),
       accessLog: () => readFileSync(join(folder, 'access.log'), 'utf8'),
