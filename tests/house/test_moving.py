@@ -102,6 +102,8 @@ class TwoServers(unittest.TestCase):
         recipient = self.new.shell("age-keygen -y /root/paper/identity").stdout.strip()
         shipped = (REPOSITORY / "packaging/backup/web.toml").read_text()
         config = shipped[:shipped.index("# Another machine")].replace("age1…", recipient)
+        socket = "/etc/systemd/system/hlsgate.socket.d/override.conf"
+        self.old.write(socket, "[Socket]\nSocketGroup=nginx\n")
         self.old.run("mkdir", "/srv/backup")
         self.old.write("/etc/hlsgate-backup/web.toml", config + '[[stores]]\nfolder = "/srv/backup"\n')
         self.old.shell("hlsgate-backup run /etc/hlsgate-backup/web.toml")
@@ -111,6 +113,9 @@ class TwoServers(unittest.TestCase):
 
         self.new.run("sh", "-c", "rm -rf /etc/nginx")
         self.new.shell("hlsgate-backup restore /root/last.age -i /root/paper/identity")
+        with self.subTest("what `systemctl edit` changed and the certificates are there too"):
+            self.assertIn("SocketGroup=nginx", self.new.read(socket))
+            self.assertEqual(self.new.read("/etc/letsencrypt/live/video.example/privkey.pem"), "a certificate's key\n")
         self.new.films()
         self.new.start()
         self.assertTrue(self.opens(self.new, self.forever))
