@@ -144,7 +144,7 @@ pub fn warn_of_hidden_folder(config: &Config) {
         let folder = folder.display();
         warn!(
             "videos.folder: the daemon sees no folder {folder}, so no unlisted video is on sale; make it, or show it to the daemon \
-             (`systemctl edit hlsgate`: [Service] BindReadOnlyPaths={folder}) and restart"
+             (`systemctl edit hlsgate`: [Service] BindReadOnlyPaths=-{folder}) and restart"
         );
     }
 }
