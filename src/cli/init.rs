@@ -32,16 +32,18 @@ impl Init {
         let made = files::create_secret(&config.keys_file, set.to_json().as_bytes())?;
         say(made, &config.keys_file, "the keys; back them up with `hlsgate keys backup`");
         println!();
-        println!("Next steps:");
-        println!("  1. Read through {}.", file.display());
-        println!("  2. In the server block of your site, in nginx's configuration:");
-        println!("         include snippets/hlsgate.conf;");
-        println!("         location ^~ {} {{ include snippets/hlsgate-protect.conf; }}", config.media.prefix());
         // Another configuration than the unit's has to be named everywhere, and started by hand.
         let (named, start) = match file == Path::new(DEFAULT_FILE) {
             true => (String::new(), "systemctl enable --now hlsgate.socket hlsgate.service".into()),
             false => (format!(" --config {}", file.display()), format!("hlsgate serve --config {} &", file.display())),
         };
+        println!("Next steps:");
+        println!("  1. Edit {}: public_url is your site's address. To sell, also take the # away", file.display());
+        println!("     before [btcpay], its url and store, and one of the [[offers]], and fill them in; then");
+        println!("         hlsgate btcpay connect{named}");
+        println!("  2. In the server block of your site, in nginx's configuration:");
+        println!("         include snippets/hlsgate.conf;");
+        println!("         location ^~ {} {{ include snippets/hlsgate-protect.conf; }}", config.media.prefix());
         println!("     (`hlsgate nginx{named}` prints these files.)");
         println!("  3. {start}");
         println!("     nginx -t && systemctl reload nginx");

@@ -14,7 +14,7 @@ use crate::failure::{EXIT_CONFIG, Failure, chain};
 pub fn section(config: &Config) -> Result<&Btcpay, Failure> {
     config.btcpay.as_ref().ok_or_else(|| {
         Failure::new(format!("{} has no [btcpay]: there is no payment machine to ask", config.file.display()))
-            .hint("add [btcpay] with url and store; `hlsgate init` writes an example")
+            .hint("take the # away there before [btcpay], url, store and one of the [[offers]], and fill them in; public_url too")
             .exit(EXIT_CONFIG)
     })
 }
