@@ -3,6 +3,28 @@
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# ticking WHAT COMMAND…: runs it, and says every 10 s that it still does, for a silent window looks like a hung one.
+ticking() {
+  local what=$1 began=$SECONDS status=0 done
+  shift
+  # Its standard input ends with this shell, however that ends.
+  exec {done}> >(until read -rt 10; [ $? -le 128 ]; do printf '    … %s: %d s\n' "$what" "$((SECONDS - began))" >&2; done)
+  "$@" {done}>&- || status=$?
+  exec {done}>&-
+  return "$status"
+}
+
+# patiently WHAT COMMAND…: the same for a command whose own words matter only when it fails: then they are shown.
+patiently() {
+  local log status=0
+  log=$(mktemp)
+  ticking "$1" into "$log" "${@:2}" || status=$?
+  [ "$status" -eq 0 ] || cat "$log" >&2
+  rm -f "$log"
+  return "$status"
+}
+into() { "${@:2}" >"$1" 2>&1; }
+
 # need_debian PACKAGE…: installs the Debian packages that are missing, without starting any service they bring.
 need_debian() {
   local missing=() package
@@ -20,18 +42,32 @@ need_debian() {
     own_policy=1
   fi
   local status=0
-  {
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" ||
-      { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"; }
-  } >/tmp/hlsgate-apt.$$ 2>&1 || status=$?
+  patiently "installing" apt_install "${missing[@]}" || status=$?
   [ -z "$own_policy" ] || rm -f "$policy"
-  [ "$status" -eq 0 ] || { cat /tmp/hlsgate-apt.$$ >&2; rm -f /tmp/hlsgate-apt.$$; fail "apt-get could not install: ${missing[*]}"; }
-  rm -f /tmp/hlsgate-apt.$$
+  [ "$status" -eq 0 ] || fail "apt-get could not install: ${missing[*]}"
+}
+apt_install() {
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends)
+  # The lists of a fresh machine are empty, and old ones name versions that are gone.
+  "${apt[@]}" "$@" || { apt-get update -qq && "${apt[@]}" "$@"; }
 }
 
-# need_compiler: what cargo needs beside Rust itself (a linker, and a C compiler for the TLS library).
+# need_rust: Rust as new as Cargo.toml asks for. The first thing to look at: a too old one fails after minutes, and says it badly.
+need_rust() {
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml")
+  local how="install Rust $wanted or newer with rustup (https://rustup.rs)"
+  for program in cargo rustc; do
+    command -v "$program" >/dev/null || fail "$program was not found; $how"
+    found=$("$program" --version | cut -d ' ' -f 2)
+    printf '%s\n' "$wanted" "${found%%-*}" | sort --version-sort --check=quiet ||
+      fail "$(command -v "$program") is version $found, and hlsgate needs $wanted; Debian's own is too old: $how, and open a new shell"
+  done
+}
+
+# need_compiler: Rust, and what cargo needs beside it (a linker, and a C compiler for the TLS library).
 need_compiler() {
-  command -v cargo >/dev/null || fail "cargo was not found; install Rust first (https://rustup.rs)"
+  need_rust
   command -v cc >/dev/null || need_debian gcc libc6-dev
 }
 
@@ -39,7 +75,7 @@ need_compiler() {
 # own features of the dependencies, and another choice would compile most of them anew.
 build_debug() {
   need_compiler
-  cargo build --locked --package hlsgate --package btcpay-double --bins "$@"
+  ticking "building" cargo build --locked --package hlsgate --package btcpay-double --bins "$@"
 }
 
 # need_cargo_tool NAME VERSION: prints the path of a tool from crates.io, which cargo keeps between clones. Pinned, so that the same
@@ -49,7 +85,7 @@ need_cargo_tool() {
   if [ ! -x "$kept" ] && ! command -v "$1"; then
     say "building $1, once" >&2
     CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-      cargo install --quiet --locked "$1@$2" >&2 || return 1
+      patiently "building $1" cargo install --locked "$1@$2" || return 1
   fi
   [ ! -x "$kept" ] || printf '%s\n' "$kept"
 }
@@ -58,5 +94,5 @@ need_cargo_tool() {
 need_libraries() {
   local site=$1/examples/site
   # The last one that is copied, for a copy may have been broken off.
-  [ "$site/vendor/lean-qr.LICENSE.txt" -nt "$site/package-lock.json" ] || node "$site/vendor.mjs"
+  [ "$site/vendor/lean-qr.LICENSE.txt" -nt "$site/package-lock.json" ] || patiently "fetching the pages' libraries" node "$site/vendor.mjs"
 }
