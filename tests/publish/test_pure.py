@@ -5,15 +5,15 @@ import unittest
 from fractions import Fraction
 from pathlib import Path
 
-from hlspublish import aes, captions, colour, filters, ladder, languages, plan, playlist, structure
+from hlspublish import aes, captions, colour, filters, ladder, languages, plan, playlist, structure, timing
 from hlspublish.probe import Source
 from hlspublish.progress import Progress, clock_text
 
 
 def source(**changes) -> Source:
     facts = dict(path=Path("/film.mp4"), title="film", video_index=0, width=1920, height=1080, rate=Fraction(25),
-                 duration=100.0, last_picture=99.96, variable_rate=False, interlaced=False, rotated=False,
-                 colours=colour.Colours(), preroll=1.0)
+                 duration=100.0, last_picture=99.96, variable_rate=False, interlacing="", rotated=False,
+                 colours=colour.Colours(), pictures=timing.Pictures((0.0, 0.04), (0.0,)), seek_offset=0.0)
     return Source(**(facts | changes))
 
 
@@ -102,7 +102,9 @@ class Plans(unittest.TestCase):
         self.assertEqual(plan.for_preview(source(duration=4), settings).seconds, 4)
 
     def test_an_interlaced_source_is_deinterlaced(self):
-        self.assertIn("bwdif", filters.common(source(interlaced=True), 0)[0])
+        for found, expected in (("flagged", "deint=interlaced"), ("bff", "deint=all:parity=bff")):
+            self.assertIn(expected, filters.common(source(interlacing=found), 0)[1])
+        self.assertNotIn("bwdif", "".join(filters.common(source(), 0)))
 
     def test_hdr_colours_that_a_file_does_not_name_are_bt2020(self):
         for given, expected in ((("bt2020", "bt2020nc"), ("bt2020", "bt2020nc")), (("", ""), ("bt2020", "bt2020nc")),

@@ -7,6 +7,9 @@ Rooms, in the order a video walks through them:
 - `publish`    one file from start to end
 - `probe`      ffprobe's answer as a `Source`, or the reason why it is refused
 - `structure`  is the file all there? (MP4, Matroska and AVI say how long they ought to be)
+- `timing`     pure: when pictures are shown → the frame rate, and where to begin reading
+- `sample`     a look at some decoded pictures: interlaced?
+- `damage`     what could not be decoded, from FFmpeg's log
 - `ladder`     pure: source size and rate → renditions, segment length, disk space
 - `colour`     pure: what a source's numbers mean, and the filters that turn them into what every player knows
 - `filters`    pure: the FFmpeg filter text for rotation, interlacing, frame rate, sizes

@@ -113,6 +113,7 @@ def _job(options: argparse.Namespace) -> Job:
         container=options.container, rungs=options.ladder, preset=options.preset, loudness=options.loudness,
         encrypt=options.encrypt, segments_url=options.segments_url or "", preview=options.preview,
         poster_at=options.poster_at, chunk=options.chunk,
+        accept_damage=options.accept_damage,
     )
     return Job(settings, _folders(options), options.jobs, options.title, options.description, options.again)
 
@@ -172,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     stream.add_argument("--encrypt", action="store_true", help="AES-128, the key under the gate")
     stream.add_argument("--segments-url", metavar="URL", type=_url,
                         help="with --encrypt: where a CDN serves the segments, which go to their own folder")
+    stream.add_argument("--accept-damage", action="store_true", help="publish a damaged file as it is, with stills and gaps")
     stream.add_argument("--again", action="store_true", help="make an already published video anew")
     stream.add_argument("--title", default="", help="title in videos.json (default: the file's own, or its name)")
     stream.add_argument("--description", default="", help="description in videos.json")

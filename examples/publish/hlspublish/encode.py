@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import colour, ffmpeg, filters, ladder
+from .damage import Tally, sound_problem
 from .errors import Refused
 from .plan import Plan
 from .probe import AudioTrack, Source
@@ -23,6 +24,10 @@ CRF = 21
 # EBU R 128 speaks of -23 LUFS for television; -16 is what streaming and mobile players commonly aim at.
 LOUDNESS = "I=-16:TP=-1.5:LRA=11"
 SAMPLE_RATE = 48000
+# ITU-R BS.775's sum of 5.1 channels is up to 7.7 dB above full scale; what is above it after this the limiter takes.
+DOWNMIX_GAIN = "-3dB"
+# At four times the rate, as BS.1770 measures true peaks; 2 dB below full scale, of which AAC needs some.
+LIMITER = [f"aresample={4 * SAMPLE_RATE}", "alimiter=level=false:limit=0.794:attack=5:release=100:latency=true", f"aresample={SAMPLE_RATE}"]
 # An AAC encoder puts one frame of silence in front. We leave out as much of the sound's beginning, so that the rest
 # is in time without an edit list, which not every player reads.
 AAC_PRIMING = 1024
@@ -42,12 +47,12 @@ def encode(source: Source, plan: Plan, work: Path, jobs: int, progress: Progress
     (work / "audio").mkdir(exist_ok=True)
 
     def video(number: int) -> None:
-        make_chunk(source, plan, work, number, lambda frames: progress.part(("video", number), frames))
+        make_chunk(source, plan, work, number, lambda frames: progress.part(("video", number), frames), progress.say)
 
     def sound(number: int) -> None:
         def report(share: float) -> None:
             progress.part(("audio", number), share * weight)
-        make_audio(source, plan, work, number, report)
+        make_audio(source, plan, work, number, report, progress.say)
 
     _bounded([lambda n=n: sound(n) for n in tracks] + [lambda n=n: video(n) for n in chunks], jobs)
 
@@ -60,30 +65,55 @@ def audio_file(work: Path, number: int) -> Path:
     return work / "audio" / f"{number}.aac"
 
 
-def make_chunk(source: Source, plan: Plan, work: Path, number: int, report: Callable[[int], None]) -> None:
+def make_chunk(source: Source, plan: Plan, work: Path, number: int, report: Callable[[int], None],
+               say: Callable[[str], None]) -> None:
     start, frames = plan.chunk_span(number)
     final = chunk_folder(work, number)
     part = final.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    # Reading begins at a keyframe before the span; the frame grid drops what comes too early. FFmpeg's own exact seek
-    # would drop by a time that is not on the grid.
-    seek = ["-noaccurate_seek", "-ss", f"{max(0.0, start - source.preroll):.6f}"] if start else []
-    arguments = ["-v", "error", *seek, "-copyts", "-start_at_zero", *source.video_input(),
-                 "-filter_complex", filters.ladder_graph(source, list(plan.renditions), start)]
-    for n, rendition in enumerate(plan.renditions):
-        arguments += ["-map", f"[v{n}]", "-frames:v", str(frames), *_video_options(plan, rendition.peak_kbit), *colour.options(source.colours),
-                      "-output_ts_offset", f"-{start:.6f}", "-f", "mp4", str(part / f"{rendition.name}.mp4")]
-    try:
-        ffmpeg.ffmpeg(arguments, lambda done, _seconds: report(min(done, frames)))
-    except ffmpeg.ToolFailed as error:
-        raise Refused(f"FFmpeg cannot decode or encode it from second {start:.0f} on: {error.last_line}",
-                      "play the file in a player around that place; if it breaks there too, export it again") from error
+    tally, begins = Tally(), [source.pictures.reading_start(start)]
+    if plan.accept_damage:
+        # A span without any picture shows the last one before it, wherever that is.
+        begins += [source.pictures.reading_start(start - plan.seconds / 10), 0.0]
+    for begin in begins:
+        try:
+            ffmpeg.ffmpeg(_chunk_arguments(source, plan, part, begin, start, frames), lambda done, _seconds: report(min(done, frames)),
+                          on_line=tally.take)
+            break
+        except ffmpeg.ToolFailed as error:
+            if begin > 0 and begin != begins[-1]:
+                continue
+            raise Refused(f"FFmpeg cannot decode or encode it from second {start:.0f} on: {error.last_line}",
+                          "play the file in a player around that place; if it breaks there too, export it again") from error
     for rendition in plan.renditions:
         _whole_chunk(part / f"{rendition.name}.mp4", frames, start)
+    _bear(tally.problem(source.pictures, start, start + float(frames / plan.rate)), plan, say)
     _sync_folder(part)
     part.rename(final)
     report(frames)
+
+
+def _chunk_arguments(source: Source, plan: Plan, part: Path, begin: float, start: float, frames: int) -> list[str]:
+    # Reading begins at a keyframe before the span, however far back that is; the frame grid drops what comes too early.
+    # FFmpeg's own exact seek would drop by a time that is not on the grid.
+    seek = ["-noaccurate_seek", "-ss", f"{max(0.0, begin + source.seek_offset):.6f}"] if begin > 0 else []
+    arguments = ["-v", "level+info", *seek, "-copyts", "-start_at_zero", *source.video_input(),
+                 "-filter_complex", filters.ladder_graph(source, list(plan.renditions), start)]
+    for n, rendition in enumerate(plan.renditions):
+        arguments += ["-map", f"[v{n}]", "-frames:v", str(frames), *_video_options(plan, rendition.peak_kbit),
+                      *colour.options(source.colours), "-output_ts_offset", f"-{start:.6f}", "-f", "mp4",
+                      str(part / f"{rendition.name}.mp4")]
+    return arguments
+
+
+def _bear(problem: str, plan: Plan, say: Callable[[str], None]) -> None:
+    """Damage is refused, or borne with a word by whoever asked for that."""
+    if problem and not plan.accept_damage:
+        raise Refused(f"the file is damaged: {problem}",
+                      "copy it or export it again; --accept-damage publishes it as it is, with stills and gaps")
+    if problem:
+        say(f"damaged: {problem}")
 
 
 def _video_options(plan: Plan, peak_kbit: int) -> list[str]:
@@ -108,10 +138,11 @@ def _whole_chunk(file: Path, frames: int, start: float) -> None:
                       "the file is damaged; copy it or export it again")
 
 
-def make_audio(source: Source, plan: Plan, work: Path, number: int, report: Callable[[float], None]) -> None:
+def make_audio(source: Source, plan: Plan, work: Path, number: int, report: Callable[[float], None],
+               say: Callable[[str], None]) -> None:
     track, final = source.audio[number], audio_file(work, number)
     part = final.with_suffix(".part")
-    steps = [f"aresample={SAMPLE_RATE}:async=1000:first_pts=0", "aformat=channel_layouts=stereo"]
+    steps = [f"aresample={SAMPLE_RATE}:async=1000:first_pts=0", *stereo(track.channels)]
     if plan.loudness:
         gain = _loudness_filter(source, track, steps, final.with_suffix(".json"), lambda done: report(done * 0.4))
         # loudnorm works at 192 kHz inside and says so at its end.
@@ -122,13 +153,26 @@ def make_audio(source: Source, plan: Plan, work: Path, number: int, report: Call
                  "-map", f"0:{track.index}", "-af", ",".join(steps),
                  "-c:a", "aac", "-b:a", f"{ladder.AUDIO_KBIT}k", "-f", "adts", str(part)]
     base = 0.4 if plan.loudness else 0.0
+    tally = Tally()
     try:
-        ffmpeg.ffmpeg(arguments, lambda _frames, at: report(base + (1 - base) * min(1.0, at / plan.seconds)))
+        ffmpeg.ffmpeg(arguments, lambda _frames, at: report(base + (1 - base) * min(1.0, at / plan.seconds)), on_line=tally.take)
     except ffmpeg.ToolFailed as error:
         raise Refused(f"its sound cannot be decoded: {error.last_line}", "export the file with AAC sound") from error
+    _bear(sound_problem(tally, track.packets), plan, say)
     _sync(part)
     part.rename(final)
     report(1.0)
+
+
+def stereo(channels: int) -> list[str]:
+    """Filters that make stereo of a track without loss of level, and without clipping."""
+    if channels == 1:
+        # Both speakers get the whole: FFmpeg's own way would halve its power.
+        return ["pan=stereo|c0=c0|c1=c0"]
+    if channels <= 2:
+        return ["aformat=channel_layouts=stereo"]
+    # Floating point, in which the sum of the channels may pass full scale until the limiter has seen it, between samples too.
+    return ["aformat=sample_fmts=fltp", f"volume={DOWNMIX_GAIN}", "aformat=sample_fmts=fltp:channel_layouts=stereo", *LIMITER]
 
 
 def _loudness_filter(source: Source, track: AudioTrack, steps: list[str], memo: Path,
@@ -148,6 +192,8 @@ def _loudness_filter(source: Source, track: AudioTrack, steps: list[str], memo: 
         memo.write_text(json.dumps(measured))
     if "inf" in measured["input_i"] or float(measured["input_i"]) < -69:
         return ""
+    # The filter takes no measure above full scale.
+    measured["input_i"] = min(0.0, float(measured["input_i"]))
     return (f"loudnorm={LOUDNESS}:linear=true:measured_I={measured['input_i']}:measured_TP={measured['input_tp']}"
             f":measured_LRA={measured['input_lra']}:measured_thresh={measured['input_thresh']}"
             f":offset={measured['target_offset']}")

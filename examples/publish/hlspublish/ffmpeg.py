@@ -5,6 +5,7 @@ ffmpeg read other files of this machine, or fetch addresses of its network.
 """
 import functools
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -36,7 +37,9 @@ class ToolFailed(Exception):
     @property
     def last_line(self) -> str:
         lines = [line for line in self.stderr.splitlines() if line.strip()]
-        return lines[-1].strip() if lines else "it gave no reason"
+        # Where levels are shown, an error is the reason, and not what was said after it.
+        errors = [line for line in lines if "[error]" in line or "[fatal]" in line] or lines
+        return re.sub(r"\[(error|fatal|warning|info)\] ", "", errors[-1].strip()) if errors else "it gave no reason"
 
 
 class Stopped(Exception):
@@ -48,15 +51,17 @@ def media_input(path: Path, formats: str = INPUT_FORMATS) -> list[str]:
     return ["-protocol_whitelist", "file", "-format_whitelist", formats, "-i", f"file:{path.resolve()}"]
 
 
-def ffmpeg(arguments: list[str], on_progress: Callable[[int, float], None] | None = None, folder: Path | None = None) -> str:
-    """Runs ffmpeg and returns what it wrote to standard error.
+def ffmpeg(arguments: list[str], on_progress: Callable[[int, float], None] | None = None, folder: Path | None = None,
+           on_line: Callable[[str], bool] | None = None, keep: int = 200) -> str:
+    """Runs ffmpeg and returns what it wrote to standard error, at most about `keep` lines of it. It runs in `folder`.
 
-    `on_progress(frames, seconds)` is called about twice a second with what has been written so far. It runs in `folder`.
+    `on_progress(frames, seconds)` is called about twice a second with what has been written so far, `on_line` with each
+    line of standard error; where it returns true, the line is not kept.
     Errors: `NoSpace` when a disk is full, `ToolFailed` for the rest, `Stopped` after `stop_all`.
     """
     command = ["ffmpeg", "-hide_banner", "-nostdin", "-y", "-nostats", "-progress", "pipe:1", *arguments]
     with _child(command, folder) as child:
-        errors = _Collector(child.stderr)
+        errors = _Collector(child.stderr, on_line, keep)
         frames = 0
         for line in child.stdout:
             name, _, value = line.strip().partition("=")
@@ -153,19 +158,21 @@ class _child:
 class _Collector(threading.Thread):
     """Reads standard error beside standard output, so that neither pipe fills up and blocks the child."""
 
-    KEEP = 200  # lines: a damaged file can produce one for each of its frames
-
-    def __init__(self, stream) -> None:
+    def __init__(self, stream, on_line: Callable[[str], bool] | None = None, keep: int = 200) -> None:
         super().__init__(daemon=True)
         self.stream = stream
+        self.on_line = on_line
+        self.keep = keep  # a damaged file can produce a line for each of its frames
         self.lines: list[str] = []
         self.start()
 
     def run(self) -> None:
         for line in self.stream:
+            if self.on_line is not None and self.on_line(line):
+                continue
             self.lines.append(line)
-            if len(self.lines) > self.KEEP:
-                del self.lines[self.KEEP // 2]
+            if len(self.lines) > self.keep:
+                del self.lines[self.keep // 2]
         self.stream.close()
 
     def text(self) -> str:

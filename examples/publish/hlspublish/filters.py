@@ -2,7 +2,7 @@
 
 FFmpeg itself turns rotated pictures upright before the first filter.
 """
-from . import colour
+from . import colour, damage, sample
 from .ladder import Rendition
 from .probe import Source
 
@@ -21,10 +21,8 @@ def ladder_graph(source: Source, renditions: list[Rendition], start: float) -> s
 
 def common(source: Source, start: float) -> list[str]:
     """What every rendition shares, in the order in which it must happen."""
-    steps = []
-    if source.interlaced:
-        steps.append("bwdif=mode=send_frame:deint=interlaced")
-    # The last picture stands until the end, however long that is: a slide show, or sound that goes on.
-    steps.append(f"tpad=stop_mode=clone:stop_duration={source.duration - source.last_picture + 1:.6f}")
+    steps = [damage.SHOWINFO, *sample.deinterlace(source.interlacing)]
+    # The last picture stands until the end, however long that is: a slide show, or sound that goes on. The encoder counts.
+    steps.append("tpad=stop_mode=clone:stop=-1")
     steps.append(f"fps=fps={source.rate}:start_time={start:.6f}")
     return steps + colour.convert(source.colours)

@@ -10,7 +10,7 @@ from .ladder import Rendition
 from .probe import Source
 
 # Raised when encoding changes in a way that must not be mixed with chunks of before.
-RECIPE = 1
+RECIPE = 2
 PREVIEW_SHORT_SIDE = 480
 
 
@@ -27,6 +27,7 @@ class Settings:
     preview: float = 0.0
     poster_at: float | None = None
     chunk: float = 60.0
+    accept_damage: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Plan:
     loudness: bool
     encrypt: bool
     segments_url: str  # "" or ends with "/VIDEO/"
+    accept_damage: bool
 
     @property
     def seconds(self) -> float:
@@ -86,5 +88,5 @@ def _plan(source: Source, settings: Settings, frames: int, rungs: tuple[int, ...
         renditions=tuple(ladder.renditions(source.width, source.height, source.rate, rungs)),
         rate=source.rate, frames=frames, segment_frames=segment, chunk_frames=segment * segments_a_chunk,
         container=settings.container, preset=settings.preset, loudness=settings.loudness,
-        encrypt=encrypt, segments_url=url,
+        encrypt=encrypt, segments_url=url, accept_damage=settings.accept_damage,
     )

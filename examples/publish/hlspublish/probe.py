@@ -1,24 +1,26 @@
 """ffprobe's answer as a `Source`, or the reason why the file is refused."""
 import os
-import statistics
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from . import colour, ffmpeg, ladder, structure
+from . import colour, ffmpeg, sample, structure
 from .colour import Colours
 from .errors import Refused
 from .languages import tag
+from .timing import Pictures
 
 TEXT_SUBTITLES = ("subrip", "ass", "ssa", "mov_text", "webvtt", "text")
-# Containers with an index of keyframes: seeking lands on one. In the others the search is by guessing, so a chunk
-# starts reading this much earlier to be sure of a keyframe before its first frame.
+# Containers with an index of keyframes: seeking to one lands on it. In the others the search is by guessing, so reading
+# starts this much (seconds) before the keyframe to be sure of it.
 INDEXED_FORMATS = ("mov", "matroska", "webm")
-PREROLL_INDEXED = 1.0
-PREROLL_GUESSED = 15.0
+# FFmpeg steps back a little from where it is told to seek, for pictures that are decoded before they are shown.
+SEEK_INDEXED = 0.14
+SEEK_GUESSED = -3.0
 # Where a container tells only a duration: how much less may be found before the file counts as cut off.
 DURATION_SLACK = 1.0
 DURATION_SLACK_SHARE = 0.02
+ALL_THERE_SHARE = 0.9
 # Formats that are often pieced together of recordings whose clocks know nothing of one another, and the longest step
 # (seconds) between two of their pictures that is taken for a pause.
 PIECED_FORMATS = ("mpegts", "mpeg")
@@ -34,6 +36,8 @@ class AudioTrack:
     language: str  # RFC 5646
     title: str
     default: bool
+    packets: int
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,11 @@ class Source:
     duration: float
     last_picture: float
     variable_rate: bool
-    interlaced: bool
+    interlacing: str  # see `sample.interlacing`
     rotated: bool
     colours: Colours
-    preroll: float
+    pictures: Pictures
+    seek_offset: float
     decoder: str = ""  # an FFmpeg decoder other than the usual one
     audio: tuple[AudioTrack, ...] = ()
     subtitles: tuple[SubtitleTrack, ...] = ()
@@ -75,32 +80,38 @@ class Source:
         return [*(["-c:v", self.decoder] if self.decoder else []), *ffmpeg.media_input(self.path)]
 
 
-def probe(path: Path) -> Source:
+def probe(path: Path, accept_damage: bool = False) -> Source:
     """Looks at `path` and at every packet in it. Errors: `Refused`, each for one thing that is wrong."""
     _readable(path)
     missing = structure.missing_bytes(path)
     answer = _ask(path, missing)
     streams = answer.get("streams", [])
     video = _video_stream(streams)
-    if missing:
+    if missing and not accept_damage:
         raise Refused(f"the file is cut off: its container promises {missing} bytes more than there are",
                       "copy or upload it again, completely")
-    audio = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name")]
     packets = _scan(path)
+    audio = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name") and s["index"] in packets]
     start = _float(answer["format"].get("start_time")) or 0.0
     pictures = packets.get(video["index"])
-    if pictures is None or len(pictures.times) < 2:
+    if pictures is None or len(set(pictures.times)) < 2:
         raise Refused("no moving picture: fewer than two frames were found", "publish a video, not a still picture")
     _steady_clock(answer["format"], pictures)
     last_picture = pictures.last - start
-    ends = [packets[s["index"]].end - start for s in audio if s["index"] in packets]
-    _not_cut_off(answer["format"], max([pictures.end - start, *ends]))
+    ends = [packets[s["index"]].end - start for s in audio]
+    if not accept_damage:
+        _not_cut_off(answer["format"], max([pictures.end - start, *ends]))
+        _all_there(video, pictures)
     duration = pictures.end - start
     if ends and max(ends) > duration + LONG_TAIL:
         duration = max(ends)
     width, height, rotated = _displayed_size(video)
-    rate, variable = _rate(pictures)
+    shown = Pictures.of((time - start for time in pictures.times), (time - start for time in pictures.keys))
+    rate, variable = shown.rate()
     colours, notes = _colours(video), []
+    for stream in streams:
+        if stream.get("codec_type") == "audio" and stream not in audio:
+            notes.append(f"sound track {stream['index']} is empty, or of a kind that this FFmpeg does not know; it is left out")
     if len(audio) == 0:
         notes.append("there is no sound in it; the stream will have none either")
     if variable:
@@ -113,12 +124,13 @@ def probe(path: Path) -> Source:
         video_index=video["index"],
         width=width, height=height, rate=rate, duration=duration, last_picture=last_picture,
         variable_rate=variable,
-        interlaced=video.get("field_order", "progressive") in ("tt", "bb", "tb", "bt"),
+        interlacing=_interlacing(path, video, colours, duration),
         rotated=rotated,
         colours=colours,
         decoder=SIDE_ALPHA_DECODERS[video["codec_name"]] if colour.has_side_alpha(video) else "",
-        preroll=PREROLL_INDEXED if indexed else PREROLL_GUESSED,
-        audio=tuple(_audio_track(s) for s in audio),
+        pictures=shown,
+        seek_offset=SEEK_INDEXED if indexed else SEEK_GUESSED,
+        audio=tuple(_audio_track(s, len(packets[s["index"]].times)) for s in audio),
         subtitles=tracks,
         notes=tuple(notes + subtitle_notes),
     )
@@ -169,11 +181,14 @@ class _Packets:
     """What the packets of one stream say, in seconds."""
 
     times: list[float] = field(default_factory=list)
+    keys: list[float] = field(default_factory=list)
     last: float = float("-inf")
     end: float = float("-inf")
 
-    def add(self, time: float, duration: float) -> None:
+    def add(self, time: float, duration: float, key: bool) -> None:
         self.times.append(time)
+        if key:
+            self.keys.append(time)
         self.last = max(self.last, time)
         self.end = max(self.end, time + duration)
 
@@ -192,7 +207,7 @@ def _scan(path: Path) -> dict[int, _Packets]:
             # D: to be decoded and not shown (an edit list cuts it away).
             if time is not None and "D" not in fields.get("flags", "") and fields.get("stream_index", "").isdigit():
                 packets = found.setdefault(int(fields["stream_index"]), _Packets())
-                packets.add(time, _float(fields.get("duration_time")) or 0.0)
+                packets.add(time, _float(fields.get("duration_time")) or 0.0, "K" in fields.get("flags", ""))
     except ffmpeg.ToolFailed as error:
         raise Refused(f"the file is damaged: {error.last_line}", "copy or upload it again") from error
     return found
@@ -207,6 +222,17 @@ def _not_cut_off(container: dict, found: float) -> None:
     if promised - found > max(DURATION_SLACK, promised * DURATION_SLACK_SHARE):
         raise Refused(f"the file is cut off: it promises {promised:.1f} s, and only {found:.1f} s are in it",
                       "copy or upload it again, completely")
+
+
+def _all_there(video: dict, pictures: _Packets) -> None:
+    """Indexes say how many pictures there ought to be and for how long; both must lack, for pauses and empty frames are no loss."""
+    promised, seconds = video.get("nb_frames", ""), _float(video.get("duration"))
+    if not promised.isdigit() or not seconds:
+        return
+    found, lasted = len(pictures.times), pictures.end - min(pictures.times)
+    if found < int(promised) * ALL_THERE_SHARE and lasted < seconds * ALL_THERE_SHARE:
+        raise Refused(f"the file is damaged: it promises {promised} pictures, and only {found} are in it (the first {lasted:.1f} s)",
+                      "copy it or export it again; --accept-damage publishes what is there")
 
 
 def _steady_clock(container: dict, pictures: _Packets) -> None:
@@ -231,18 +257,11 @@ def _displayed_size(video: dict) -> tuple[int, int, bool]:
     return *size, round(float(rotation)) % 360 != 0
 
 
-def _rate(pictures: _Packets) -> tuple[Fraction, bool]:
-    """The stream's constant frame rate, and whether the source's varies."""
-    times = sorted(pictures.times)
-    steps = [after - before for before, after in zip(times, times[1:]) if after > before]
-    if not steps:
-        raise Refused("no moving picture: all frames are shown at the same moment", "publish a video")
-    mean = (times[-1] - times[0]) / len(steps)
-    # Containers that count milliseconds jitter by one; more than that in more than 2 % of the steps is a varying rate.
-    odd = sum(abs(step - mean) > 0.0021 + mean * 0.02 for step in steps)
-    if odd <= len(steps) * 0.02:
-        return ladder.output_rate(1 / mean), False
-    return ladder.usual_rate(1 / statistics.quantiles(steps, n=10)[0] if len(steps) > 1 else 1 / mean), True
+def _interlacing(path: Path, video: dict, colours: Colours, seconds: float) -> str:
+    if video.get("field_order") in ("tt", "bb", "tb", "bt"):
+        return "flagged"
+    # What comes from a screen was never interlaced, and bwdif would make BT.601 of it; nor was what has no television's lines.
+    return "" if colours.matrix == "gbr" or video["height"] not in sample.INTERLACED_LINES else sample.interlacing(ffmpeg.media_input(path), video["index"], seconds)
 
 
 def _colours(video: dict) -> Colours:
@@ -260,10 +279,10 @@ def _colours(video: dict) -> Colours:
     return found
 
 
-def _audio_track(stream: dict) -> AudioTrack:
+def _audio_track(stream: dict, packets: int) -> AudioTrack:
     tags = stream.get("tags") or {}
     return AudioTrack(stream["index"], tag(tags.get("language")), tags.get("title", "").strip(),
-                      bool(stream.get("disposition", {}).get("default")))
+                      bool(stream.get("disposition", {}).get("default")), packets, int(stream.get("channels") or 2))
 
 
 def _subtitles(streams: list[dict]) -> tuple[tuple[SubtitleTrack, ...], list[str]]:

@@ -42,7 +42,7 @@ def publish(path: Path, job: Job, progress: Progress) -> str:
     try:
         progress.stage("looking at it")
         before = _state(path)
-        source = probe(path)
+        source = probe(path, job.settings.accept_damage)
         catalogue.check_readable(job.folders.catalogue)
         video = content_id(path, progress)
         if is_published(job.folders, video) and not job.again:
