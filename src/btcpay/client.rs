@@ -3,6 +3,7 @@
 //! Errors of all of them: [`Error`]. Nothing is asked twice: what a failure means, the caller knows.
 //! Source: BTCPay Server 2.4.1, `Controllers/GreenField`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub store: String,
     /// A key with [`permissions::TO_SELL`] for that store.
     pub api_key: ApiKey,
+    /// PEM certificates, of which BTCPay has to show one or one signed by one; `None` trusts the system's authorities.
+    pub ca_file: Option<PathBuf>,
     /// How long to wait.
     pub timeouts: Timeouts,
 }
@@ -109,7 +112,7 @@ impl Client {
         let base = base_url(&settings.url)?;
         let public = settings.public_url.as_ref().map(base_url).transpose()?.unwrap_or_else(|| base.clone());
         let elsewhere = if public == base { None } else { Some(&public) };
-        let transport = Transport::new(base.clone(), elsewhere, &settings.api_key)?;
+        let transport = Transport::new(base.clone(), elsewhere, &settings.api_key, settings.ca_file.as_deref())?;
         let store = id(&settings.store)?.into();
         Ok(Client { transport, public, store, timeouts: settings.timeouts })
     }

@@ -23,6 +23,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The certificates of `btcpay.ca_file` cannot be used: nothing was asked.
+    #[error("btcpay.ca_file: {problem}")]
+    CaFile {
+        /// The file, and what is wrong with it.
+        problem: String,
+    },
     /// An id that BTCPay cannot have given: nothing was asked.
     #[error("{id:?} is no id of BTCPay; one has 1 to {max} of A-Z a-z 0-9 _ -", max = super::client::MAX_ID_LEN)]
     BadId {
@@ -36,13 +42,21 @@ pub enum Error {
         amount: rust_decimal::Decimal,
     },
     /// No connection: the request never left.
-    #[error("BTCPay at {at} cannot be reached; check btcpay.url, the network, TLS and that BTCPay runs")]
+    #[error("BTCPay at {at} cannot be reached; {}", check_what(.at))]
     Unreachable {
         /// BTCPay's address.
         at: Box<str>,
         /// The HTTP library's reason.
         #[source]
         source: reqwest::Error,
+    },
+    /// A connection, but to somebody who cannot prove to be BTCPay: the request never left.
+    #[error("the certificate that BTCPay at {at} shows is not trusted: {problem}")]
+    Untrusted {
+        /// BTCPay's address.
+        at: Box<str>,
+        /// Why, and what to do.
+        problem: String,
     },
     /// No answer in time.
     #[error("BTCPay at {at} did not answer within {after:?}")]
@@ -186,8 +200,12 @@ impl Error {
     /// A short name for metrics, out of a fixed set.
     pub fn kind(&self) -> &'static str {
         match self {
-            Error::Setup { .. } | Error::BadUrl { .. } | Error::BadId { .. } | Error::NotPositive { .. } => "local",
-            Error::Unreachable { .. } => "unreachable",
+            Error::Setup { .. }
+            | Error::BadUrl { .. }
+            | Error::CaFile { .. }
+            | Error::BadId { .. }
+            | Error::NotPositive { .. } => "local",
+            Error::Unreachable { .. } | Error::Untrusted { .. } => "unreachable",
             Error::TimedOut { .. } => "timeout",
             Error::Interrupted { .. } => "interrupted",
             Error::Unauthenticated { .. } => "unauthenticated",
@@ -235,9 +253,11 @@ impl Error {
             Error::NotGreenfield { status, .. } => *status < 300,
             Error::Setup { .. }
             | Error::BadUrl { .. }
+            | Error::CaFile { .. }
             | Error::BadId { .. }
             | Error::NotPositive { .. }
             | Error::Unreachable { .. }
+            | Error::Untrusted { .. }
             | Error::Unauthenticated { .. }
             | Error::MissingPermission { .. }
             | Error::Forbidden { .. }
@@ -285,6 +305,15 @@ impl FieldProblem {
 impl fmt::Display for FieldProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", printable(&self.path), printable(&self.message))
+    }
+}
+
+fn check_what(at: &str) -> &'static str {
+    match url::Url::parse(at).ok().and_then(|url| url.host_str().map(|host| host.ends_with(".onion"))) {
+        Some(true) => {
+            "an onion service is reached through Tor: set ALL_PROXY=socks5h://127.0.0.1:9050 (docs/btcpay.md)"
+        }
+        _ => "check btcpay.url, the network, TLS and that BTCPay runs",
     }
 }
 

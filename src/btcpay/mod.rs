@@ -5,6 +5,7 @@
 //! (what BTCPay sends by itself). Works with BTCPay 2.0 to 2.4 and newer, by nested routes only.
 //! What an invoice is worth is not decided here: that is the shop's business.
 
+mod authority;
 pub mod client;
 pub mod error;
 pub mod facts;

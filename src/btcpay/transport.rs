@@ -3,6 +3,7 @@
 //! The API key goes to the configured address only, answers are read up to a limit, and every one that is not the API's own
 //! success becomes an [`Error`].
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::authority;
 use super::error::{Answered, Error, FieldProblem, printable};
 use super::secret::ApiKey;
 
@@ -78,7 +80,8 @@ pub(super) fn below<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>)
 
 impl Transport {
     /// - `public`: when given, BTCPay is told to build its links from there instead of from the address it is called by.
-    pub fn new(base: Url, public: Option<&Url>, api_key: &ApiKey) -> Result<Transport, Error> {
+    /// - `ca_file`: when given, only its certificates are trusted.
+    pub fn new(base: Url, public: Option<&Url>, api_key: &ApiKey, ca_file: Option<&Path>) -> Result<Transport, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, api_key.header());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -90,7 +93,11 @@ impl Transport {
                 }
             }
         }
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if let Some(file) = ca_file {
+            builder = builder.use_preconfigured_tls(authority::tls(file).map_err(|problem| Error::CaFile { problem })?);
+        }
+        let http = builder
             // A redirect could take the key to another host, and turns a POST into a GET.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -136,7 +143,9 @@ impl Transport {
 
     fn failed(&self, err: reqwest::Error, timeout: Duration) -> Error {
         let (at, source) = (self.at.clone(), err.without_url());
-        if source.is_connect() {
+        if let Some(problem) = authority::refused(&source) {
+            Error::Untrusted { at, problem }
+        } else if source.is_connect() {
             Error::Unreachable { at, source }
         } else if source.is_timeout() {
             Error::TimedOut { at, after: timeout }

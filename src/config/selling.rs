@@ -35,6 +35,8 @@ pub struct Btcpay {
     pub api_key_file: PathBuf,
     /// Holds the webhook's secret, and on a second line the previous one during a change.
     pub webhook_secret_file: PathBuf,
+    /// Holds the certificates that BTCPay's has to be signed by, or be; `None` is the system's authorities.
+    pub ca_file: Option<PathBuf>,
     /// `BTC-LN`, `BTC-CHAIN`, …
     pub payment_methods: Vec<String>,
     /// How many confirmations count.
@@ -86,6 +88,7 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
     section.require("store", &store, problems, "BTCPay shows it under Store Settings, \"Store Id\"");
     let api_key_file = secret_file(&mut section, "api_key_file", "btcpay-api-key", problems);
     let webhook_secret_file = secret_file(&mut section, "webhook_secret_file", "btcpay-webhook-secret", problems);
+    let ca_file = section.string("ca_file", problems).map(|file| folder.join(file));
     let payment_methods = section.strings("payment_methods", problems).unwrap_or_else(|| vec!["BTC-LN".into()]);
     if payment_methods.is_empty() {
         problems.note(
@@ -122,6 +125,7 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
         store: store?,
         api_key_file: folder.join(api_key_file),
         webhook_secret_file: folder.join(webhook_secret_file),
+        ca_file,
         payment_methods,
         speed_policy: speed_policy.unwrap_or_else(|| "MediumSpeed".into()),
         invoice_expiration,

@@ -40,6 +40,7 @@ pub fn client_with(btcpay: &Btcpay, api_key: ApiKey) -> Result<Client, Failure> 
         public_url: Some(btcpay.public_url.clone()),
         store: btcpay.store.clone(),
         api_key,
+        ca_file: btcpay.ca_file.clone(),
         timeouts: Timeouts::default(),
     };
     Client::new(&settings).map_err(|err| failed("ask BTCPay", &err))

@@ -35,6 +35,7 @@ impl Selling {
             public_url: Some(btcpay.public_url.clone()),
             store: btcpay.store.clone(),
             api_key: key?,
+            ca_file: btcpay.ca_file.clone(),
             timeouts: Timeouts::default(),
         };
         let client = problems.check("btcpay", Client::new(&settings))?;

@@ -17,6 +17,7 @@ fn settings(url: &str) -> Settings {
         public_url: None,
         store: "9CiNzKo".into(),
         api_key: ApiKey::parse(KEY).unwrap(),
+        ca_file: None,
         timeouts: Timeouts { read: Duration::from_millis(500), write: Duration::from_secs(5) },
     }
 }

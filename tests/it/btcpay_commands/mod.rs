@@ -2,6 +2,7 @@
 // A test may stop on what cannot happen.
 #![allow(clippy::unwrap_used)]
 
+mod reach;
 mod shop;
 
 use std::os::unix::fs::PermissionsExt;

@@ -98,7 +98,27 @@ impl Shop {
 
     /// The same with something on standard input.
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Outcome {
+        self.run_as(arguments, input, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn run_in(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+        self.run_as(arguments, "", variables)
+    }
+
+    /// Another BTCPay in the configuration: `lines` stand for its `url`.
+    pub fn set_btcpay(&self, lines: &str) {
+        let file = self.file("hlsgate.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let others = |line: &&str| !line.starts_with("ca_file = ") && !line.starts_with("url = ");
+        let kept: Vec<&str> = text.lines().filter(others).collect();
+        let text = kept.join("\n").replacen("[btcpay]", &format!("[btcpay]\n{}", lines.trim_end()), 1);
+        std::fs::write(&file, text + "\n").unwrap();
+    }
+
+    fn run_as(&self, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        command.envs(variables.iter().copied());
         command.arg("--config").arg(self.file("hlsgate.toml")).args(arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // A command that does not read may have ended by now.
@@ -140,6 +160,7 @@ impl Shop {
             public_url: None,
             store: STORE.into(),
             api_key: ApiKey::parse(API_KEY).unwrap(),
+            ca_file: None,
             timeouts: Timeouts::default(),
         })
         .unwrap()

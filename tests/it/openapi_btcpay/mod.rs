@@ -129,6 +129,7 @@ fn client(recorder: &Recorder, key: &str) -> Client {
         public_url: None,
         store: STORE.into(),
         api_key: ApiKey::parse(key).unwrap(),
+        ca_file: None,
         timeouts: Timeouts::default(),
     })
     .unwrap()
