@@ -15,6 +15,7 @@ use url::Url;
 use super::error::{Error, printable};
 use super::invoice::{Invoice, InvoiceStatus, NewInvoice, PaymentMethod};
 use super::lenient::List;
+use super::pages::{Page, Pages};
 use super::permissions;
 use super::secret::ApiKey;
 use super::setup::{ApiKeyInfo, DeliveryRecord, Health, NewWebhook, ServerInfo, Store, StorePaymentMethod, Webhook};
@@ -57,7 +58,7 @@ pub struct Settings {
 /// How long a [`Client`] waits for a whole answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// When it reads.
+    /// When it reads: a BTCPay that is slow for everybody still answers, and who has paid waits for it.
     pub read: Duration,
     /// When it makes or changes something: BTCPay waits up to 5 s for a Lightning node before it answers, and for rates.
     pub write: Duration,
@@ -65,11 +66,11 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { read: Duration::from_secs(10), write: Duration::from_secs(30) }
+        Timeouts { read: Duration::from_secs(30), write: Duration::from_secs(60) }
     }
 }
 
-/// Which invoices [`Client::invoices`] lists, newest first.
+/// Which invoices [`Client::pages`] lists, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct InvoiceQuery {
     /// Created at this second or later.
@@ -84,26 +85,8 @@ pub struct InvoiceQuery {
     pub include_payment_methods: bool,
     /// With those that a person archived.
     pub include_archived: bool,
-    /// How many to leave out first.
-    pub skip: usize,
-    /// How many to list at most.
+    /// How many to list in one answer.
     pub take: usize,
-}
-
-/// A part of the list.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// Newest first.
-    pub invoices: Vec<Invoice>,
-    /// How many there were besides that could not be read: not ours, for ours are small and plain.
-    pub unreadable: usize,
-}
-
-impl Page {
-    /// How many of the list the page covers: add it to [`InvoiceQuery::skip`] for the next; 0 after the last.
-    pub fn covered(&self) -> usize {
-        self.invoices.len() + self.unreadable
-    }
 }
 
 impl Client {
@@ -163,37 +146,25 @@ impl Client {
         self.list(&path, &[], "a list of payment methods").await
     }
 
-    /// A part of the store's invoices, whoever made them.
-    ///
-    /// Strangers may have put megabytes into some: a page that gets too long is asked for in halves (more requests), and an
-    /// invoice that is too long by itself, or unreadable, is counted and left out.
-    pub async fn invoices(&self, query: &InvoiceQuery) -> Result<Page, Error> {
-        let mut page = Page::default();
-        let mut parts = vec![(query.skip, query.take)];
-        while let Some((skip, take)) = parts.pop() {
-            match self.invoices_part(query, skip, take).await {
-                Ok(list) => {
-                    for raw in list {
-                        match serde_json::from_str::<Invoice>(raw.get()) {
-                            Ok(invoice) => page.invoices.push(invoice),
-                            Err(_) => page.unreadable += 1,
-                        }
-                    }
-                }
-                Err(Error::TooLarge { .. }) if take > 1 => {
-                    let half = take / 2;
-                    parts.push((skip + half, take - half));
-                    parts.push((skip, half));
-                }
-                Err(Error::TooLarge { .. }) => page.unreadable += 1,
-                Err(err) => return Err(err),
-            }
-        }
-        Ok(page)
+    /// The store's invoices, whoever made them, page by page.
+    pub fn pages(&self, query: InvoiceQuery) -> Pages {
+        Pages::new(self.clone(), query)
     }
 
-    async fn invoices_part(&self, query: &InvoiceQuery, skip: usize, take: usize) -> Result<Vec<Box<RawValue>>, Error> {
-        let mut pairs = vec![("skip", skip.to_string()), ("take", take.to_string())];
+    /// The newest of them: the first page.
+    pub async fn invoices(&self, query: InvoiceQuery) -> Result<Page, Error> {
+        self.pages(query).next().await.map(Option::unwrap_or_default)
+    }
+
+    /// A part of the list; which one comes first in a second can differ from one question to the next.
+    pub(super) async fn invoices_part(
+        &self,
+        query: &InvoiceQuery,
+        skip: usize,
+        take: usize,
+    ) -> Result<Vec<Box<RawValue>>, Error> {
+        let mut pairs = vec![("take", take.to_string())];
+        pairs.extend((skip > 0).then(|| ("skip", skip.to_string())));
         pairs.extend(query.start_date.map(|date| ("startDate", date.to_string())));
         pairs.extend(query.end_date.map(|date| ("endDate", date.to_string())));
         pairs.extend(query.statuses.iter().map(|status| ("status", status.as_str().to_owned())));
@@ -298,16 +269,16 @@ impl Client {
     }
 }
 
-/// Where a person makes an API key with just the rights that hlsgate needs, for a store of his choice.
+/// Where a person makes an API key, labelled and with just the rights that hlsgate needs in this store: one page, nothing to
+/// choose.
 ///
 /// - `url`: where the person's browser reaches BTCPay.
-pub fn authorize_link(url: &Url) -> Result<Url, Error> {
+pub fn authorize_link(url: &Url, store: &str) -> Result<Url, Error> {
     let mut link = below(&base_url(url)?, ["api-keys", "authorize"]);
     let wanted = permissions::TO_SELL.into_iter().chain(permissions::TO_SET_UP);
     link.query_pairs_mut()
-        .extend_pairs(wanted.map(|permission| ("permissions", permission)))
+        .extend_pairs(wanted.map(|permission| ("permissions", format!("{permission}:{store}"))))
         .append_pair("applicationName", "hlsgate")
-        .append_pair("selectiveStores", "true")
         .append_pair("strict", "true");
     Ok(link)
 }

@@ -14,6 +14,7 @@ pub mod lenient;
 #[cfg(test)]
 mod members_tests;
 pub mod money;
+pub mod pages;
 pub mod permissions;
 pub mod secret;
 pub mod setup;

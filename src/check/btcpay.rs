@@ -159,7 +159,7 @@ async fn store(client: &Client, permissions: &Permissions, report: &mut Report) 
     let id = client.store_id().to_owned();
     let found = match permissions.allow(VIEW_STORE, &id) {
         true => client.store().await.map(|store| format!("{id} ({})", store.name)),
-        false => client.invoices(&InvoiceQuery { take: 1, ..InvoiceQuery::default() }).await.map(|_| id),
+        false => client.invoices(InvoiceQuery { take: 1, ..InvoiceQuery::default() }).await.map(|_| id),
     };
     match found {
         Ok(seen) => report.ok(GROUP, "store", seen),
@@ -180,7 +180,7 @@ async fn methods(client: &Client, section: &Btcpay, permissions: &Permissions, r
             Err(err) => return trouble(report, "payment methods", &err, "the store's payment methods"),
         }
     } else {
-        match client.invoices(&InvoiceQuery { take: 1, ..InvoiceQuery::default() }).await {
+        match client.invoices(InvoiceQuery { take: 1, ..InvoiceQuery::default() }).await {
             Ok(page) => match page.invoices.into_iter().next() {
                 Some(invoice) => (invoice.checkout.payment_methods, "offered by the latest invoice"),
                 None => {

@@ -161,5 +161,6 @@ fn key_from_stdin() -> Result<ApiKey, Failure> {
 }
 
 fn link(section: &Section) -> Result<Url, Failure> {
-    authorize_link(&section.public_url).map_err(|err| client::failed("make the link for an API key", &err))
+    authorize_link(&section.public_url, &section.store)
+        .map_err(|err| client::failed("make the link for an API key", &err))
 }

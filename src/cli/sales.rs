@@ -2,18 +2,18 @@
 
 mod table;
 
-use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::StreamExt;
 use rust_decimal::Decimal;
 
-use crate::btcpay::Client;
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::invoice::{Invoice, InvoiceStatus};
+use crate::btcpay::{Client, Error};
 use crate::config::section::duration;
 use crate::failure::Failure;
 use crate::gate::time::UnixTime;
@@ -23,7 +23,11 @@ use crate::live::clock::{date, now};
 use crate::shop::settlement::{Settlement, Terms};
 
 /// Invoices in one question to BTCPay.
-const PAGE: usize = 100;
+const PAGE: usize = 200;
+/// Questions for payments under way at once, where listings do not tell them.
+const AT_ONCE: usize = 8;
+/// Waits before a question that failed is asked again; then the run is over.
+const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(9)];
 /// Invoices looked at if nothing else is said, by the time of their creation.
 const DEFAULT_SINCE: &str = "30d";
 
@@ -44,7 +48,7 @@ pub struct Sales {
     /// One table only.
     #[arg(long, value_enum)]
     by: Option<By>,
-    /// One line a sale instead: settled_at,video,covers,tier,amount,currency
+    /// One line a sale instead: settled_at,video,covers,tier,amount,currency,invoice
     #[arg(long, conflicts_with = "by")]
     csv: bool,
 }
@@ -65,6 +69,7 @@ enum By {
 
 /// One settled invoice.
 struct Sale {
+    invoice: String,
     settled: UnixTime,
     video: String,
     covers: String,
@@ -134,50 +139,61 @@ async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Fa
         accept_marked: live.config.btcpay.as_ref().is_some_and(|btcpay| btcpay.accept_marked),
     };
     let failed = |err| client::failed("list the store's invoices", &err);
-    let mut query = InvoiceQuery {
+    let mut pages = client.pages(InvoiceQuery {
         start_date: Some(since),
         statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],
         include_payment_methods: true,
         include_archived: true,
         take: PAGE,
         ..InvoiceQuery::default()
-    };
-    let (mut found, mut seen, progress) = (Found::default(), HashSet::new(), Progress::new());
-    loop {
-        let page = client.invoices(&query).await.map_err(failed)?;
-        let covered = page.covered();
-        for invoice in page.invoices {
-            // An invoice that is settled meanwhile pushes the others on, over the edge of a page.
-            if !seen.insert(invoice.id.clone()) {
-                continue;
-            }
+    });
+    let (mut found, mut looked_at, progress) = (Found::default(), 0, Progress::new());
+    while let Some(page) = again(async || pages.next().await).await.map_err(failed)? {
+        looked_at += page.invoices.len() + page.unreadable;
+        // Strangers' invoices, and ours that nobody paid, are no sales.
+        let ours = |invoice: &Invoice| {
             let facts = invoice.facts();
-            // Strangers' invoices, and ours that nobody paid.
-            if facts.order(&terms, &live.policy.keyring).is_err() || !facts.needs_payments() {
-                continue;
-            }
-            let facts = match facts.payments {
-                Some(_) => facts,
-                // BTCPay before 2.3.6 tells payments of one invoice at a time only.
-                None => client.invoice_with_payments(&invoice.id).await.map_err(failed)?.facts(),
-            };
-            match facts.settle(&terms, &live.policy.keyring) {
+            facts.order(&terms, &live.policy.keyring).is_ok() && facts.needs_payments()
+        };
+        let paid = page.invoices.into_iter().filter(ours).map(|invoice| with_payments(client, invoice));
+        // BTCPay before 2.3.6 tells payments of one invoice at a time only.
+        let mut paid = futures_util::stream::iter(paid).buffered(AT_ONCE);
+        while let Some(invoice) = paid.next().await {
+            let invoice = invoice.map_err(failed)?;
+            match invoice.facts().settle(&terms, &live.policy.keyring) {
                 Ok(settlement) => found.sales.push(Sale::of(&invoice, &settlement)),
                 Err(reason) => found.refused.push((invoice.id, reason.to_string())),
             }
         }
-        query.skip += covered;
-        progress.tell(query.skip, found.sales.len());
-        if covered < PAGE {
-            return Ok(found);
+        progress.tell(looked_at, found.sales.len());
+    }
+    Ok(found)
+}
+
+/// The invoice with its payments, asked for if the listing did not tell them.
+async fn with_payments(client: &Client, mut invoice: Invoice) -> Result<Invoice, Error> {
+    if invoice.facts().payments.is_none() {
+        invoice.payment_methods = again(async || client.payment_methods(&invoice.id).await).await?;
+    }
+    Ok(invoice)
+}
+
+/// Asks again what failed in passing: a year's sales are not to be lost to one hiccup.
+async fn again<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    for wait in AGAIN {
+        match ask().await {
+            Err(err) if err.is_passing() => tokio::time::sleep(err.retry_after().unwrap_or(wait)).await,
+            other => return other,
         }
     }
+    ask().await
 }
 
 impl Sale {
     fn of(invoice: &Invoice, settlement: &Settlement) -> Sale {
         let order = &settlement.order;
         Sale {
+            invoice: invoice.id.clone(),
             settled: settlement.token.iat,
             video: order.video().to_string(),
             covers: order.sub().to_string(),
@@ -190,10 +206,11 @@ impl Sale {
 
 /// No field can hold a comma or a quote: ids, amounts and codes have none.
 fn csv(sales: &[Sale], out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "settled_at,video,covers,tier,amount,currency")?;
+    writeln!(out, "settled_at,video,covers,tier,amount,currency,invoice")?;
     for sale in sales {
         let settled = date(sale.settled.0);
-        writeln!(out, "{settled},{},{},{},{},{}", sale.video, sale.covers, sale.tier, sale.amount, sale.currency)?;
+        let Sale { video, covers, tier, amount, currency, invoice, .. } = sale;
+        writeln!(out, "{settled},{video},{covers},{tier},{amount},{currency},{invoice}")?;
     }
     Ok(())
 }

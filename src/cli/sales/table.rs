@@ -81,6 +81,7 @@ mod tests {
 
     fn sale(video: &str, amount: &str, currency: &str) -> Sale {
         Sale {
+            invoice: "HMprBnL9BTXWuPvpoKBS6e".into(),
             settled: UnixTime(0),
             video: video.into(),
             covers: video.into(),

@@ -27,8 +27,9 @@ There is no API key in DIR/btcpay-api-key yet.
 
   1. Open this in a browser, log in to BTCPay, choose the store 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 alone:
 
-     BTCPAY/api-keys/authorize?permissions=btcpay.store.cancreateinvoice&permissions=btcpay.store.canviewinvoices\
-&permissions=btcpay.store.webhooks.canmodifywebhooks&applicationName=hlsgate&selectiveStores=true&strict=true
+     BTCPAY/api-keys/authorize?permissions=btcpay.store.cancreateinvoice%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776\
+&permissions=btcpay.store.canviewinvoices%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776\
+&permissions=btcpay.store.webhooks.canmodifywebhooks%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776&applicationName=hlsgate&strict=true
 
      It asks for three rights in that store: make invoices, see them, manage webhooks.
   2. hlsgate btcpay connect --key-from-stdin    # paste the key that it shows, then Enter and Ctrl-D
@@ -315,8 +316,11 @@ total        4  0.00020200  5.00
 
         let outcome = shop.run(&["sales", "--since", "2026-01-01", "--csv"]);
         let mut lines: Vec<&str> = outcome.stdout.lines().collect();
-        assert_eq!(lines.remove(0), "settled_at,video,covers,tier,amount,currency");
+        assert_eq!(lines.remove(0), "settled_at,video,covers,tier,amount,currency,invoice");
         lines.sort_unstable();
+        // Each with its number, to be compared with BTCPay's books.
+        assert!(lines.iter().all(|line| line.rsplit(',').next().unwrap().len() >= 21), "{lines:?}");
+        let lines: Vec<&str> = lines.iter().map(|line| line.rsplit_once(',').unwrap().0).collect();
         let expected = [
             "2026-11-21T12:00:00Z,film,film,24h,0.00000100,BTC",
             "2026-11-22T12:00:00Z,film,film,24h,0.00000100,BTC",

@@ -205,7 +205,7 @@ async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
         take: 10,
         ..InvoiceQuery::default()
     };
-    let page = client.invoices(&query).await.unwrap();
+    let page = client.invoices(query).await.unwrap();
     assert_eq!((page.invoices.len(), page.unreadable), (2, 0));
 
     btcpay.idle().await;
