@@ -88,7 +88,8 @@ async fn sixteen_requests_are_held_for_one_claim() {
     }
 }
 
-/// With webhooks lost, all get their tokens within 10 s of paying, at no more than two requests a second.
+/// With webhooks lost, all get their tokens within 10 s of paying, at no more than two requests a second, and the list's newest
+/// page every 4 s.
 #[tokio::test]
 async fn a_thousand_wait_and_all_webhooks_are_lost() {
     const VIEWERS: usize = 1000;
@@ -131,7 +132,7 @@ async fn a_thousand_wait_and_all_webhooks_are_lost() {
     let times: Vec<f64> = calls["calls"].as_array().unwrap().iter().map(|call| call["at"].as_f64().unwrap()).collect();
     let span =
         times.iter().fold(0.0_f64, |most, at| most.max(*at)) - times.iter().fold(f64::MAX, |least, at| least.min(*at));
-    assert!(times.len() as f64 <= 2.0 * span + 2.0, "{} requests in {span} s", times.len());
+    assert!(times.len() as f64 <= 2.25 * span + 3.0, "{} requests in {span} s", times.len());
 }
 
 #[tokio::test]

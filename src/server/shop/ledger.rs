@@ -28,6 +28,9 @@ pub const MAX_HELD: usize = 16;
 /// Most look-ups at once that deliveries hinted at.
 const HINTED_AT_ONCE: usize = 8;
 
+/// Longest `Retry-After` that is believed: viewers wait.
+const MAX_COME_AGAIN: Duration = Duration::from_secs(60);
+
 /// The cache, those who wait on it, and what is being asked.
 pub struct Ledger {
     state: Mutex<State>,
@@ -40,12 +43,12 @@ pub struct Ledger {
 /// How often BTCPay is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Tempo {
-    /// Least time between two requests that nobody hinted at: two fit into no second.
+    /// Least time between two paced requests: two fit into no second.
     pub spacing: Duration,
-    /// Time from one listing to the next.
+    /// Time from one listing's newest page to the next.
     pub listing: Duration,
-    /// Time from a hint to its look-up. BTCPay tells of one payment in several deliveries, and a burst of them is to be
-    /// answered before anything else is done.
+    /// Time from a look-up to the next one that hints ask for: BTCPay tells of one payment in several deliveries. The first
+    /// hint is followed at once, and finds the payment as a rule.
     pub gather: Duration,
     /// First and longest wait after a failure.
     pub retry: (Duration, Duration),
@@ -58,10 +61,10 @@ impl Default for Tempo {
         let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
         Tempo {
             spacing: millis(550),
-            listing: seconds(5),
+            listing: seconds(4),
             gather: millis(100),
             retry: (millis(500), seconds(4)),
-            again: (seconds(5), seconds(10)),
+            again: (seconds(5), seconds(60)),
         }
     }
 }
@@ -91,9 +94,16 @@ struct State {
     next_slot: Instant,
     paced: usize,
     outage: Option<Outage>,
+    /// Look-ups for first facts under way.
+    first: usize,
+    /// Whether the newest page is being asked for.
     listing: bool,
+    /// Whether what is behind it is.
+    deep: bool,
     listed: Option<Instant>,
+    /// When a whole listing ended last, and when it had begun.
     listed_well: Option<Instant>,
+    listed_from: Option<Instant>,
 }
 
 /// BTCPay did not answer: when to try again.
@@ -139,9 +149,12 @@ impl Ledger {
             next_slot: Instant::now(),
             paced: 0,
             outage: None,
+            first: 0,
             listing: false,
+            deep: false,
             listed: None,
             listed_well: None,
+            listed_from: None,
         };
         Arc::new(Ledger {
             state: Mutex::new(state),
@@ -177,8 +190,8 @@ impl Ledger {
         }
     }
 
-    /// A delivery says that the invoice changed. It is looked up after [`Tempo::gather`]; hints that come until then are of the
-    /// same look-up, and those that come while it is under way cause exactly one more.
+    /// A delivery says that the invoice changed. It is looked up at once; hints that come while that is under way cause exactly
+    /// one more look-up, [`Tempo::gather`] later.
     pub fn hint(self: &Arc<Self>, id: &str) {
         let id: Arc<str> = id.into();
         let mut state = self.lock();
@@ -219,11 +232,12 @@ impl Ledger {
 
     async fn look_up_hinted(self: Arc<Self>, id: Arc<str>) {
         loop {
-            tokio::time::sleep(self.tempo.gather).await;
-            let _turn = self.hinted.acquire().await;
+            let turn = self.hinted.acquire().await;
             if !self.look_up(&id).await {
                 return;
             }
+            drop(turn);
+            tokio::time::sleep(self.tempo.gather).await;
         }
     }
 
@@ -257,14 +271,14 @@ impl Ledger {
             }
             Err(err) => {
                 debug!(invoice = %id, %err, "nothing learned");
-                if err == LookupError::Outage {
-                    state.failed(now, self.tempo.retry);
+                if err.is_outage() {
+                    state.failed(now, self.tempo.retry, err.come_again());
                 }
                 if let Some(entry) = state.entry(id) {
                     entry.failed(err, now);
                     entry.next_try = match err {
                         // When BTCPay is to be asked again, the outage tells.
-                        LookupError::Outage => now,
+                        _ if err.is_outage() => now,
                         _ => now + entry.back_off(self.tempo.again),
                     };
                 }
@@ -328,15 +342,16 @@ impl State {
         self.entries.retain(|_, entry| !entry.is_idle());
     }
 
-    /// BTCPay could not be asked: the next try comes later and later.
-    fn failed(&mut self, now: Instant, (first, longest): (Duration, Duration)) {
+    /// BTCPay could not be asked: the next try comes later and later, and not before BTCPay says, within reason.
+    fn failed(&mut self, now: Instant, (first, longest): (Duration, Duration), come_again: Option<Duration>) {
         let step = match &self.outage {
             // Requests of before this outage's last try tell nothing new.
             Some(outage) if now < outage.until => return,
             Some(outage) => (outage.step * 2).min(longest),
             None => first,
         };
-        self.outage = Some(Outage { until: now + step, step });
+        let wait = come_again.map_or(step, |wait| wait.clamp(step, MAX_COME_AGAIN));
+        self.outage = Some(Outage { until: now + wait, step });
     }
 }
 

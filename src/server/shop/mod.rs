@@ -80,7 +80,7 @@ impl Shop {
                 metrics.failed(err);
                 complain(what, err);
             };
-            let store = Store { client: selling.client.clone(), on_error: Box::new(on_error) };
+            let store = Store { client: selling.client.clone(), on_error: Arc::new(on_error) };
             let window = selling.config.invoice_expiration + WINDOW_AFTER;
             Asked { source: Arc::new(store), terms: selling.terms.clone(), window }
         }));

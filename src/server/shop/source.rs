@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::facts::payments;
+use crate::btcpay::pages::Pages;
 use crate::btcpay::{Client, Error, invoice as wire};
 use crate::gate::time::UnixTime;
 use crate::shop::settlement::Invoice;
@@ -18,8 +21,16 @@ pub const PAGE: usize = 200;
 pub trait Source: Send + Sync + 'static {
     /// One invoice as it stands, with its payments once it counts as paid.
     fn invoice<'a>(&'a self, id: &'a str) -> Answer<'a, Looked>;
-    /// A page of the store's invoices made at `since` or later, newest first.
-    fn page(&self, since: UnixTime, skip: usize) -> Answer<'_, Page>;
+    /// The store's invoices made at `since` or later, newest first.
+    fn walk(&self, since: UnixTime) -> Box<dyn Walk>;
+}
+
+/// A list on its way: none of it comes twice.
+pub trait Walk: Send {
+    /// The next page, without those that cannot be read.
+    fn next(&mut self) -> Answer<'_, Vec<Invoice>>;
+    /// Whether that was the last one.
+    fn is_done(&self) -> bool;
 }
 
 /// What a [`Source`] promises.
@@ -34,21 +45,15 @@ pub struct Looked {
     pub requests: u32,
 }
 
-/// A part of a listing.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// Those that can be read.
-    pub invoices: Vec<Invoice>,
-    /// How many of the list it covers; less than [`PAGE`] at its end.
-    pub covered: usize,
-}
-
 /// Why a look-up told nothing, as far as it decides what to do next.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum LookupError {
     /// BTCPay as a whole cannot be asked now.
     #[error("BTCPay cannot be asked now")]
     Outage,
+    /// The same, and BTCPay, or the proxy before it, says when to come again.
+    #[error("BTCPay asks to come again in {} s", .0.as_secs())]
+    ComeAgain(Duration),
     /// There is no such invoice.
     #[error("BTCPay has no such invoice")]
     Unknown,
@@ -69,13 +74,23 @@ impl LookupError {
             Error::TooLarge { .. } | Error::Unreadable { .. } | Error::Invalid { .. } | Error::Refused { .. } => {
                 LookupError::Unreadable
             }
-            _ => LookupError::Outage,
+            _ => err.retry_after().map_or(LookupError::Outage, LookupError::ComeAgain),
         }
+    }
+
+    /// Whether BTCPay as a whole cannot be asked now.
+    pub fn is_outage(self) -> bool {
+        matches!(self, LookupError::Outage | LookupError::ComeAgain(_))
+    }
+
+    /// When BTCPay asked to be asked again.
+    pub fn come_again(self) -> Option<Duration> {
+        if let LookupError::ComeAgain(after) = self { Some(after) } else { None }
     }
 }
 
 /// Told what was being done, and what went wrong.
-pub type OnError = Box<dyn Fn(&'static str, &Error) + Send + Sync>;
+pub type OnError = Arc<dyn Fn(&'static str, &Error) + Send + Sync>;
 
 /// The store that the configuration names, at its BTCPay.
 pub struct Store {
@@ -111,18 +126,35 @@ impl Source for Store {
         })
     }
 
-    fn page(&self, since: UnixTime, skip: usize) -> Answer<'_, Page> {
+    fn walk(&self, since: UnixTime) -> Box<dyn Walk> {
+        let query = InvoiceQuery {
+            start_date: Some(since),
+            include_payment_methods: true,
+            include_archived: true,
+            take: PAGE,
+            ..InvoiceQuery::default()
+        };
+        Box::new(Listing { pages: self.client.pages(query), on_error: self.on_error.clone() })
+    }
+}
+
+struct Listing {
+    pages: Pages,
+    on_error: OnError,
+}
+
+impl Walk for Listing {
+    fn next(&mut self) -> Answer<'_, Vec<Invoice>> {
         Box::pin(async move {
-            let query = InvoiceQuery {
-                start_date: Some(since),
-                include_payment_methods: true,
-                include_archived: true,
-                skip,
-                take: PAGE,
-                ..InvoiceQuery::default()
-            };
-            let page = self.client.invoices(&query).await.map_err(|err| self.failed("list invoices", &err))?;
-            Ok(Page { covered: page.covered(), invoices: page.invoices.iter().map(wire::Invoice::facts).collect() })
+            let page = self.pages.next().await.map_err(|err| {
+                (self.on_error)("list invoices", &err);
+                LookupError::of(&err)
+            })?;
+            Ok(page.unwrap_or_default().invoices.iter().map(wire::Invoice::facts).collect())
         })
+    }
+
+    fn is_done(&self) -> bool {
+        self.pages.is_done()
     }
 }

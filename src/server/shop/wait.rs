@@ -86,7 +86,9 @@ pub async fn answer(
             None if over && *shop.draining().borrow() => {
                 return Err(Problem::overloaded("the server is being restarted", 1));
             }
-            None if over => return Err(Problem::btcpay_unavailable()),
+            None if over && known.error.is_some() => return Err(Problem::btcpay_unavailable()),
+            // Nothing says that BTCPay cannot be reached: it was not asked yet, or takes its time.
+            None if over => return Err(Problem::overloaded("the payment server has not answered yet", 1)),
             // Nobody confirmed it for a while: a payment may have come since, or a person's mark been taken back.
             Some(_) if differs => began + FRESH_FACTS,
             Some(_) => began + wish.wait.max(if unsure { FRESH_FACTS } else { Duration::ZERO }),

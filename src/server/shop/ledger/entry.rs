@@ -135,6 +135,11 @@ impl Entry {
         self.waiters == 0 && self.asking == Asking::No
     }
 
+    /// Look-ups since the last change.
+    pub(super) fn tries(&self) -> u32 {
+        self.tries
+    }
+
     /// Time until the next look-up that nobody hinted at, longer each time.
     pub(super) fn back_off(&mut self, (first, longest): (Duration, Duration)) -> Duration {
         let wait = first.saturating_mul(1 << self.tries.min(16)).min(longest);

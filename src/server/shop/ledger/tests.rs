@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::gate::time::UnixTime;
-use crate::server::shop::source::{Answer, Looked, PAGE, Page};
+use crate::server::shop::source::{Answer, Looked, PAGE, Walk};
 use crate::shop::settlement::{Additional, Payment, PaymentStatus, Status};
 
 const TODAY: UnixTime = UnixTime(1_785_000_000);
@@ -28,6 +28,7 @@ fn tempo() -> Tempo {
 /// BTCPay, as far as the ledger sees it.
 #[derive(Default)]
 struct Memory {
+    me: std::sync::Weak<Memory>,
     invoices: Mutex<BTreeMap<String, Invoice>>,
     looked_up: Mutex<Vec<(String, Instant)>>,
     listed: Mutex<Vec<Instant>>,
@@ -35,6 +36,7 @@ struct Memory {
     hide_payments: AtomicBool,
     hidden: AtomicBool,
     slow: Mutex<Duration>,
+    come_again: Mutex<Option<Duration>>,
     under_way: AtomicUsize,
     most_at_once: AtomicUsize,
 }
@@ -88,6 +90,9 @@ impl Memory {
         let slow = *self.slow.lock().unwrap();
         tokio::time::sleep(slow).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
+        if let Some(after) = *self.come_again.lock().unwrap() {
+            return Err(LookupError::ComeAgain(after));
+        }
         if self.down.load(Ordering::SeqCst) { Err(LookupError::Outage) } else { Ok(()) }
     }
 }
@@ -104,27 +109,51 @@ impl Source for Memory {
         })
     }
 
-    fn page(&self, since: UnixTime, skip: usize) -> Answer<'_, Page> {
+    fn walk(&self, since: UnixTime) -> Box<dyn Walk> {
+        Box::new(Walking { memory: self.me.upgrade().unwrap(), since, told: 0, done: false })
+    }
+}
+
+struct Walking {
+    memory: Arc<Memory>,
+    since: UnixTime,
+    told: usize,
+    done: bool,
+}
+
+impl Walk for Walking {
+    fn next(&mut self) -> Answer<'_, Vec<Invoice>> {
         Box::pin(async move {
-            self.listed.lock().unwrap().push(Instant::now());
-            let mut found: Vec<Invoice> = self.invoices.lock().unwrap().values().cloned().collect();
-            found.retain(|invoice| invoice.created >= since);
+            self.memory.listed.lock().unwrap().push(Instant::now());
+            let mut found: Vec<Invoice> = self.memory.invoices.lock().unwrap().values().cloned().collect();
+            found.retain(|invoice| invoice.created >= self.since);
             found.sort_by_key(|invoice| std::cmp::Reverse(invoice.created));
-            if self.hide_payments.load(Ordering::SeqCst) {
+            if self.memory.hide_payments.load(Ordering::SeqCst) {
                 found.iter_mut().for_each(|invoice| invoice.payments = None);
             }
-            self.work().await?;
-            let invoices: Vec<Invoice> = found.into_iter().skip(skip).take(PAGE).collect();
-            Ok(Page { covered: invoices.len(), invoices })
+            self.memory.work().await?;
+            let invoices: Vec<Invoice> = found.into_iter().skip(self.told).take(PAGE).collect();
+            self.told += invoices.len();
+            self.done = invoices.len() < PAGE;
+            Ok(invoices)
         })
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
     }
 }
 
 fn ledger() -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
-    let (memory, settled) = (Arc::new(Memory::default()), Arc::new(AtomicUsize::new(0)));
+    ledger_with(tempo())
+}
+
+fn ledger_with(tempo: Tempo) -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
+    let (memory, settled) =
+        (Arc::new_cyclic(|me| Memory { me: me.clone(), ..Memory::default() }), Arc::new(AtomicUsize::new(0)));
     let counting = settled.clone();
     let ledger = Ledger::new(
-        tempo(),
+        tempo,
         Box::new(move || {
             counting.fetch_add(1, Ordering::SeqCst);
         }),
@@ -236,18 +265,100 @@ async fn what_can_no_longer_change_is_not_asked_for() {
     assert_eq!((memory.times_looked_up("a"), settled.load(Ordering::SeqCst)), (1, 1));
 }
 
-/// BTCPay tells of one Lightning payment in five deliveries.
+/// BTCPay tells of one Lightning payment in five deliveries: the first finds it settled, and the others nothing to ask for.
 #[tokio::test]
 async fn hints_that_come_together_are_one_look_up() {
     let (ledger, memory, _) = ledger();
-    memory.new_one("a");
+    memory.settle("a");
     (0..5).for_each(|_| ledger.hint("a"));
-    assert_eq!(memory.times_looked_up("a"), 0);
+    known_as(&mut ledger.hold("a").unwrap(), Status::Settled).await;
+    (0..5).for_each(|_| ledger.hint("a"));
+    memory.new_one("b");
+    ledger.hint("b");
+    known_as(&mut ledger.hold("b").unwrap(), Status::New).await;
+    assert_eq!(memory.times_looked_up("a"), 1);
+}
+
+/// The buyer waits for nothing but BTCPay: the gathering begins behind the first look-up.
+#[tokio::test]
+async fn the_first_hint_is_followed_at_once() {
+    let (ledger, memory, _) = ledger_with(Tempo { gather: Duration::from_secs(3600), ..tempo() });
+    memory.settle("a");
+    ledger.hint("a");
+    known_as(&mut ledger.hold("a").unwrap(), Status::Settled).await;
+}
+
+/// Tabs that somebody left open, on invoices that no listing covers, hold up nobody who comes now.
+#[tokio::test]
+async fn a_new_claim_does_not_wait_behind_abandoned_tabs() {
+    let (ledger, memory, _) = ledger_with(Tempo { spacing: Duration::from_millis(500), ..tempo() });
+    let long_ago = UnixTime(TODAY.0 - 100_000);
+    let tabs: Vec<String> = (0..1000).map(|n| format!("tab{n}")).collect();
+    tabs.iter().for_each(|id| memory.put(id, Status::Expired, Additional::None, long_ago));
+    let mut held: Vec<Held> = tabs.iter().map(|id| ledger.hold(id).unwrap()).collect();
+    for held in &mut held {
+        known_as(held, Status::Expired).await;
+    }
+    let came = Instant::now();
+    memory.put("new", Status::Settled, Additional::None, long_ago);
+    let seen = known_as(&mut ledger.hold("new").unwrap(), Status::Settled).await;
+    assert!(seen - came < tempo().spacing * 20, "it waited {:?}", seen - came);
+}
+
+/// Of five thousand open invoices the newest are told on time, whatever has to be listed behind them.
+#[tokio::test]
+async fn the_newest_page_is_on_time_always() {
+    let (ledger, memory, _) = ledger_with(Tempo { spacing: Duration::from_secs(3600), ..tempo() });
+    for n in 0..5000 {
+        memory.put(&format!("open{n}"), Status::New, Additional::None, UnixTime(TODAY.0 - 1 - n / 10));
+    }
+    memory.new_one("mine");
+    let old = memory.invoices.lock().unwrap()["open4999"].clone();
+    let mine = memory.invoices.lock().unwrap()["mine"].clone();
+    ledger.made(old, Instant::now());
+    ledger.made(mine, Instant::now());
+    let _waits = ledger.hold("open4999").unwrap();
+    let mut held = ledger.hold("mine").unwrap();
+    known_as(&mut held, Status::New).await;
+    tokio::time::sleep(tempo().listing * 3).await;
+    let paid = Instant::now();
+    memory.settle("mine");
+    let seen = known_as(&mut held, Status::Settled).await;
+    assert!(seen - paid < tempo().listing * 10, "it took {:?}", seen - paid);
+    assert_eq!(memory.times_looked_up("mine"), 0);
+}
+
+/// A listing covers everything that can still be paid, however much there is before it.
+#[tokio::test]
+async fn what_is_behind_five_thousand_others_is_listed_as_well() {
+    let (ledger, memory, _) = ledger_with(Tempo { spacing: Duration::from_millis(1), ..tempo() });
+    for n in 0..5000 {
+        memory.put(&format!("open{n}"), Status::New, Additional::None, UnixTime(TODAY.0 - 1 - n / 10));
+    }
+    let oldest = memory.invoices.lock().unwrap()["open4999"].clone();
+    let created = oldest.created;
+    ledger.made(oldest, Instant::now());
+    let mut held = ledger.hold("open4999").unwrap();
+    memory.put("open4999", Status::Processing, Additional::None, created);
+    known_as(&mut held, Status::Processing).await;
+    assert_eq!(memory.times_looked_up("open4999"), 0);
+}
+
+/// The proxy before BTCPay says when to come again.
+#[tokio::test]
+async fn a_retry_after_is_kept() {
+    let (ledger, memory, _) = ledger();
+    memory.settle("a");
+    *memory.come_again.lock().unwrap() = Some(Duration::from_millis(700));
     let mut held = ledger.hold("a").unwrap();
-    while held.known().invoice.is_none() {
+    while held.known().error.is_none() {
         held.changed().await;
     }
-    assert_eq!(memory.times_looked_up("a"), 1);
+    let (told, asked) = (Instant::now(), memory.requests());
+    *memory.come_again.lock().unwrap() = None;
+    let seen = known_as(&mut held, Status::Settled).await;
+    assert!(seen - told > Duration::from_millis(600), "asked again after {:?}", seen - told);
+    assert!(memory.requests() <= asked + 2);
 }
 
 #[tokio::test]
@@ -296,9 +407,10 @@ async fn a_thousand_who_wait_cost_two_requests_in_the_time_of_two() {
     let since = memory.requests() - before;
     assert!(since <= 30, "{since} requests since they paid");
     assert_eq!(settled.load(Ordering::SeqCst), 1000);
-    let mut asked: Vec<Instant> = memory.looked_up.lock().unwrap().iter().map(|(_, at)| *at).collect();
-    asked.extend(memory.listed.lock().unwrap().iter());
-    asked.sort();
+    let looked_up = memory.looked_up.lock().unwrap().len();
+    assert!(looked_up < 200, "{looked_up} look-ups of what listings tell");
+    // The newest page is on time, the others are paced: of three that follow each other two are of one lane.
+    let asked = memory.listed.lock().unwrap().clone();
     let spread = asked.windows(3).map(|three| three[2] - three[0]).min().unwrap();
     assert!(spread >= SPACING, "three requests within {spread:?}");
 }

@@ -1,7 +1,9 @@
 //! Asks BTCPay by itself while anybody waits: for what webhooks lost, after a restart, for other daemons' invoices.
 //!
-//! One listing every [`Tempo::listing`] covers all young invoices at once; what it cannot tell is looked up one by one. No
-//! two requests are closer than [`Tempo::spacing`], whatever the number of those who wait.
+//! Three lanes, none of which waits for another: every [`Tempo::listing`] the newest page of the list, and behind it, page by
+//! page, the rest of what is waited for and can still change; the first facts of invoices of which nothing is known; and
+//! look-ups, one by one, of what listings cannot tell. No two requests of the paced ones (the list's further pages, repeated
+//! look-ups) are closer than [`Tempo::spacing`], whatever the number of those who wait.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,15 +11,15 @@ use std::time::Instant;
 use super::entry::{Asking, Entry};
 use super::{Ledger, State};
 use crate::gate::time::UnixTime;
-use crate::server::shop::source::{LookupError, PAGE};
+use crate::server::shop::source::{LookupError, PAGE, Walk};
 
 #[cfg(doc)]
 use super::Tempo;
 
-/// Most requests under way at once.
+/// Most repeated look-ups under way at once.
 const AT_ONCE: usize = 4;
-/// Most pages of one listing; invoices beyond are looked up one by one.
-const MAX_PAGES: usize = 8;
+/// Most look-ups for first facts under way at once.
+const FIRST_AT_ONCE: usize = 8;
 /// So many unknown invoices are better looked for in a listing.
 const MANY_UNKNOWN: usize = 4;
 
@@ -29,7 +31,29 @@ enum Step {
     List {
         since: UnixTime,
     },
-    LookUp(Arc<str>),
+    LookUp(Arc<str>, Lane),
+}
+
+/// Which look-ups a look-up is counted among.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    First,
+    Paced,
+}
+
+/// What those who wait need.
+#[derive(Default)]
+struct Needs<'a> {
+    /// Since when listings are needed.
+    since: Option<UnixTime>,
+    unknown: usize,
+    hidden: bool,
+    /// The one of which nothing is known that somebody asked for last: who waits longest has given up first.
+    first: Option<(Instant, &'a Arc<str>)>,
+    /// The earliest time for one whose facts are not known, because the last answer told nothing.
+    first_again: Option<Instant>,
+    /// What listings do not tell: of those whose time has come the least often asked, else the earliest.
+    repeat: Option<((Instant, u32), &'a Arc<str>)>,
 }
 
 impl Ledger {
@@ -50,71 +74,88 @@ impl Ledger {
                 Step::List { since } => {
                     tokio::spawn(self.clone().list(since));
                 }
-                Step::LookUp(id) => {
-                    tokio::spawn(self.clone().look_up_paced(id));
+                Step::LookUp(id, lane) => {
+                    tokio::spawn(self.clone().look_up_in(lane, id));
                 }
             }
         }
     }
 
-    async fn look_up_paced(self: Arc<Self>, id: Arc<str>) {
+    async fn look_up_in(self: Arc<Self>, lane: Lane, id: Arc<str>) {
         let again = self.look_up(&id).await;
-        self.lock().paced -= 1;
+        match lane {
+            Lane::First => self.lock().first -= 1,
+            Lane::Paced => self.lock().paced -= 1,
+        }
         self.wake.notify_one();
         if again {
             self.look_up_hinted(id).await;
         }
     }
 
+    /// The newest page; what is behind it follows at its own pace, so that the next newest page is on time.
     async fn list(self: Arc<Self>, since: UnixTime) {
-        let (mut skip, mut well) = (0, true);
-        for page in 0..MAX_PAGES {
-            if page > 0 {
-                self.slot().await;
+        let began = Instant::now();
+        let source = self.lock().asked.as_ref().map(|asked| asked.source.clone());
+        let rest = match source {
+            Some(source) => {
+                let mut walk = source.walk(since);
+                self.page(&mut *walk).await.then_some(walk)
             }
-            let asked_at = Instant::now();
-            let Some(source) = self.lock().asked.as_ref().map(|asked| asked.source.clone()) else { break };
-            let answer = source.page(since, skip).await;
-            let mut state = self.lock();
-            match answer {
-                Ok(page) => {
-                    state.outage = None;
-                    for invoice in page.invoices {
-                        self.learn(&mut state, invoice, asked_at);
-                    }
-                    skip += page.covered;
-                    if page.covered != PAGE {
-                        break;
-                    }
-                }
-                Err(LookupError::Unreadable) => {
-                    well = false;
-                    break;
-                }
-                // A listing that may not be seen is the API key's fault, and so nobody's invoice can be.
-                Err(_) => {
-                    state.failed(Instant::now(), self.tempo.retry);
-                    well = false;
-                    break;
-                }
-            }
-        }
+            None => None,
+        };
         let mut state = self.lock();
-        if well {
-            state.listed_well = Some(Instant::now());
-            // To those who wait for an invoice that BTCPay does not show, this tells something.
-            state.waited.iter().filter_map(|id| state.entries.get(id)).for_each(|entry| {
-                if entry.error() == Some(LookupError::Hidden) {
-                    entry.tell();
-                }
-            });
+        state.listing = false;
+        match rest {
+            Some(walk) if walk.is_done() => state.listed_all(began),
+            Some(walk) if !state.deep => {
+                state.deep = true;
+                tokio::spawn(self.clone().go_on(walk, began));
+            }
+            _ => {}
         }
-        (state.listing, state.paced) = (false, state.paced - 1);
         drop(state);
         self.wake.notify_one();
     }
 
-    /// Waits for the next time that a request may be sent.
+    async fn go_on(self: Arc<Self>, mut walk: Box<dyn Walk>, began: Instant) {
+        let mut well = true;
+        while well && !walk.is_done() {
+            self.slot().await;
+            well = self.page(&mut *walk).await;
+        }
+        let mut state = self.lock();
+        state.deep = false;
+        if well {
+            state.listed_all(began);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Asks for one page and keeps what it tells. Whether it could be read.
+    async fn page(&self, walk: &mut dyn Walk) -> bool {
+        let asked_at = Instant::now();
+        let answer = walk.next().await;
+        let mut state = self.lock();
+        match answer {
+            Ok(invoices) => {
+                state.outage = None;
+                for invoice in invoices {
+                    self.learn(&mut state, invoice, asked_at);
+                }
+                true
+            }
+            Err(LookupError::Unreadable) => false,
+            // A listing that may not be seen is the API key's fault, and so nobody's invoice can be.
+            Err(err) => {
+                state.failed(Instant::now(), self.tempo.retry, err.come_again());
+                false
+            }
+        }
+    }
+
+    /// Waits for the next time that a paced request may be sent.
     async fn slot(&self) {
         loop {
             let at = {
@@ -132,73 +173,110 @@ impl Ledger {
 }
 
 impl State {
-    /// Decides what to ask next, and takes its slot.
+    /// Decides what to ask next, and takes its place.
     fn next_step(&mut self, ledger: &Ledger, now: Instant, today: UnixTime) -> Step {
         let Some(asked) = &self.asked else { return Step::Rest };
-        let tempo = &ledger.tempo;
         let oldest_listed = UnixTime(today.0.saturating_sub(asked.window.as_secs()));
-        let (mut since, mut unknown, mut hidden) = (None::<UnixTime>, 0, false);
-        let mut look_up: Option<(Instant, &Arc<str>)> = None;
+        let needs = self.needs(ledger, now, today, oldest_listed);
+        let (since, many_unknown, needs_many) = (needs.since, needs.unknown >= MANY_UNKNOWN, needs.unknown > PAGE);
+        let (first_again, first) = (needs.first_again, needs.first.map(|(_, id)| id.clone()));
+        let (repeat_at, repeat) = needs.repeat.map(|((at, _), id)| (at, id.clone())).unzip();
+
+        let may_ask = self.outage.as_ref().map_or(now, |outage| outage.until);
+        let list_at = since.filter(|_| !self.listing).map(|_| self.listed.map_or(now, |at| at + ledger.tempo.listing));
+        // During an outage one question tries whether it is over.
+        let quiet = self.outage.is_some() && (self.first > 0 || self.paced > 0 || self.listing);
+        let first_at = first.as_ref().filter(|_| {
+            let soon_listed = many_unknown && (self.listing || list_at.is_some_and(|at| at <= now));
+            // What a listing under way is about to tell a page at a time, only those who came last ask for themselves.
+            let at_once = if self.deep && needs_many { 1 } else { FIRST_AT_ONCE };
+            self.first < at_once && !soon_listed && !quiet
+        });
+        let first_at = first_at.map(|_| now);
+        let repeat_at = repeat_at.filter(|_| self.paced < AT_ONCE && !quiet).map(|at| at.max(self.next_slot));
+
+        let due = [list_at.filter(|_| !quiet), first_at, first_again, repeat_at].into_iter().flatten().min();
+        let Some(due) = due.map(|due| due.max(may_ask)) else { return Step::Rest };
+        if due > now {
+            return Step::RestUntil(due);
+        }
+        if let (Some(at), Some(since), false) = (list_at, since, quiet)
+            && at <= now
+        {
+            (self.listing, self.listed) = (true, Some(now));
+            // BTCPay's clock and whole seconds: one more does no harm.
+            return Step::List { since: UnixTime(since.0.saturating_sub(1)) };
+        }
+        let (id, lane) = match (first_at.and(first), repeat_at.filter(|at| *at <= now).and(repeat)) {
+            (Some(id), _) => (id, Lane::First),
+            (None, Some(id)) => (id, Lane::Paced),
+            (None, None) => return Step::RestUntil(now + ledger.tempo.spacing),
+        };
+        match lane {
+            Lane::First => self.first += 1,
+            Lane::Paced => {
+                self.paced += 1;
+                // Looking through thousands who wait took its time since `now`.
+                self.next_slot = Instant::now() + ledger.tempo.spacing;
+            }
+        }
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.asking = Asking::Now { again: false };
+        }
+        Step::LookUp(id, lane)
+    }
+
+    fn needs(&self, ledger: &Ledger, now: Instant, today: UnixTime, oldest_listed: UnixTime) -> Needs<'_> {
+        let mut needs = Needs::default();
         for id in &self.waited {
             let Some(entry) = self.entries.get(id) else { continue };
             if entry.is_final() {
                 continue;
             }
-            let young = entry.invoice().map(|invoice| invoice.created).filter(|created| *created >= oldest_listed);
-            match young {
-                Some(created) => since = Some(since.map_or(created, |since| since.min(created))),
-                None if entry.told_at().is_none() => unknown += 1,
-                None => {}
-            }
-            hidden |= entry.error() == Some(LookupError::Hidden);
-            let by_itself = young.is_none() || entry.lacks_payments() || self.listings_miss(entry, ledger);
-            if by_itself && entry.asking == Asking::No {
-                let earliest = (entry.next_try, id);
-                look_up = Some(look_up.map_or(earliest, |other| other.min(earliest)));
-            }
-        }
-        if unknown >= MANY_UNKNOWN {
-            since = Some(oldest_listed);
-        } else if hidden {
-            since = since.or(Some(today));
-        }
-        let list_at =
-            since.filter(|_| !self.listing).map(|since| (self.listed.map_or(now, |at| at + tempo.listing), since));
-
-        let may_ask = self.outage.as_ref().map_or(self.next_slot, |outage| outage.until.max(self.next_slot));
-        let due = [list_at.map(|(at, _)| at), look_up.map(|(at, _)| at)].into_iter().flatten().min();
-        let Some(due) = due.map(|due| due.max(may_ask)) else { return Step::Rest };
-        if self.paced >= AT_ONCE {
-            // The end of a request wakes us.
-            return Step::Rest;
-        }
-        if due > now {
-            return Step::RestUntil(due);
-        }
-        // Looking through thousands who wait took its time since `now`.
-        self.next_slot = Instant::now() + tempo.spacing;
-        let look_up = look_up.map(|(_, id)| id.clone());
-        match (list_at, look_up) {
-            (Some((at, since)), _) if at <= now => {
-                self.paced += 1;
-                (self.listing, self.listed) = (true, Some(now));
-                // BTCPay's clock and whole seconds: one more does no harm.
-                Step::List { since: UnixTime(since.0.saturating_sub(1)) }
-            }
-            (_, Some(id)) => {
-                self.paced += 1;
-                if let Some(entry) = self.entries.get_mut(&id) {
-                    entry.asking = Asking::Now { again: false };
+            needs.hidden |= entry.error() == Some(LookupError::Hidden);
+            let free = entry.asking == Asking::No;
+            if entry.told_at().is_none() {
+                needs.unknown += 1;
+                match entry.next_try {
+                    _ if !free => {}
+                    at if at > now => needs.first_again = Some(needs.first_again.map_or(at, |other| other.min(at))),
+                    _ => needs.first = needs.first.max(Some((entry.used, id))),
                 }
-                Step::LookUp(id)
+                continue;
             }
-            _ => Step::Rest,
+            let young = entry.invoice().map(|invoice| invoice.created).filter(|created| *created >= oldest_listed);
+            if let Some(created) = young {
+                needs.since = Some(needs.since.map_or(created, |since| since.min(created)));
+            }
+            if free && (young.is_none() || entry.lacks_payments() || self.listings_miss(entry, ledger)) {
+                let place = (entry.next_try.max(now), entry.tries());
+                needs.repeat = Some(needs.repeat.map_or((place, id), |other| other.min((place, id))));
+            }
         }
+        if needs.unknown >= MANY_UNKNOWN {
+            needs.since = Some(oldest_listed);
+        } else if needs.hidden {
+            needs.since = needs.since.or(Some(today));
+        }
+        needs
     }
 
-    /// Whether listings came and did not tell of this invoice: too many strangers' invoices, most likely.
+    /// The list was told from its beginning to its end.
+    ///
+    /// - `began`: when its first page was asked for.
+    fn listed_all(&mut self, began: Instant) {
+        (self.listed_well, self.listed_from) = (Some(Instant::now()), Some(began));
+        // To those who wait for an invoice that BTCPay does not show, this tells something.
+        self.waited.iter().filter_map(|id| self.entries.get(id)).for_each(|entry| {
+            if entry.error() == Some(LookupError::Hidden) {
+                entry.tell();
+            }
+        });
+    }
+
+    /// Whether a whole listing did not tell of this invoice: BTCPay does not list it, or not readably.
     fn listings_miss(&self, entry: &Entry, ledger: &Ledger) -> bool {
         let told = entry.told_at();
-        told.is_some_and(|told| self.listed_well.is_some_and(|listed| listed > told + ledger.tempo.listing))
+        told.is_some_and(|told| self.listed_from.is_some_and(|began| began > told + ledger.tempo.listing))
     }
 }
