@@ -4,58 +4,52 @@
  *     <script type="module" src="hlsgate-paywall.js"></script>
  *     <hlsgate-paywall video="c05f2318" video-title="The Long Way Home"></hlsgate-paywall>
  *
- * Attributes: `video` (the id), `video-title` (kept with the purchase), `purchases` (where purchases are restored, by
- * default `purchases.html`). Events, all of which bubble: `hlsgate-open` with `{ video, url, expires_at, tier, paid }` when the
- * stream at `url` may be played, `paid` being true if it was paid just now; `hlsgate-state` with `{ state }`.
- * The attributes `state` and `forgets` (this browser keeps nothing) are set by the element, for style sheets.
- * `state`: `loading`, `offers`, `paying`, `processing`, `expired`, `invalid`, `open`, `closed`, `trouble`.
- * Looks: CSS variables and parts, listed in `docs/pages.md`. Method: `refresh({ ended })`, after a stream was refused.
+ * Attributes: `video` (the id), `video-title` (kept with the purchase), `purchases` (where purchases are restored, by default
+ * `purchases.html` beside this script), `invoice` (the number that the payment page sent the viewer back with). Events, all of which
+ * bubble: `hlsgate-open` with `{ video, url, expires_at, tier, paid }` when the stream at `url` may be played, `paid` being true if it
+ * was paid just now; `hlsgate-state` with `{ state }`. The attributes `state` and `forgets` (this browser keeps nothing) are set by the
+ * element, for style sheets. `state` is one of `ALL_VIEWS` in `paywall-states.js`. Looks: CSS variables and parts, listed in
+ * `docs/pages.md`. Method: `refresh({ ended })`, after a stream was refused.
  */
 
 import { h } from './dom.js';
 import { gate } from './gate.js';
-import { onWake } from './hlsgate-time.js';
-import { clock, t } from './i18n.js';
+import { clock, direction, lang, t } from './i18n.js';
+import { PaywallFlow } from './paywall-flow.js';
 import { style } from './paywall-style.js';
 import * as views from './paywall-views.js';
 
-/** Seconds between looks at invoices that the viewer has left behind: someone may still be paying them. */
-const LOOK_BACK = 20;
+/** Which code the viewer's wallet could read last time. */
+const WAY = 'hlsgate:way';
+/** Importing this file where there is no page, as servers that render pages do, must not throw. */
+const Base = globalThis.HTMLElement ?? class {};
 
-class HlsgatePaywall extends HTMLElement {
-  static observedAttributes = ['video'];
+export class HlsgatePaywall extends Base {
+  static observedAttributes = ['video', 'video-title', 'invoice'];
 
-  state = 'loading';
-  /** What the last `hlsgate-open` told, for a page that listens later; null while locked. */
-  opened = null;
-  /** What the views show. */
-  offers = [];
-  access = null;
-  /** The access was paid for just now, in this page. */
-  paid = false;
-  invoice = null;
-  ended = false;
-  trouble = null;
-
-  #live = h('p', { class: 'hidden', role: 'status' });
-  #view = h('div', { class: 'view' });
-  #waiting = null;
-  #timers = [];
-  /** Counts looks at the video: what an earlier one finds out late is no news. */
-  #look = 0;
-  #buying = false;
-  /** The element itself asks about purchases, and shows what it finds. */
-  #asking = 0;
-  /** Purchases that were kept when this was last looked at. */
-  #known = new Set();
+  #flow = new PaywallFlow(gate);
+  #live;
+  #view;
+  #shown = null;
+  #way = null;
+  #sheet;
 
   constructor() {
     super();
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(style);
+    this.#live = h('p', { class: 'hidden', role: 'status' });
+    this.#view = h('div', { class: 'view' });
+    this.#sheet = new CSSStyleSheet();
+    this.#sheet.replaceSync(style);
     const root = this.attachShadow({ mode: 'open' });
-    root.adoptedStyleSheets = [sheet];
-    root.append(h('section', { part: 'card', class: 'card', 'aria-label': t('paywall_label') }, this.#live, this.#view));
+    root.adoptedStyleSheets = [this.#sheet];
+    root.append(h('section', { part: 'card', class: 'card', lang, dir: direction, 'aria-label': t('paywall_label') }, this.#live, this.#view));
+    this.#flow.addEventListener('change', () => this.#draw());
+    this.#flow.addEventListener('open', () => {
+      if (this.opened.paid) this.#say(t('say_paid'));
+      this.#tell('hlsgate-open', this.opened);
+    });
+    this.#flow.addEventListener('busy', () => this.#drawBusy());
+    this.#flow.addEventListener('tick', () => this.#drawTime());
   }
 
   get video() {
@@ -67,127 +61,99 @@ class HlsgatePaywall extends HTMLElement {
   }
 
   get purchasesPage() {
-    return this.getAttribute('purchases') ?? 'purchases.html';
+    return this.getAttribute('purchases') ?? new URL('purchases.html', import.meta.url).href;
   }
 
   get gate() {
     return gate;
   }
 
+  /** What the last `hlsgate-open` told, for a page that listens later; null while locked. */
+  get opened() {
+    return this.#flow.opened;
+  }
+
+  get state() {
+    return this.#flow.state.view;
+  }
+
+  /** Everything that the views draw: the reducer's state. */
+  get facts() {
+    return this.#flow.state;
+  }
+
+  get secondsLeft() {
+    return this.#flow.secondsLeft;
+  }
+
+  /** The number that the payment page sent the viewer back with, unless this browser knows that purchase itself. */
+  get elsewhere() {
+    const number = this.getAttribute('invoice');
+    const known = number && [...gate.list().map((it) => it.id), ...gate.pending().map((it) => it.invoice)].includes(number);
+    return known ? null : number;
+  }
+
+  /** Which of the ways to pay is shown; remembered, for a viewer's wallet stays the same. */
+  get way() {
+    try {
+      return this.#way ?? localStorage.getItem(WAY);
+    } catch {
+      return this.#way;
+    }
+  }
+
+  set way(key) {
+    this.#way = key;
+    try {
+      localStorage.setItem(WAY, key);
+    } catch {
+      // No storage: it holds until the page is left.
+    }
+    this.#draw({ anew: true });
+  }
+
   connectedCallback() {
-    this.#timers = [
-      every(1, () => this.#tick()),
-      every(LOOK_BACK, () => this.#lookBack()),
-      onWake(() => (this.state === 'trouble' ? this.refresh() : this.#lookBack())),
-    ];
-    this.#known = new Set(gate.list().map((it) => it.id));
-    gate.addEventListener('change', this.#kept);
-    this.#begin();
+    this.#flow.start();
+    this.#flow.show(this.video, this.videoTitle);
+    this.#draw();
   }
 
   disconnectedCallback() {
-    for (const stop of this.#timers) stop();
-    gate.removeEventListener('change', this.#kept);
-    this.#stopWaiting();
+    this.#flow.stop();
   }
 
   attributeChangedCallback(name, before, after) {
-    if (this.isConnected && before !== after) this.#begin();
-  }
-
-  /** Another video, or the first one. */
-  #begin() {
-    this.#stopWaiting();
-    this.#look += 1;
-    Object.assign(this, { opened: null, access: null, paid: false, invoice: null, ended: false, trouble: null });
-    this.#show('loading');
-    if (this.video) this.refresh();
+    if (!this.isConnected || before === after) return;
+    if (name === 'video') this.#flow.show(this.video, this.videoTitle);
+    else if (name === 'video-title') this.#flow.title = this.videoTitle;
+    else this.#draw({ anew: true });
   }
 
   /** Looks anew at what the viewer may see, and shows it. `ended`: the stream was just refused, so say that access is over. */
-  async refresh({ ended = false, paid = false } = {}) {
-    this.#stopWaiting();
-    const { video } = this;
-    const look = (this.#look += 1);
-    try {
-      let state = await gate.open(video);
-      if (!state.access.granted && gate.pending(video).length > 0 && (await this.#claimPaid(video)).length > 0) {
-        paid = true;
-        state = await gate.open(video);
-      }
-      if (look !== this.#look) return;
-      this.offers = state.offers;
-      this.access = state.access;
-      this.trouble = null;
-      if (state.access.granted) {
-        this.paid ||= paid;
-        this.invoice = null;
-        this.#show('open');
-        if (paid) this.#say(t('say_paid'));
-        this.opened = { video, url: state.url, expires_at: state.access.expires_at, tier: state.access.tier, paid };
-        this.#tell('hlsgate-open', this.opened);
-        return;
-      }
-      this.opened = null;
-      this.paid = false;
-      this.ended = ended || state.access.reason === 'expired';
-      const invoice = ended ? null : await gate.resume(video, state);
-      if (look !== this.#look) return;
-      const stale = invoice && !invoice.claim && !['new', 'processing', 'settled'].includes(invoice.status);
-      if (invoice && !stale) this.#pay(invoice);
-      else this.#show(state.offers.length > 0 ? 'offers' : 'closed');
-    } catch (error) {
-      if (look !== this.#look) return;
-      this.trouble = error;
-      this.#show('trouble');
-      if (error.passing) this.#timers.push(once(Math.max(error.retryAfter, 10), () => this.state === 'trouble' && this.refresh({ ended })));
-    }
+  refresh(options) {
+    return this.#flow.refresh(options);
   }
 
-  /** The viewer chose an offer. */
-  async buy(offer) {
-    if (this.#buying) return;
-    this.#buying = true;
-    this.trouble = null;
-    this.#view.setAttribute('aria-busy', 'true');
-    this.#say(t('say_invoice'));
-    const { video } = this;
-    try {
-      const invoice = await gate.buy(video, offer, { title: this.videoTitle });
-      if (video === this.video && this.state !== 'open') this.#pay(invoice);
-    } catch (error) {
-      this.trouble = error;
-      this.#show('offers');
-      this.#say(views.troubleText(error));
-    } finally {
-      this.#buying = false;
-      this.#view.removeAttribute('aria-busy');
-    }
+  buy(offer) {
+    if (!this.#flow.busy) this.#say(t('say_invoice'));
+    return this.#flow.buy(offer);
   }
 
-  /** The viewer wants other offers than the one he was paying. */
   back() {
-    this.#stopWaiting();
-    if (this.invoice?.claim) gate.setAside(this.invoice);
-    this.invoice = null;
-    this.#show(this.offers.length > 0 ? 'offers' : 'closed');
+    this.#flow.back();
   }
 
-  /** A new invoice for what the expired one was for. */
   renew() {
-    const { tier, covers } = this.invoice;
-    if (!tier) return this.back(); // only a cookie remembers this purchase
-    gate.setAside(this.invoice);
-    this.buy(this.offers.find((it) => it.tier === tier && it.covers === covers) ?? { tier, covers });
+    this.#flow.renew();
   }
 
   /** Pays with the wallet in the browser, if there is one. What it cannot or must not pay, the QR code still can. */
-  async payInBrowser(button, note) {
+  async payInBrowser(bolt11, button, note) {
     button.disabled = true;
     note.textContent = t('webln_confirm');
     try {
       await window.webln.enable();
-      await window.webln.sendPayment(this.invoice.lightning.bolt11);
+      await window.webln.sendPayment(bolt11);
       note.textContent = t('webln_sent');
     } catch {
       note.textContent = t('webln_cancelled');
@@ -195,65 +161,40 @@ class HlsgatePaywall extends HTMLElement {
     }
   }
 
-  /** Seconds for which the shown invoice can be paid. */
-  get secondsLeft() {
-    return Math.max(0, (this.invoice?.invoice_expires_at ?? 0) - gate.now());
-  }
-
-  /** Shows an invoice and waits for it, through expiry and sleep. */
-  async #pay(invoice) {
-    this.#stopWaiting();
-    this.invoice = invoice;
-    this.#show(this.#stateOf(invoice.status));
-    const waiting = new AbortController();
-    this.#waiting = waiting;
-    try {
-      await gate.wait(invoice, {
-        signal: waiting.signal,
-        onstatus: (status) => {
-          this.invoice = { ...this.invoice, status };
-          if (this.#stateOf(status) !== this.state) this.#show(this.#stateOf(status));
-        },
-        ontrouble: (error) => {
-          this.trouble = error;
-          this.#notice(error && t('trouble_waiting'));
-        },
-      });
-      if (waiting.signal.aborted) return;
-      this.invoice = null;
-      await this.refresh({ paid: true });
-    } catch (error) {
-      if (waiting.signal.aborted) return;
-      this.trouble = error;
-      this.#show(this.offers.length > 0 ? 'offers' : 'closed');
-    }
-  }
-
-  #stateOf(status) {
-    if (status === 'processing' || status === 'invalid') return status;
-    if (status === 'expired' || (this.invoice.invoice_expires_at && this.secondsLeft === 0)) return 'expired';
-    return 'paying';
-  }
-
-  #stopWaiting() {
-    this.#waiting?.abort();
-    this.#waiting = null;
-  }
-
-  /** Draws a state. The focus stays inside the card if it was there, on the new heading. */
-  #show(state) {
-    const focused = this.shadowRoot.activeElement !== null;
-    const changed = state !== this.state || this.#view.childElementCount === 0;
-    this.state = state;
-    this.setAttribute('state', state);
+  /** Draws the state. The focus stays inside the card if it was there, on the new heading. Nothing that is unchanged is drawn again. */
+  #draw({ anew = false } = {}) {
+    const { facts } = this;
+    const before = this.#shown;
+    const same = before?.view === facts.view && this.#view.childElementCount > 0;
+    this.#shown = facts;
+    if (same && !anew && onlyNotice(before, facts)) return this.#drawNotice();
+    const focused = this.shadowRoot.activeElement;
+    const kept = same && focused?.dataset.focus;
+    this.setAttribute('state', facts.view);
     this.toggleAttribute('forgets', !gate.remembers);
-    this.#view.replaceChildren(...views[state](this).filter(Boolean));
-    if (focused) this.#view.querySelector('h2')?.focus();
-    if (!changed) return;
+    this.#view.replaceChildren(...views[facts.view](this).flat(2).filter(Boolean));
+    this.#drawNotice();
+    if (focused) (kept && this.#view.querySelector(`[data-focus="${kept}"]`) || this.#view.querySelector('h2'))?.focus();
     const heading = this.#view.querySelector('h2')?.textContent;
-    if (heading && state !== 'loading') this.#say(heading);
-    this.#tell('hlsgate-state', { state });
-    this.#tick();
+    if (heading && facts.view !== 'loading' && heading !== this.#live.textContent && !anew) this.#say(facts.trouble ? `${heading}. ${views.troubleText(facts.trouble)}` : heading);
+    if (!same) this.#tell('hlsgate-state', { state: facts.view });
+  }
+
+  #drawBusy() {
+    if (this.#flow.busy) this.#view.setAttribute('aria-busy', 'true');
+    else this.#view.removeAttribute('aria-busy');
+  }
+
+  #drawTime() {
+    const place = this.#view.querySelector('[part~=countdown] time');
+    if (place) place.textContent = clock(this.secondsLeft);
+  }
+
+  /** Trouble with asking, and facts that grow old: told without moving anything else. */
+  #drawNotice() {
+    const text = views.noticeText(this.facts);
+    const place = this.#view.querySelector('.notice');
+    if (place && place.textContent !== text) place.textContent = text;
   }
 
   /** Says something to those who hear the page. */
@@ -261,56 +202,15 @@ class HlsgatePaywall extends HTMLElement {
     this.#live.textContent = text;
   }
 
-  #notice(text) {
-    const place = this.#view.querySelector('.notice');
-    if (place) place.replaceChildren(...(text ? [text] : []));
-  }
-
-  #tick() {
-    if (this.state !== 'paying' || !this.invoice?.invoice_expires_at) return;
-    const place = this.#view.querySelector('[part~=countdown] time');
-    if (place) place.textContent = clock(this.secondsLeft);
-    if (this.secondsLeft === 0) this.#show('expired');
-  }
-
-  async #lookBack() {
-    if (this.state === 'open' || this.state === 'loading' || document.visibilityState === 'hidden') return;
-    const left = gate.pending(this.video).some((it) => it.invoice !== this.invoice?.invoice);
-    if (left && (await this.#claimPaid(this.video)).length > 0) this.refresh({ paid: true });
-  }
-
-  async #claimPaid(video) {
-    this.#asking += 1;
-    try {
-      return await gate.claimPaid(video);
-    } finally {
-      this.#asking -= 1;
-    }
-  }
-
-  /** A purchase arrived in this browser by another way: another tab, or a restored backup. */
-  #kept = () => {
-    const fresh = gate.list().filter((it) => !this.#known.has(it.id));
-    for (const it of fresh) this.#known.add(it.id);
-    if (this.#asking > 0 || this.state === 'open' || !this.video) return;
-    // Only the shop knows what a pass opens. The invoice that is waited for tells of itself.
-    const mayOpen = (it) => it.covers === this.video || it.covers === '*' || it.covers.startsWith('pass:');
-    if (fresh.some((it) => !it.expired && mayOpen(it) && it.id !== this.invoice?.invoice)) this.refresh();
-  };
-
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
 }
 
-function every(seconds, action) {
-  const timer = setInterval(action, seconds * 1000);
-  return () => clearInterval(timer);
+/** True if nothing but the notice has changed: what the viewer reads, or is about to press, stays as it is. */
+function onlyNotice(before, after) {
+  const seen = ({ notice, invoice, ...rest }) => JSON.stringify({ ...rest, invoice: invoice && { ...invoice, facts: 0, stale: 0 } });
+  return seen(before) === seen(after);
 }
 
-function once(seconds, action) {
-  const timer = setTimeout(action, seconds * 1000);
-  return () => clearTimeout(timer);
-}
-
-customElements.define('hlsgate-paywall', HlsgatePaywall);
+globalThis.customElements?.define('hlsgate-paywall', HlsgatePaywall);

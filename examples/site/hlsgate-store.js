@@ -3,11 +3,11 @@
  * never overwrite each other's. Where the browser forbids storage, memory stands in until the page is left.
  */
 
+import { forgettable } from './hlsgate-purchase.js';
+
 const PURCHASE = 'hlsgate:purchase:';
 const PENDING = 'hlsgate:pending:';
 const PROBE = 'hlsgate:probe';
-/** Seconds for which an unpaid purchase is kept; the shop's own cookie for it lasts as long. */
-const PENDING_KEPT = 7 * 86400;
 
 export class Store {
   #storage;
@@ -20,8 +20,8 @@ export class Store {
     this.#storage = readable(storage);
     this.remembers = writable(this.#storage);
     this.#changed = changed;
-    addEventListener('storage', (event) => {
-      if (!event.key || event.key.startsWith(PURCHASE) || event.key.startsWith(PENDING)) changed();
+    globalThis.addEventListener?.('storage', ({ key, oldValue, newValue }) => {
+      if (!key || key.startsWith(PURCHASE) || (key.startsWith(PENDING) && news(oldValue, newValue))) changed();
     });
   }
 
@@ -34,13 +34,14 @@ export class Store {
   }
 
   /** Adds or renews; what was known beside the token (claim, title) stays. */
-  putPurchase(entry) {
+  putPurchase(entry, now) {
     const id = inspect(entry.token)?.jti;
     if (!id) throw new TypeError('not a token');
     const known = this.#get(PURCHASE + id) ?? {};
     const merged = { ...known, ...defined(entry), refused: undefined };
     this.#put(PURCHASE + id, merged);
-    return { ...describe(merged), expired: false };
+    const purchase = describe(merged);
+    return { ...purchase, expired: purchase.expires_at !== undefined && purchase.expires_at <= now };
   }
 
   refuse(id, reason) {
@@ -55,9 +56,9 @@ export class Store {
   /** `certain`: `now` is the shop's time. By a clock of the viewer's own, which may be years wrong, nothing is thrown away. */
   pending(now, certain) {
     const all = this.#all(PENDING).filter((it) => typeof it.invoice === 'string' && typeof it.video === 'string');
-    const late = certain ? all.filter((it) => !(it.made_at + PENDING_KEPT >= now)) : [];
-    for (const it of late) this.#drop(PENDING + it.invoice);
-    return all.filter((it) => !late.includes(it)).sort((a, b) => b.shown_at - a.shown_at);
+    const idle = certain ? all.filter((it) => forgettable(it, now)) : [];
+    for (const it of idle) this.#drop(PENDING + it.invoice);
+    return all.filter((it) => !idle.includes(it)).sort((a, b) => b.shown_at - a.shown_at);
   }
 
   putPending(entry) {
@@ -89,7 +90,8 @@ export class Store {
 
   #put(key, value) {
     const text = JSON.stringify(value);
-    if (this.#text(key) === text) return;
+    const before = this.#text(key);
+    if (before === text) return;
     try {
       this.#storage.setItem(key, text);
       this.#memory.delete(key);
@@ -98,7 +100,7 @@ export class Store {
       this.#memory.set(key, text);
       this.remembers = false;
     }
-    this.#changed();
+    if (news(before, text)) this.#changed();
   }
 
   #drop(key) {
@@ -107,6 +109,12 @@ export class Store {
     this.#storage?.removeItem(key);
     this.#changed();
   }
+}
+
+/** True unless all that changed is when the shop was asked: nobody has to draw anything anew for that. */
+function news(before, after) {
+  const without = (text) => text?.replace(/"asked_at":\d+,?/, '');
+  return without(before) !== without(after);
 }
 
 /** The claims of a token, unchecked (only the shop can check them), or null. */

@@ -27,8 +27,26 @@ export interface VideoState {
   /** Empty: not on sale. */
   offers: Offer[];
   access: Access;
-  /** A purchase under way that a cookie remembers. */
-  pending: { invoice: string; status: Status } | null;
+  /** A purchase under way that a cookie remembers; never one that is over. */
+  pending: { invoice: string; status: Status; tier?: string; covers?: string } | null;
+  /** What a cookie remembered until this answer: a purchase that is over. */
+  ended?: { why: 'ended' | 'revoked' | 'invalid' | 'expired'; at?: number; invoice?: string; tier: string; covers: string } | null;
+  /** What this shop takes, in words. */
+  methods?: string[];
+}
+
+/** One way to pay an invoice. */
+export interface Method {
+  /** BTCPay's id, e.g. `BTC-LN`. */
+  id: string;
+  kind: 'lightning' | 'bitcoin' | 'lnurl' | 'other';
+  name: string;
+  currency: string;
+  /** What is still to be paid this way. */
+  due: string;
+  due_sats?: string;
+  destination?: string;
+  uri?: string;
 }
 
 export interface OpenState extends VideoState {
@@ -55,10 +73,31 @@ export interface Pending {
   onchain?: { address: string; uri: string } | null;
   /** One URI for both ways, for a QR code. */
   unified?: string;
+  methods?: Method[];
+  /** What has arrived, unconfirmed included, in the invoice's currency. */
+  paid?: string;
+  /** The invoice's own price and currency: satoshis are invoiced as `BTC`. */
+  invoiced?: { amount: string; currency: string };
+  /** Part of the price lies in it. */
+  partial?: boolean;
+  /** Paid after its time, and seen: it opens when it is confirmed. */
+  late?: boolean;
+  /** False: nothing is to be paid just now, so no code is shown. */
+  payable?: boolean;
+  /** A payment that had been seen was taken back. */
+  replaced?: boolean;
+  /** BTCPay cannot be asked: what is known is old. */
+  stale?: boolean;
+  /** Nothing can come of it any more. */
+  final?: boolean;
+  /** Opaque: sent back, so that the shop answers when anything of this changes. */
+  facts?: string;
   /** The viewer turned away from it; a payment still counts. */
   set_aside?: boolean;
   made_at?: number;
   shown_at?: number;
+  /** When the shop was asked last. */
+  asked_at?: number;
 }
 
 /** What was bought, as this browser keeps it. */
@@ -78,6 +117,18 @@ export interface Purchase {
   expired: boolean;
   /** Why the shop refuses it for good, e.g. `revoked`. */
   refused?: string;
+  /** What was paid beyond the price. */
+  overpaid?: { value: string; currency: string };
+}
+
+/** What became of a purchase that is over. */
+export interface Over {
+  reason: 'ended' | 'revoked' | 'invalid' | 'expired';
+  /** When; missing where that is not known. */
+  at?: number;
+  invoice?: string;
+  tier?: string;
+  covers?: string;
 }
 
 export interface Claims {
@@ -101,7 +152,8 @@ export interface Options {
 
 export interface WaitOptions {
   signal?: AbortSignal;
-  onstatus?: (status: Exclude<Status, 'settled'>) => void;
+  /** Called with the first answer, and whenever anything of it changes. */
+  onstatus?: (status: Exclude<Status, 'settled'>, pending: Pending) => void;
   /** The shop cannot be asked just now; null when it answers again. */
   ontrouble?: (error: HlsgateError | null) => void;
   /** Seconds that the shop may hold an answer; 25 by default, at most 50. */
@@ -113,11 +165,13 @@ export interface WaitOptions {
  * something that is not the shop), `unpaid` (a claim that is not settled yet), `nothing-found` or `too-large` (a backup).
  */
 export class HlsgateError extends Error {
-  constructor(reason: string, details?: { status?: number; retryAfter?: number; detail?: string });
+  constructor(reason: string, details?: { status?: number; retryAfter?: number; detail?: string; problem?: object });
   reason: string;
   status: number;
   /** Seconds. */
   retryAfter: number;
+  /** The problem document (RFC 9457) of the answer. */
+  problem: object;
   /** Asking again may help. */
   get passing(): boolean;
 }
@@ -139,7 +193,8 @@ export class Hlsgate extends EventTarget {
   resume(video: string, state?: VideoState): Promise<Pending | null>;
   setAside(pending: Pending): void;
   wait(pending: Pending, options?: WaitOptions): Promise<Purchase>;
-  claimPaid(video?: string): Promise<Purchase[]>;
+  over(video: string, ended?: VideoState['ended']): Over | null;
+  claimPaid(video?: string, options?: { due?: boolean; except?: string }): Promise<Purchase[]>;
   keep(token: string, details?: { claim?: string }): Promise<Purchase>;
   list(): Purchase[];
   forget(id: string): void;

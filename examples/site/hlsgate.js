@@ -18,55 +18,45 @@
  * Times are UNIX seconds, durations seconds, money decimal strings. Types: `hlsgate.d.ts`.
  */
 
-import { Clock, SKEW_TOLERATED, Wakeups, pause } from './hlsgate-time.js';
+import { codeOf, fileOf, findIn, linkOf } from './hlsgate-backup.js';
+import { better, kept, lasts, nextLook, stateOf, stateOfRefusal } from './hlsgate-purchase.js';
+import { HlsgateError, Shop, pathOf } from './hlsgate-shop.js';
 import { Store, inspect } from './hlsgate-store.js';
+import { SKEW_TOLERATED, Wakeups, pause } from './hlsgate-time.js';
 
-export { inspect };
+export { HlsgateError, inspect };
 
 /** Seconds that the shop may hold an answer while nothing changes. */
 const HOLD = 25;
 /** Seconds until the first and the last retry of a request that failed. */
 const RETRY_FIRST = 1;
 const RETRY_LAST = 20;
-/** What can be a video's id (`docs/protocol.md`). */
-const VIDEO_ID = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+/** So many answers may follow each other at once, as those of one payment do; after that, seconds between two questions. */
+const QUICK = 4;
+const BREATH = 2;
 /** Seconds for which one tab leaves the making of an invoice to another one. */
 const TURN = 10;
 /** Seconds until every tab sees what one has stored: browsers tell their tabs of it in their own time, and of a lock sooner. */
 const SPREAD = 1;
-/** The longest text, in characters, and the most purchases that are looked for in a backup. */
-const LONGEST = 4_000_000;
-const MOST = 1000;
+/** Seconds in which a purchase that nobody waits for is not asked about again, however often the page wakes. */
+const FRESH = 10;
 /** Refusals of a token that asking again with the purchase's claim can mend: the key it was signed with is gone. */
 const STALE_KEY = ['unknown-key', 'bad-signature'];
-
-/** A refusal or a failure. `reason` is the shop's stable word for it, or one of ours: see `hlsgate.d.ts`. */
-export class HlsgateError extends Error {
-  constructor(reason, { status = 0, retryAfter = 0, detail = '' } = {}) {
-    super(detail || reason);
-    this.name = 'HlsgateError';
-    this.reason = reason;
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-
-  /** True if asking again may help: the network, our own fault, BTCPay away, too many requests. */
-  get passing() {
-    return this.reason === 'unreachable' || this.status >= 500 || this.status === 408 || this.status === 429;
-  }
-}
 
 /** Fires `change` when a purchase is added or removed, in this tab or another one. */
 export class Hlsgate extends EventTarget {
   #shop;
   #media;
   #store;
-  #clock = new Clock();
+  /** Per video what a cookie remembers, and nothing else: a purchase under way in a browser without storage. */
+  #byCookie = new Map();
+  /** Purchases that are known to be over though no storage holds them: their cookie may speak of them for a while. */
+  #over = new Map();
 
   /** `shop`: prefix of the shop. `media`: where nginx protects the streams; `{video}` stands for the id. */
   constructor({ shop = '/hlsgate/', media = '/hls/{video}/', playlist = 'master.m3u8', storage } = {}) {
     super();
-    this.#shop = shop;
+    this.#shop = new Shop(shop);
     this.#media = media + playlist;
     this.#store = new Store(storage, () => this.dispatchEvent(new Event('change')));
   }
@@ -78,18 +68,20 @@ export class Hlsgate extends EventTarget {
 
   /** The shop's time, which decides; a viewer's clock may be wrong. */
   now() {
-    return this.#clock.now();
+    return this.#shop.clock.now();
   }
 
   /** Learns the shop's time, for a page that judges what is kept before it asks the shop anything else. */
   async setClock() {
     const answer = await fetch(location.pathname, { method: 'HEAD', cache: 'no-store' }).catch(() => null);
-    this.#clock.learn(answer?.headers.get('date'));
+    this.#shop.clock.learn(answer?.headers.get('date'));
   }
 
   /** What the shop says of a video: `{ video, offers, access, pending }`. Looks at cookies only. */
   async offers(video) {
-    return this.#request(pathOf(video));
+    const state = await this.#shop.request(pathOf(video));
+    this.#remember(video, state.pending);
+    return state;
   }
 
   /**
@@ -99,12 +91,12 @@ export class Hlsgate extends EventTarget {
    */
   async open(video) {
     let state = await this.offers(video);
-    const kept = this.#keptFor(video);
-    const best = kept.at(-1);
+    const owned = this.#keptFor(video);
+    const best = owned.at(-1);
     if (!best || (state.access.granted && lasts(state.access) >= lasts(best))) return this.#withUrl(state);
 
     const good = [];
-    for (const purchase of kept) {
+    for (const purchase of owned) {
       try {
         good.push(await this.keep(purchase.token, { claim: purchase.claim }));
       } catch (error) {
@@ -114,7 +106,8 @@ export class Hlsgate extends EventTarget {
     if (good.length > 0) state = await this.offers(video);
     if (state.access.granted) return this.#withUrl(state);
 
-    for (const { token, tier, expires_at } of good.reverse()) {
+    for (const { token, tier, expires_at, expired } of good.reverse()) {
+      if (expired) continue;
       const url = this.streamUrl(video, token);
       const answer = await fetch(url, { credentials: 'omit', cache: 'no-store' }).catch(() => null);
       if (answer?.ok) return { ...state, access: { granted: true, tier, expires_at }, url };
@@ -141,69 +134,93 @@ export class Hlsgate extends EventTarget {
 
   async #buy(video, offer, title) {
     const { tier, covers, price, currency } = typeof offer === 'string' ? { tier: offer } : offer;
-    const open = this.pending(video).find(
-      (it) => it.tier === tier && it.covers === (covers ?? it.covers) && it.invoice_expires_at > this.now() + 120 &&
-        it.status === 'new' && (!price || (Number(it.amount) === Number(price) && it.currency === currency)),
-    );
+    const same = this.pending(video).filter((it) => it.tier === tier && it.covers === (covers ?? it.covers));
+    const open = same.find((it) => it.status === 'new' && it.invoice_expires_at > this.now() + 120 &&
+        (!price || (Number(it.amount) === Number(price) && it.currency === currency)))
+      // Nobody is asked to pay a second time while money lies in the first invoice.
+      ?? same.find((it) => Number(it.paid) > 0 && kept(it).alive);
     if (open) return this.#store.putPending({ ...open, set_aside: false, shown_at: this.now() });
 
-    const invoice = await this.#request(`${pathOf(video)}/invoices`, {
+    const invoice = await this.#shop.request(`${pathOf(video)}/invoices`, {
       body: { tier, ...(covers && covers !== video ? { covers } : {}) },
     });
     return this.#store.putPending({ ...invoice, video, title, made_at: this.now(), shown_at: this.now() });
   }
 
-  /** Purchases that are not settled yet, the one shown last first. They stay a week: a late payment still counts. */
+  /** Purchases that are not settled, the one shown last first. None is forgotten before it is known to be unpaid and over. */
   pending(video) {
-    return this.#store.pending(this.now(), this.#clock.certain).filter((it) => !video || it.video === video);
+    return this.#store.pending(this.now(), this.#shop.clock.certain).filter((it) => !video || it.video === video);
   }
 
   /** The purchase a viewer was in the middle of, or null. Without storage it has no QR, only its `invoice` and `status`. */
   async resume(video, state) {
-    const kept = this.pending(video).find((it) => !it.set_aside);
-    if (kept) return kept;
-    if (this.pending(video).length > 0) return null;
-    const { pending } = state ?? (await this.offers(video));
-    return pending ? { ...pending, video } : null;
+    const shown = this.pending(video).find((it) => !it.set_aside && kept(it).alive);
+    if (shown) return shown;
+    if (state) this.#remember(video, state.pending);
+    else await this.offers(video);
+    const remembered = this.#byCookie.get(video);
+    return remembered && (remembered.status === 'settled' || kept(remembered).alive) ? remembered : null;
+  }
+
+  /**
+   * What became of the last purchase for this video, if that is over: `{ reason, at, invoice, tier, covers }`, or null. `ended`: what the
+   * shop says of it, which counts where this browser keeps nothing.
+   */
+  over(video, ended) {
+    const bought = this.list().filter((it) => (it.expired || it.refused) && (it.covers === video || it.video === video))
+      .map((it) => ({ reason: it.refused ? 'revoked' : 'ended', at: it.expires_at, since: it.expires_at ?? it.bought_at, invoice: it.id, tier: it.tier, covers: it.covers }));
+    const unpaid = this.pending(video).filter((it) => kept(it).over && !it.set_aside)
+      .map((it) => ({ reason: kept(it).over, at: it.asked_at, since: it.asked_at, invoice: it.invoice, tier: it.tier, covers: it.covers }));
+    const told = ended ? [{ ...ended, reason: ended.why, since: ended.at ?? this.now() }] : [];
+    const [last] = [...bought, ...told, ...unpaid, ...(this.#over.get(video) ?? []).filter((it) => it.reason)].sort((a, b) => b.since - a.since);
+    if (!last) return null;
+    const { reason, at, invoice, tier, covers } = last;
+    return { reason, at, invoice, tier, covers };
   }
 
   /** The viewer turned away from this invoice: no longer shown, but a payment on its way still counts. */
   setAside(pending) {
-    if (this.pending().some((it) => it.invoice === pending.invoice)) this.#store.putPending({ ...pending, set_aside: true });
+    const known = this.#store.pending(this.now(), false).find((it) => it.invoice === pending.invoice);
+    if (known) this.#store.putPending({ ...known, set_aside: true });
   }
 
   /**
-   * Waits for an invoice to be paid; answers the purchase. Goes on through expiry (it may be paid late), lost
-   * connections and sleep, and asks anew as soon as the page wakes.
+   * Waits for an invoice to be paid; answers the purchase, which may be over by then (`expired`). Goes on through expiry (it may
+   * be paid late), lost connections and sleep, and asks anew as soon as the page wakes.
    *
-   * - `onstatus(status)`: `new`, `processing` (seen, not confirmed), `expired`, `invalid`.
+   * - `onstatus(status, pending)`: `new`, `processing` (seen, not confirmed), `expired`, `invalid`; with what is known of it now.
    * - `ontrouble(error | null)`: the shop cannot be asked just now; null when it answers again.
    * - `signal`: stops waiting. The purchase stays kept.
    */
   async wait(pending, { signal, onstatus, ontrouble, hold = HOLD } = {}) {
     const wakeups = new Wakeups(signal);
+    let known = pending;
     let seen;
     let failures = 0;
+    let quick = 0;
     try {
       for (;;) {
         signal?.throwIfAborted();
         // Another tab may have been quicker.
-        const owned = this.list().find((it) => it.id === pending.invoice && !it.expired);
+        const owned = this.list().find((it) => it.id === pending.invoice && !it.expired && !it.refused);
         if (owned) return owned;
         const asked = Date.now();
         try {
-          const answer = await this.#ask(pending, { seen, hold, interrupted: wakeups.next() });
+          const answer = await this.#ask(known, { seen, hold, interrupted: wakeups.next() });
           if (failures > 0) ontrouble?.(null);
           failures = 0;
-          if (answer.status === 'settled') return this.#settled(pending, answer);
-          if (answer.status !== seen) this.#seen(pending, (seen = answer.status), onstatus);
-          else if (Date.now() - asked < 1000) await pause(2, wakeups.next());
+          const purchase = this.#learn(known, answer);
+          if (purchase) return purchase;
+          const before = known;
+          known = merged(known, answer);
+          if (answer.status !== seen || changed(before, known)) onstatus?.((seen = answer.status), known);
+          quick = Date.now() - asked < 1000 ? quick + 1 : 0;
+          if (quick > QUICK) await pause(BREATH, wakeups.next());
         } catch (error) {
           if (signal?.aborted) throw signal.reason;
           if (error.name === 'AbortError') continue;
           if (!error.passing) {
-            // Neither a viewer nor time can turn a wrong claim into a right one.
-            if (error.reason === 'wrong-claim') this.#store.dropPending(pending.invoice);
+            this.#learnRefusal(known, error);
             throw error;
           }
           failures += 1;
@@ -217,16 +234,24 @@ export class Hlsgate extends EventTarget {
     }
   }
 
-  /** Asks once about every open purchase; answers those that turn out paid. For page loads, and for invoices set aside. */
-  async claimPaid(video) {
+  /**
+   * Asks about purchases that nobody waits for: those set aside, those that the shop did not know, and what a cookie remembers.
+   * Answers those that turn out paid. `due`: only those whose time has come, for a page that looks again and again. `except`: an
+   * invoice that is waited for already.
+   */
+  async claimPaid(video, { due = false, except } = {}) {
+    const now = this.now();
+    const cookies = [...this.#byCookie.values()].filter((it) => !video || it.video === video);
+    const known = [...this.pending(video), ...cookies].filter((it) => it.invoice !== except && ((kept(it).asked && !it.final) || it.status === 'settled') &&
+      (due ? nextLook(it) <= now : !(it.asked_at + FRESH > now)));
     const paid = [];
-    for (const pending of this.pending(video)) {
+    for (const pending of known) {
       try {
-        const answer = await this.#ask(pending, { hold: 0 });
-        if (answer.status === 'settled') paid.push(this.#settled(pending, answer));
-        else this.#seen(pending, answer.status);
+        const purchase = this.#learn(pending, await this.#ask(pending, { hold: 0, behind: true }));
+        if (purchase && !purchase.expired) paid.push(purchase);
       } catch (error) {
-        if (error.reason === 'wrong-claim') this.#store.dropPending(pending.invoice);
+        this.#learnRefusal(pending, error);
+        if (error.passing) break; // the others would fare no better
       }
     }
     return paid;
@@ -238,8 +263,8 @@ export class Hlsgate extends EventTarget {
    */
   async keep(token, { claim } = {}) {
     try {
-      const answer = await this.#request('session', { body: { token } });
-      return this.#store.putPurchase({ token: answer.token, claim });
+      const answer = await this.#shop.request('session', { body: { token } });
+      return this.#store.putPurchase({ token: answer.token, claim }, this.now());
     } catch (error) {
       const id = inspect(token)?.jti;
       if (claim && id && STALE_KEY.includes(error.reason)) return this.#claim(id, claim);
@@ -260,23 +285,17 @@ export class Hlsgate extends EventTarget {
 
   /** A code that restores these purchases anywhere: a token and, where known, the claim behind it, for each. */
   code(purchases = this.list()) {
-    return purchases.flatMap(({ token, id, claim }) => (claim ? [token, `${id}~${claim}`] : [token])).join(',');
+    return codeOf(purchases);
   }
 
-  /** The same as a link. It stands in the fragment, which browsers keep to themselves: no server log sees it. */
+  /** The same as a link. */
   link(purchases = this.list(), page = 'purchases.html') {
-    const url = new URL(page, document.baseURI);
-    url.hash = `restore=${this.code(purchases)}`;
-    return url.href;
+    return linkOf(purchases, page);
   }
 
   /** The same as a file: JSON, readable by a person. */
   file(purchases = this.list()) {
-    const entries = purchases.map(({ id, claim, token, video, tier, title, expires_at }) => ({
-      title, video, tier, expires_at, token, claim: claim && `${id}~${claim}`,
-    }));
-    return new File([JSON.stringify({ hlsgate: 1, site: location.origin, purchases: entries }, null, 2)],
-      `purchases-${location.hostname}.json`, { type: 'application/json' });
+    return fileOf(purchases);
   }
 
   /**
@@ -284,19 +303,8 @@ export class Hlsgate extends EventTarget {
    * Answers one `{ id, purchase }` or `{ id, error }` each; throws `nothing-found` if there is none, or `too-large`.
    */
   async restore(text) {
-    if (text.length > LONGEST) throw new HlsgateError('too-large');
-    const found = new Map();
-    // Each pattern begins only where a word begins, so that the time it takes grows no faster than a hostile text.
-    for (const [token] of text.matchAll(/(?<![\w-])eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/g)) {
-      const id = inspect(token)?.jti;
-      if (id) found.set(id, { token });
-    }
-    for (const [, id, claim] of text.matchAll(/(?<![\w-])([A-Za-z0-9]{8,64})~([\w-]{64})(?![\w-])/g)) found.set(id, { ...found.get(id), claim });
-    if (found.size === 0) throw new HlsgateError('nothing-found');
-    if (found.size > MOST) throw new HlsgateError('too-large');
-
     const results = [];
-    for (const [id, { token, claim }] of found) {
+    for (const [id, { token, claim }] of findIn(text)) {
       try {
         results.push({ id, purchase: await (token ? this.keep(token, { claim }) : this.#claim(id, claim)) });
       } catch (error) {
@@ -312,7 +320,7 @@ export class Hlsgate extends EventTarget {
    */
   watchExpiry(expiresAt, { warn = 300, onwarn, onend } = {}) {
     if (!expiresAt) return () => {};
-    return this.#clock.at([
+    return this.#shop.clock.at([
       [expiresAt - warn, () => this.now() < expiresAt && onwarn?.(expiresAt - this.now())],
       // Not before the shop says so too: the two clocks may differ by that much.
       [expiresAt + SKEW_TOLERATED, () => onend?.()],
@@ -327,70 +335,75 @@ export class Hlsgate extends EventTarget {
   #keptFor(video) {
     return this.list()
       .filter((it) => !it.expired && !it.refused && (it.covers === video || it.covers === '*' || it.covers.startsWith('pass:')))
-      .sort((a, b) => lasts(a) - lasts(b));
+      .sort((a, b) => better(b, a));
   }
 
-  #seen(pending, status, onstatus) {
-    const kept = this.pending().find((it) => it.invoice === pending.invoice);
-    if (kept && kept.status !== status) this.#store.putPending({ ...kept, status });
-    onstatus?.(status);
+  /** What a cookie says of a purchase under way is worth something only where nothing better is known of that purchase. */
+  #remember(video, pending) {
+    // What the shop did not know when it was asked stays in doubt until it is asked again.
+    const before = this.#byCookie.get(video);
+    if (before?.status === 'doubted' && before.invoice === pending?.invoice) return;
+    const known = pending && (this.list().some((it) => it.id === pending.invoice) || this.pending().some((it) => it.invoice === pending.invoice) ||
+      this.#over.get(video)?.some((it) => it.invoice === pending.invoice));
+    // `settled` is a token to be fetched; what is over in another way opens nothing.
+    if (pending && !known && (pending.status === 'settled' || kept(pending).alive)) this.#byCookie.set(video, { asked_at: 0, ...pending, video });
+    else this.#byCookie.delete(video);
   }
 
-  #settled({ invoice, claim, title }, { token, video, tier }) {
-    this.#store.dropPending(invoice);
-    return this.#store.putPurchase({ token, claim, title, video, tier });
+  /** Takes in the shop's answer on a purchase. Answers the purchase once there is a token, else null. */
+  #learn(pending, answer) {
+    const { invoice, video } = pending;
+    const state = stateOf(answer, this.now());
+    if (state === 'settled' || state === 'ended') {
+      const { claim, title } = pending;
+      this.#byCookie.delete(video);
+      const { token, tier, overpaid } = answer;
+      const purchase = this.#store.putPurchase({ token, claim, title, video: answer.video ?? video, tier, overpaid }, this.now());
+      this.#store.dropPending(invoice);
+      return purchase;
+    }
+    this.#note(pending, { ...merged({}, answer), status: state });
+    return null;
+  }
+
+  #learnRefusal(pending, error) {
+    const status = stateOfRefusal(error);
+    if (status) this.#note(pending, { status });
+  }
+
+  /** Notes what is known of a purchase now. Where nothing is kept of it, at least that it is over. */
+  #note(pending, news) {
+    const { invoice, video } = pending;
+    const known = this.#store.pending(this.now(), false).find((it) => it.invoice === invoice);
+    if (known) return void this.#store.putPending({ ...known, ...news, asked_at: this.now() });
+    if (this.#byCookie.get(video)?.invoice !== invoice) return;
+    const { alive, over } = kept(news);
+    if (alive || news.status === 'doubted') return void this.#byCookie.set(video, { ...pending, ...news, asked_at: this.now() });
+    this.#byCookie.delete(video);
+    this.#over.set(video, [...(this.#over.get(video) ?? []), { reason: over, at: this.now(), since: this.now(), invoice, tier: pending.tier, covers: pending.covers }]);
   }
 
   async #claim(id, claim) {
     const answer = await this.#ask({ invoice: id, claim }, { hold: 0 });
     if (answer.status !== 'settled') throw new HlsgateError('unpaid', { status: 402 });
-    return this.#settled({ invoice: id, claim }, answer);
+    return this.#learn({ invoice: id, claim }, answer);
   }
 
-  #ask({ invoice, claim }, { seen, hold, interrupted }) {
-    const query = new URLSearchParams({ wait: hold, ...(seen ? { seen } : {}) });
-    return this.#request(`invoices/${encodeURIComponent(invoice)}?${query}`, { claim, interrupted, timeout: hold + 15 });
-  }
-
-  /** One request to the shop. Its errors are problem documents (RFC 9457) with a `reason`. */
-  async #request(path, { body, claim, interrupted, timeout = 30 } = {}) {
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(new HlsgateError('unreachable', { detail: 'no answer in time' })), timeout * 1000);
-    interrupted?.then(() => controller.abort());
-    try {
-      const answer = await fetch(this.#shop + path, {
-        method: body ? 'POST' : 'GET',
-        cache: 'no-store',
-        headers: { ...(body ? { 'content-type': 'application/json' } : {}), ...(claim ? { authorization: `Bearer ${claim}` } : {}) },
-        body: body && JSON.stringify(body),
-        signal: controller.signal,
-      });
-      this.#clock.learn(answer.headers.get('date'));
-      if (answer.ok) return await answer.json();
-      const problem = await answer.json().catch(() => ({}));
-      throw new HlsgateError(problem?.reason ?? reasonOf(answer.status), {
-        status: answer.status, detail: problem?.detail, retryAfter: Number(answer.headers.get('retry-after')) || 0,
-      });
-    } catch (error) {
-      if (error instanceof HlsgateError || error.name === 'AbortError') throw error;
-      throw new HlsgateError('unreachable', { detail: error.message });
-    } finally {
-      clearTimeout(timer);
-    }
+  #ask({ invoice, claim, facts }, { seen, hold, interrupted, behind }) {
+    const query = new URLSearchParams({ wait: hold, ...(seen ? { seen } : {}), ...(seen && facts ? { facts } : {}) });
+    return this.#shop.request(`invoices/${encodeURIComponent(invoice)}?${query}`, { claim, interrupted, behind, timeout: hold + 15 });
   }
 }
 
-/** Where the shop speaks of a video. A server reads `%2F` as `/`: an id from an address must not lead to other answers. */
-function pathOf(video) {
-  if (!VIDEO_ID.test(video)) throw new HlsgateError('not-found', { status: 404 });
-  return `videos/${video}`;
+/**
+ * A purchase under way with the shop's latest word on it. `amount` and `currency` stay the offer's; the invoice's are in `invoiced`.
+ * The token, which ends it, has a place of its own, and `age` changes with every answer though nothing else does.
+ */
+function merged(pending, { token, expires_at, age, amount, currency, ...answer }) {
+  return { ...pending, ...answer, ...(amount === undefined ? {} : { invoiced: { amount, currency } }) };
 }
 
-/** Why a request failed, where the answer does not say: a proxy in between that is not ours. */
-function reasonOf(status) {
-  if (status === 404) return 'not-found';
-  return status >= 500 || status === 408 || status === 429 ? 'unreachable' : `status-${status}`;
-}
+const changed = (before, after) => JSON.stringify(before) !== JSON.stringify(after);
 
 /**
  * Runs `action` when no other tab runs one of this name, and answers what it does. The next one's turn comes once it can see
@@ -412,6 +425,3 @@ function oneAtATime(name, action) {
     request().catch(() => begun || turn());
   });
 }
-
-/** When something ends; what never ends, ends last. */
-const lasts = ({ expires_at }) => expires_at ?? Infinity;

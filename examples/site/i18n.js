@@ -1,25 +1,33 @@
 /** Which language the page speaks, and how it writes prices, times and lengths. The words are in `texts.js`. */
 
-import { texts } from './texts.js';
+import { LANGUAGES, english } from './texts.js';
 
 const CHOICE = 'hlsgate:language';
 /** The last second that `Date` can name. */
 const LAST_MOMENT = 8.64e12;
 
 /** BCP 47 tags of what `texts.js` holds, with each language's own name for itself. */
-export const languages = Object.entries(texts).map(([tag, { language }]) => ({ tag, name: language }));
+export const languages = Object.entries(LANGUAGES).map(([tag, { name }]) => ({ tag, name }));
 export const lang = pick();
-document.documentElement.lang = lang;
-document.documentElement.dir = texts[lang].direction;
+export const { direction } = LANGUAGES[lang];
+/** Only the words of one language are loaded. Should that fail, English is here. */
+const words = await LANGUAGES[lang].load().catch(() => english);
 
 /** The text for `key`, with `{name}` filled from `values`. What a translation lacks is said in English. */
 export function t(key, values = {}) {
-  const text = texts[lang][key] ?? texts.en[key] ?? key;
+  const text = words[key] ?? english[key] ?? key;
   return text.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** Turns the whole page to the viewer's language. Only our own pages ask for it: a paywall in another page changes nothing but itself. */
+export function speak(page) {
+  page.documentElement.lang = lang;
+  page.documentElement.dir = direction;
+  translate(page);
+}
+
 /** Fills elements that name their text: `data-t="key"`, and `data-t-label="key"` for `aria-label`. */
-export function translate(root) {
+function translate(root) {
   for (const element of root.querySelectorAll('[data-t]')) element.textContent = t(element.dataset.t);
   for (const element of root.querySelectorAll('[data-t-label]')) element.setAttribute('aria-label', t(element.dataset.tLabel));
 }
@@ -45,7 +53,16 @@ export function price(amount, currency) {
 }
 
 /** Latin words in right-to-left text keep their own order (Unicode TR 9: LRI … PDI). */
-const isolated = (text) => (texts[lang].direction === 'rtl' ? `\u2066${text}\u2069` : text);
+const isolated = (text) => (direction === 'rtl' ? `\u2066${text}\u2069` : text);
+
+/** An amount of bitcoin, a decimal string: `0.00005 BTC`. */
+export const bitcoin = (amount) => isolated(`${amount} BTC`);
+
+/** Satoshis, a BigInt: `5,000 sats`. */
+export const sats = (count) => isolated(`${new Intl.NumberFormat(lang).format(count)} sats`);
+
+/** `Lightning or Bitcoin`. */
+export const listed = (names) => new Intl.ListFormat(lang, { type: 'disjunction' }).format(names);
 
 /** How long an offer lasts, in the largest unit that is whole: `24 hours`, `30 days`. */
 export function duration(seconds) {
@@ -89,12 +106,12 @@ export function scope(covers) {
 }
 
 function pick() {
-  let chosen = new URLSearchParams(location.search).get('lang');
+  let chosen = new URLSearchParams(globalThis.location?.search).get('lang');
   try {
-    chosen ??= localStorage.getItem(CHOICE);
+    chosen ??= globalThis.localStorage?.getItem(CHOICE);
   } catch {
     // No storage: the browser's own languages decide.
   }
-  const wanted = [chosen, ...navigator.languages].filter(Boolean).map((tag) => tag.toLowerCase().split('-')[0]);
-  return wanted.find((tag) => Object.hasOwn(texts, tag)) ?? 'en';
+  const wanted = [chosen, ...(globalThis.navigator?.languages ?? [])].filter(Boolean).map((tag) => tag.toLowerCase().split('-')[0]);
+  return wanted.find((tag) => Object.hasOwn(LANGUAGES, tag)) ?? 'en';
 }

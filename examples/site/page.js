@@ -2,7 +2,7 @@
 
 import { h } from './dom.js';
 import { gate } from './gate.js';
-import { chooseLanguage, lang, languages, t, translate } from './i18n.js';
+import { chooseLanguage, lang, languages, speak, t } from './i18n.js';
 
 class LanguageMenu extends HTMLElement {
   connectedCallback() {
@@ -41,4 +41,4 @@ function decoded(text) {
 }
 
 customElements.define('language-menu', LanguageMenu);
-translate(document);
+speak(document);

@@ -49,7 +49,7 @@ p { margin: 0; }
 ul { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.6rem; grid-template-columns: minmax(0, 1fr); }
 .icon { inline-size: 1.3em; block-size: 1.3em; flex: none; }
 :host([state=open]) h2 .icon { color: var(--_good); }
-:host([state=trouble]) h2 .icon, :host([state=invalid]) h2 .icon { color: var(--_warn); }
+:host([state=trouble]) h2 .icon, :host([state=invalid]) h2 .icon, :host([state=short]) h2 .icon { color: var(--_warn); }
 .note { color: var(--_muted); font-size: 0.92rem; }
 .note:has(.icon) { display: flex; gap: 0.5rem; }
 .alert { display: flex; gap: 0.5rem; color: var(--_warn); border-inline-start: 3px solid currentColor; padding-inline-start: 0.75rem; }
@@ -77,6 +77,27 @@ button:disabled { opacity: 0.6; cursor: default; }
 .offer strong { font-size: 1.05rem; }
 .offer small { color: var(--_muted); font-size: 0.88rem; font-weight: 400; }
 .offer .price { background: var(--_accent); color: var(--_on-accent); border-radius: 99px; padding: 0.3rem 0.8rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.alert.calm { color: inherit; border-color: var(--_accent); }
+.alert.calm > div { display: grid; gap: 0.6rem; flex: 1; min-inline-size: 0; }
+.alert p { overflow-wrap: anywhere; }
+.summary { display: flex; justify-content: space-between; align-items: center; gap: 0.8rem; border-block: 1px solid var(--_line); padding-block: 0.55rem; }
+.summary .what { display: grid; }
+.summary small { color: var(--_muted); font-size: 0.88rem; }
+.summary .price { font-weight: 650; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.rail { list-style: none; margin: 0; padding: 0; display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 0.4rem; font-size: 0.82rem; color: var(--_muted); }
+.rail li { border-block-start: 3px solid var(--_line); padding-block-start: 0.35rem; }
+.rail .done { border-color: var(--_good); }
+.rail .now { border-color: var(--_accent); color: var(--_text); font-weight: 600; }
+.ways { display: flex; flex-wrap: wrap; gap: 0.3rem; padding: 0.25rem; border-radius: calc(var(--_radius) * 0.8); background: color-mix(in srgb, var(--_text) 7%, transparent); }
+.way { flex: 1 1 auto; inline-size: auto; min-block-size: 2.4rem; padding: 0.25rem 0.6rem; border-color: transparent; font-weight: 500; }
+.way[aria-pressed=true], .way[aria-pressed=true]:hover { background: var(--_background); border-color: var(--_muted); font-weight: 650; }
+.exact { display: flex; flex-wrap: wrap; justify-content: center; gap: 0.2rem 0.6rem; font-variant-numeric: tabular-nums; }
+.copy.small button { min-block-size: 2rem; padding: 0.15rem 0.5rem; inline-size: auto; border-color: transparent; font-weight: 600; }
+.copy.small .icon { inline-size: 1.05em; color: var(--_muted); }
+.destination { text-align: center; font-size: 0.85rem; color: var(--_muted); }
+.destination code { font-family: ui-monospace, monospace; }
+summary { cursor: pointer; padding-block: 0.6rem; color: var(--_link); }
+.fold .qr { margin-block: 0.4rem; }
 .qr {
   display: block; block-size: auto; margin-inline: auto; border-radius: 8px;
   inline-size: min(100%, var(--hlsgate-qr-size, 23rem));
@@ -97,5 +118,5 @@ button:disabled { opacity: 0.6; cursor: default; }
   @keyframes turn { to { rotate: 360deg; } }
 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; } }
-@media (forced-colors: active) { .offer .price, .primary { border: 1px solid; } }
+@media (forced-colors: active) { .offer .price, .primary { border: 1px solid; } .way[aria-pressed=true], .rail .now { border-color: Highlight; } }
 `;

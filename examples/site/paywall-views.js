@@ -1,7 +1,9 @@
 /** What the paywall shows in each of its states: functions from the element to a list of nodes. */
 
 import { copyText, h, icon, qrCode } from './dom.js';
-import { clock, moment, offerText, price, t } from './i18n.js';
+import { bitcoin, clock, listed, moment, offerText, price, sats, t } from './i18n.js';
+import { arrived } from './paywall-states.js';
+import { bitcoinOf, chosen, qrText, satsOf, shortened, waysOf } from './paywall-ways.js';
 
 const heading = (text, name) => h('h2', { tabindex: '-1', part: 'heading' }, name && icon(name), h('span', {}, text));
 const text = (...children) => h('p', { part: 'text' }, ...children);
@@ -14,13 +16,21 @@ const link = (attributes, ...children) => h('a', { part: 'button', class: 'butto
 
 export const loading = () => [h('div', { class: 'skeleton', role: 'presentation' }, h('i'), h('i'), h('i')), h('p', { class: 'hidden' }, t('loading'))];
 
-export const offers = (paywall) => [
-  heading(t(paywall.ended ? 'ended_heading' : 'offers_heading'), paywall.ended ? 'clock' : 'lock'),
-  paywall.trouble ? alert(troubleText(paywall.trouble)) : text(t(paywall.ended ? 'ended_text' : 'offers_text')),
-  h('ul', { class: 'offers', role: 'list' }, paywall.offers.map((offer) => h('li', {}, offerButton(paywall, offer)))),
-  paywall.gate.remembers ? null : note(icon('warn'), h('span', {}, t('forgets_before'))),
-  note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
-];
+export const offers = (paywall) => {
+  const { facts } = paywall;
+  const { ended, over, trouble: error } = facts;
+  return [
+    heading(t(ended ? 'ended_heading' : 'offers_heading'), ended ? 'clock' : 'lock'),
+    error ? alert(troubleText(error)) : null,
+    returned(paywall),
+    moneyLeft(paywall),
+    over?.reason ? text(overText(over)) : null,
+    error ? null : text(ended ? t('ended_text') : t('offers_text', { methods: listed(facts.methods ?? ['Bitcoin', 'Lightning']) })),
+    h('ul', { class: 'offers', role: 'list' }, facts.offers.map((offer) => h('li', {}, offerButton(paywall, offer)))),
+    paywall.gate.remembers ? null : note(icon('warn'), h('span', {}, t('forgets_before'))),
+    note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
+  ];
+};
 
 function offerButton(paywall, offer) {
   const { length, scope } = offerText(offer);
@@ -29,53 +39,167 @@ function offerButton(paywall, offer) {
     h('span', { class: 'price', part: 'price' }, price(offer.price, offer.currency)));
 }
 
-export const paying = (paywall) => {
-  const { invoice } = paywall;
+/** One line: what ended, and when. */
+const overText = ({ reason, at, invoice }) => t(`over_${reason}`, { time: at ? moment(at) : '', number: invoice ?? '' });
+
+/** Back from the payment page in another browser than the one that chose the offer: nobody is asked to pay again. */
+function returned({ elsewhere }) {
+  if (!elsewhere) return null;
+  return h('div', { class: 'alert calm', part: 'alert' }, icon('clock'), h('div', {}, h('p', {}, t('elsewhere_text', { number: elsewhere })), h('p', {}, t('elsewhere_how'))));
+}
+
+/** An invoice of this video that holds money of the viewer and is not shown. */
+function moneyLeft(paywall) {
+  const left = paywall.gate.pending(paywall.video).find((it) => Number(it.paid) > 0);
+  if (!left) return null;
+  return h('div', { class: 'alert calm', part: 'alert' }, icon('warn'), h('div', {}, h('p', {}, t('over_money', { number: left.invoice, paid: paidOf(left) })),
+    button({ class: 'primary', onclick: () => paywall.buy({ tier: left.tier, covers: left.covers }) }, t('over_money_go'))));
+}
+
+// --- paying ------------------------------------------------------------------------------------------------------------------
+
+/** An amount of an invoice, which wallets count in satoshis. */
+function money(amount, currency) {
+  const count = currency === 'BTC' || currency === undefined ? satsOf(amount) : null;
+  return count === null ? price(amount, currency) : sats(count);
+}
+const paidOf = ({ paid, invoiced }) => money(paid, invoiced?.currency);
+const priceOf = ({ amount, currency, invoiced }) => (amount ? price(amount, currency) : invoiced ? money(invoiced.amount, invoiced.currency) : '');
+const dueOf = (way) => (way.sats !== null ? sats(way.sats) : way.due ? price(way.due, way.currency) : '');
+
+/** What is bought, and for how much: it never leaves while somebody pays. */
+function summary({ facts }) {
+  const { invoice, offers: all } = facts;
+  if (!invoice.tier) return null;
+  const offer = all.find((it) => it.tier === invoice.tier && it.covers === invoice.covers) ?? { covers: invoice.covers, duration: null };
+  const { length, scope } = offerText(offer);
+  return h('p', { class: 'summary', part: 'summary' }, h('span', { class: 'what' }, h('strong', {}, length), h('small', {}, scope)), h('span', { class: 'price' }, priceOf(invoice)));
+}
+
+/** Made → seen → unlocked. */
+function rail(step) {
+  return h('ol', { class: 'rail', part: 'rail', role: 'list' }, ['made', 'seen', 'open'].map((name, index) =>
+    h('li', { class: index < step ? 'done' : index === step ? 'now' : '', ...(index === step ? { 'aria-current': 'step' } : {}) }, t(`rail_${name}`))));
+}
+
+/** The number is what a viewer has to name in every question; its page at BTCPay says the rest. */
+function number({ facts }) {
+  const { invoice, checkout_url: page } = facts.invoice;
+  if (!invoice) return null;
+  return note(t('invoice_number'), ' ', h('code', {}, invoice), page ? [' · ', h('a', { part: 'link', target, href: page, rel: 'noreferrer', 'data-focus': 'checkout' }, t('checkout_link'))] : '');
+}
+
+export const paying = (paywall) => payable(paywall, ({ invoice }, ways) => {
+  const way = chosen(ways, paywall.way);
+  const apart = way?.parts && way.parts.every((it) => it.sats !== null) && way.parts[0].sats !== way.parts[1].sats;
+  const due = apart ? t('pay_both', { first: dueOf(way.parts[0]), second: dueOf(way.parts[1]) }) : null;
+  // What is to be paid is what the chosen way asks for; in money that is no bitcoin it is the price, and the exact amount stands below.
+  const amount = invoice.currency === 'SATS' || invoice.currency === 'BTC' || !invoice.currency ? way && !apart && dueOf(way) : null;
+  return [
+    heading(t('pay_heading', { price: amount || priceOf(invoice) }), 'bolt'),
+    due ? text(due) : null,
+    invoice.replaced ? alert(t('replaced_text')) : null,
+  ];
+});
+
+export const partial = (paywall) => payable(paywall, ({ invoice }) => [
+  heading(t('partial_heading', { paid: paidOf(invoice), price: invoice.invoiced ? money(invoice.invoiced.amount, invoice.invoiced.currency) : priceOf(invoice) }), 'clock'),
+  invoice.payable === false ? null : text(t('partial_text')),
+]);
+
+/** Everything with which an invoice can be paid now. */
+function payable(paywall, head) {
+  const { facts, gate } = paywall;
+  const { invoice } = facts;
   if (!invoice.checkout_url) {
     // The cookie alone remembers this purchase: it can be waited for, but its QR code is gone.
-    return [heading(t('waiting_heading'), 'clock'), text(t('waiting_text')), notice(), backButton(paywall)];
+    return [heading(t('waiting_heading'), 'clock'), text(t('waiting_text')), notice(), number(paywall), backButton(paywall)];
   }
-  const { lightning, onchain } = invoice;
-  const payable = invoice.unified ?? lightning?.uri ?? onchain?.uri;
+  const ways = invoice.payable === false ? [] : waysOf(invoice);
+  const way = chosen(ways, paywall.way);
+  const hasWallet = window.webln && ways.some((it) => it.kind === 'lightning' && it.destination);
   return [
-    heading(t('pay_heading', { price: price(invoice.amount, invoice.currency) }), 'bolt'),
-    text(`${offerText(offerOf(paywall)).length} · ${offerText(offerOf(paywall)).scope}`),
-    payable ? qrCode(compact(payable, lightning?.bolt11, onchain?.address), t('qr_label')) : null,
-    h('p', { part: 'countdown', class: 'countdown' }, icon('clock'), t('valid_for'), ' ', h('time', {}, clock(paywall.secondsLeft))),
-    h('div', { class: 'actions' }, weblnButton(paywall),
-      payable ? link({ href: lightning?.uri ?? payable, class: window.webln ? 'button' : 'button primary' }, icon('bolt'), t('open_wallet')) : null,
-      lightning ? copyButton(lightning.bolt11, t('copy_lightning')) : null,
-      onchain ? copyButton(onchain.address, t('copy_address')) : null),
+    head(facts, ways),
+    summary(paywall),
+    rail(arrived(invoice) === 'none' ? 0 : 1),
+    ways.length > 1 ? wayChoice(paywall, ways, way) : null,
+    invoice.payable === false && arrived(invoice) !== 'none' ? text(t('partial_wait')) : null,
+    way?.uri ? payment(paywall, way, hasWallet) : null,
+    !way?.uri && invoice.payable !== false ? [text(t('no_way_text')), link({ class: 'button primary', href: invoice.checkout_url, target, rel: 'noreferrer' }, t('other_ways'))] : null,
+    invoice.invoice_expires_at && invoice.payable !== false
+      ? h('p', { part: 'countdown', class: 'countdown' }, icon('clock'), t('valid_for'), ' ', h('time', {}, clock(invoice.invoice_expires_at - gate.now()))) : null,
     notice(),
-    note(h('a', { part: 'link', target, href: invoice.checkout_url, rel: 'noreferrer' }, t('checkout_link')), ' ', t('checkout_note')),
+    number(paywall),
     backButton(paywall),
   ];
-};
+}
+
+/** One way to pay: what this device's wallet can do first where fingers are, the code for another device's camera first elsewhere. */
+function payment(paywall, way, hasWallet) {
+  const code = qrCode(qrText(way), t('qr_label'));
+  const lightning = (way.parts ?? [way]).find((it) => it.kind === 'lightning');
+  const wallet = [
+    hasWallet && lightning ? weblnButton(paywall, lightning.destination) : null,
+    link({ href: (lightning ?? way).uri, class: hasWallet ? 'button' : 'button primary', 'data-focus': 'wallet' }, icon('bolt'), t('open_wallet')),
+  ];
+  const actions = h('div', { class: 'actions' }, wallet, (way.parts ?? [way]).map(copyDestination));
+  const hint = ['both', 'lightning', 'bitcoin'].includes(way.kind) ? note(t(`way_hint_${way.kind}`)) : null;
+  const touch = window.matchMedia('(pointer: coarse)').matches;
+  const amounts = exact(way);
+  const texts = (way.parts ?? [way]).map(({ destination }) => destination && h('p', { class: 'destination', part: 'note', dir: 'ltr' }, h('code', {}, shortened(destination))));
+  if (touch) return [amounts, actions, texts, h('details', { class: 'fold' }, h('summary', {}, t('show_code')), code), hint];
+  return [code, amounts, actions, texts, hint];
+}
+
+/** The exact amount, in the two ways in which wallets take it. */
+function exact(way) {
+  if (way.parts && way.parts[0].sats !== way.parts[1].sats) return null;
+  if (way.sats === null) return way.due ? h('p', { class: 'exact' }, copyValue(way.due, price(way.due, way.currency))) : null;
+  return h('p', { class: 'exact' }, copyValue(String(way.sats), sats(way.sats)), copyValue(bitcoinOf(way.sats), bitcoin(bitcoinOf(way.sats))));
+}
+
+const copyValue = (value, shown) => copyButton(value, shown, { label: t('copy_amount', { amount: shown }), small: true });
+
+function copyDestination({ kind, destination, uri, name }) {
+  if (kind === 'lightning' && destination) return copyButton(destination, t('copy_lightning'));
+  if (kind === 'bitcoin' && destination) return copyButton(destination, t('copy_address'));
+  return uri ? copyButton(destination ?? uri, `${t('copy_link_pay')}: ${name}`) : null;
+}
+
+/** Some wallets read only one of two ways in a code, some refuse the mixture: a choice, remembered. */
+function wayChoice(paywall, ways, current) {
+  const label = (way) => (way.kind === 'both' ? t('way_both') : way.kind === 'bitcoin' ? t('way_bitcoin') : way.name);
+  return h('div', { class: 'ways', role: 'group', 'aria-label': t('way_label') }, ways.map((way) =>
+    button({ class: 'way', part: 'button', 'aria-pressed': String(way === current), 'data-focus': `way-${way.key}`, onclick: () => { paywall.way = way.kind === 'other' ? way.key : way.kind; } }, label(way))));
+}
 
 /** Where trouble with asking the shop is told, without moving anything else. */
 const notice = () => h('p', { class: 'notice', part: 'notice', role: 'status' });
 const backButton = (paywall) => button({ class: 'quiet', onclick: () => paywall.back() }, t('back_to_offers'));
-const offerOf = ({ offers: all, invoice }) => {
-  const found = all.find((it) => it.tier === invoice.tier && it.covers === invoice.covers);
-  return found ?? { covers: invoice.covers, duration: null };
-};
 
-/** Bech32 may be written in capitals, which QR codes hold in far fewer modules (BIP 173, BIP 21). */
-function compact(uri, bolt11, address) {
-  if (uri === `lightning:${bolt11}`) return uri.toUpperCase();
-  const bech32 = [bolt11, /^(bc|tb|bcrt)1/.test(address ?? '') && address].filter(Boolean);
-  return bech32.reduce((text, part) => text.replace(part, part.toUpperCase()), uri);
+/** What the notice says: that nobody answers, or that what is known is old. */
+export function noticeText({ notice: error, invoice }) {
+  if (error) return t('trouble_waiting');
+  return invoice?.stale ? t('stale_notice') : '';
 }
 
-function weblnButton(paywall) {
-  if (!window.webln || !paywall.invoice.lightning) return null;
+function weblnButton(paywall, bolt11) {
   const told = h('span', { class: 'told', role: 'status' });
-  return [button({ class: 'primary', onclick: (event) => paywall.payInBrowser(event.currentTarget, told) }, icon('bolt'), t('webln_pay')), told];
+  return [button({ class: 'primary', onclick: (event) => paywall.payInBrowser(bolt11, event.currentTarget, told) }, icon('bolt'), t('webln_pay')), told];
 }
+
+export const checking = (paywall) => [
+  heading(t('checking_heading'), 'clock'),
+  summary(paywall),
+  text(t('checking_text')),
+  notice(),
+  number(paywall),
+  backButton(paywall),
+];
 
 /** Copies `value`. The feedback is on the button and in its live text; a field stays for browsers without a clipboard. */
-export function copyButton(value, label) {
-  const words = h('span', {}, label);
+export function copyButton(value, shown, { label, small = false } = {}) {
+  const words = h('span', {}, shown);
   const told = h('span', { class: 'hidden', role: 'status' });
   const field = h('textarea', { class: 'hidden', readonly: true, tabindex: '-1', 'aria-hidden': 'true' });
   field.value = value;
@@ -83,47 +207,78 @@ export function copyButton(value, label) {
     const done = await copyText(value, field);
     words.textContent = told.textContent = t(done ? 'copied' : 'copy_failed');
     setTimeout(() => {
-      words.textContent = label;
+      words.textContent = shown;
       told.textContent = '';
     }, 2500);
   };
-  return h('span', { class: 'copy' }, button({ onclick: copy }, icon('copy'), words), told, field);
+  return h('span', { class: small ? 'copy small' : 'copy' }, button({ onclick: copy, ...(label ? { 'aria-label': label } : {}) }, icon('copy'), words), told, field);
 }
 
-export const processing = () => [
-  heading(t('processing_heading'), 'clock'),
-  h('div', { class: 'pulse', role: 'presentation' }),
-  text(t('processing_text')),
-  notice(),
-];
+export const processing = (paywall) => {
+  const { invoice } = paywall.facts;
+  return [
+    heading(t('processing_heading'), 'clock'),
+    summary(paywall),
+    rail(1),
+    h('div', { class: 'pulse', role: 'presentation' }),
+    text(t(invoice.late ? 'late_text' : 'processing_text')),
+    invoice.confirmations?.wanted > 0 ? note(t('confirmations', { count: invoice.confirmations.wanted })) : null,
+    notice(),
+    number(paywall),
+  ];
+};
 
-export const expired = (paywall) => [
-  heading(t('expired_heading'), 'clock'),
-  text(t('expired_text')),
-  h('div', { class: 'actions' }, button({ class: 'primary', onclick: () => paywall.renew() }, t('new_invoice'))),
-  notice(),
-  note(t('expired_note')),
-  backButton(paywall),
-];
+/** BTCPay says so. What is not known is said as not known, and nobody is asked to pay twice without being told that. */
+export const expired = (paywall) => {
+  const { paid, stale } = paywall.facts.invoice;
+  return [
+    heading(t('expired_heading'), 'clock'),
+    summary(paywall),
+    text(t(paid === undefined || stale ? 'expired_unknown' : 'expired_text')),
+    h('div', { class: 'actions' }, button({ class: 'primary', onclick: () => paywall.renew() }, t('new_invoice'))),
+    notice(),
+    note(t('expired_note')),
+    number(paywall),
+    backButton(paywall),
+  ];
+};
 
-export const invalid = (paywall) => [
-  heading(t('invalid_heading'), 'warn'),
-  text(t('invalid_text')),
-  paywall.invoice?.invoice ? note(t('invoice_number'), ' ', h('code', {}, paywall.invoice.invoice)) : null,
-  backButton(paywall),
-];
+/** Expired with part of the price in it: no invitation to pay again. */
+export const short = (paywall) => {
+  const { invoice } = paywall.facts;
+  return [
+    heading(t('partial_heading', { paid: paidOf(invoice), price: invoice.invoiced ? money(invoice.invoiced.amount, invoice.invoiced.currency) : priceOf(invoice) }), 'warn'),
+    text(t('short_text')),
+    notice(),
+    number(paywall),
+  ];
+};
+
+export const invalid = (paywall) => {
+  const { paid, invoice } = paywall.facts.invoice;
+  const none = paid !== undefined && Number(paid) === 0;
+  return [
+    heading(t(none ? 'cancelled_heading' : 'invalid_heading'), 'warn'),
+    text(t(none ? 'cancelled_text' : paid === undefined ? 'invalid_unknown' : 'invalid_text')),
+    invoice ? number(paywall) : null,
+    backButton(paywall),
+  ];
+};
 
 export const open = (paywall) => {
-  const { expires_at } = paywall.access;
+  const { access: { expires_at }, paid } = paywall.facts;
   const kept = paywall.gate.list().filter((it) => !it.expired && (it.covers === paywall.video || it.video === paywall.video));
+  const surplus = kept.find((it) => it.overpaid);
   return [
-    heading(t(paywall.paid ? 'paid_heading' : 'open_heading'), 'check'),
+    heading(t(paid ? 'paid_heading' : 'open_heading'), 'check'),
     text(expires_at ? t('open_until', { time: moment(expires_at) }) : t('open_forever')),
+    surplus ? text(t('overpaid_text', { surplus: money(surplus.overpaid.value, surplus.overpaid.currency) })) : null,
     ...(kept.length > 0 ? [
       note(t(paywall.gate.remembers ? 'save_text' : 'forgets_after')),
       h('div', { class: 'actions' },
         copyButton(paywall.gate.code(kept), t('save_code')),
         button({ onclick: () => saveFile(paywall.gate.file(kept)) }, icon('down'), t('save_file'))),
+      note(t('invoice_number'), ' ', h('code', {}, (surplus ?? kept[0]).id)),
     ] : []),
     note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('purchases'))),
   ];
@@ -136,16 +291,22 @@ export function saveFile(file) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-export const closed = (paywall) => [
-  heading(t(paywall.ended ? 'ended_heading' : 'closed_heading'), 'lock'),
-  text(t('closed_text')),
-  note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
-];
+export const closed = (paywall) => {
+  const { ended, over } = paywall.facts;
+  return [
+    heading(t(ended ? 'ended_heading' : 'closed_heading'), 'lock'),
+    returned(paywall),
+    moneyLeft(paywall),
+    over?.reason ? text(overText(over)) : null,
+    text(t('closed_text')),
+    note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
+  ];
+};
 
 export const trouble = (paywall) => [
   heading(t('trouble_heading'), 'warn'),
-  text(troubleText(paywall.trouble)),
-  h('div', { class: 'actions' }, button({ class: 'primary', onclick: () => paywall.refresh({ ended: paywall.ended }) }, t('try_again'))),
+  text(troubleText(paywall.facts.trouble)),
+  h('div', { class: 'actions' }, button({ class: 'primary', onclick: () => paywall.refresh({ ended: paywall.facts.ended }) }, t('try_again'))),
 ];
 
 /** A failure in words: what happened, and what to do. */

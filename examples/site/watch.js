@@ -10,7 +10,8 @@ import { findVideo } from './videos.js';
 import { Player } from './player.js';
 
 const $ = (id) => document.getElementById(id);
-const id = new URLSearchParams(location.search).get('v');
+const query = new URLSearchParams(location.search);
+const id = query.get('v');
 const paywall = $('paywall');
 const stage = $('stage');
 const strip = $('strip');
@@ -19,6 +20,8 @@ const DISAGREE = 10;
 
 if (id) {
   const about = findVideo(id);
+  // The payment page sends viewers back with the number of their invoice, in whatever browser that page was opened.
+  if (query.get('invoice')) paywall.setAttribute('invoice', query.get('invoice'));
   takeIn(restore).then(() => paywall.setAttribute('video', id));
   about.then((video) => start(describe(video)));
 } else {

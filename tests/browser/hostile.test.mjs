@@ -142,7 +142,7 @@ test('a back-up that is too large, empty, broken or of another site is told apar
   await restore(page, mint({ jti: 'x2' }, { ...other, kid: 'k1' }));
   await said('damaged, or from another site');
   await restore(page, `HMprBnL9BTXWuPvpoKBS6e~${'A'.repeat(64)}`);
-  await said('could not be found');
+  await said('does not know this purchase');
   await restore(page, mint({ jti: 'x3', exp: 1_700_000_000 }));
   await said('has ended');
   assert.deepEqual(await kept(page, 'purchase'), []);

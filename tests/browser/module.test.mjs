@@ -8,11 +8,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import ts from 'typescript';
-import { texts } from '../../examples/site/texts.js';
+import { ALL_VIEWS } from '../../examples/site/paywall-states.js';
+import { LANGUAGES } from '../../examples/site/texts.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SITE = join(ROOT, 'examples/site');
 const PAGES = readFileSync(join(ROOT, 'docs/pages.md'), 'utf8');
+const texts = Object.fromEntries(await Promise.all(Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, await load()])));
 const own = (name) => readFileSync(join(SITE, name), 'utf8');
 const scripts = readdirSync(SITE).filter((it) => it.endsWith('.js'));
 
@@ -26,7 +28,7 @@ function exported(file) {
   const program = ts.createProgram([file], OPTIONS);
   const checker = program.getTypeChecker();
   const source = program.getSourceFile(file);
-  const inFile = (symbol) => symbol.declarations?.some((it) => [file, join(SITE, 'hlsgate-store.js')].includes(it.getSourceFile().fileName));
+  const inFile = (symbol) => symbol.declarations?.some((it) => [file, ...['store', 'shop'].map((it) => join(SITE, `hlsgate-${it}.js`))].includes(it.getSourceFile().fileName));
   const parameters = (symbol, at) => checker.getTypeOfSymbolAtLocation(symbol, at).getCallSignatures().at(0)?.parameters.map((it) => {
     const { valueDeclaration: declared } = it;
     const names = ts.isObjectBindingPattern(declared.name) ? declared.name.elements.map((option) => (option.propertyName ?? option.name).text)
@@ -88,6 +90,7 @@ test('the handbook names every part, variable and state of the paywall, and no o
   const variables = [...new Set([...own('paywall-style.js').matchAll(/var\((--hlsgate-[\w-]+)/g)].map(([, it]) => it))];
   assert.deepEqual(row('variables').map((it) => (it.startsWith('--') ? it : `--hlsgate${it}`)).sort(), variables.sort());
   const states = [...views.matchAll(/^export const (\w+) = /gm)].map(([, it]) => it);
+  assert.deepEqual(states.toSorted?.() ?? [...states].sort(), [...ALL_VIEWS].sort(), 'every state has its view');
   assert.deepEqual(row('states').sort(), states.sort());
 });
 

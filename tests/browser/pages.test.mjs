@@ -7,7 +7,7 @@ import { after, before } from 'node:test';
 import { REFUSED, UNAVAILABLE, accessible, buy, control, inState, launch, plays, readQr, viewer } from './browser.mjs';
 import { FILM, SHORT, mint, startSite, test } from './harness.mjs';
 
-const WIDTHS = { 320: 640, 768: 1024, 1920: 1080 };
+const WIDTHS = { 320: 640, 390: 844, 1440: 900 };
 const shots = process.env.HLSGATE_SHOTS;
 
 /** A day from now, for access that has not ended. */
@@ -200,7 +200,7 @@ const TROUBLES = {
 };
 
 for (const [[width, height], [kind, states, allow]] of Object.entries(WIDTHS).flatMap((size) => [[size, ['state', STATES, []]], [size, ['trouble', TROUBLES, [REFUSED, UNAVAILABLE]]]])) {
-  const colorScheme = width === '768' ? 'light' : 'dark';
+  const colorScheme = width === '390' ? 'light' : 'dark';
   test(`every ${kind} at ${width} px, ${colorScheme}: accessible, and nothing wider than the screen`, async () => {
     const visit = await viewer(browser, site, { viewport: { width: Number(width), height }, colorScheme, reducedMotion: 'reduce', allow, permissions: ['clipboard-write'] });
     for (const [name, reach] of Object.entries(states)) {
