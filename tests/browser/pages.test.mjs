@@ -100,8 +100,7 @@ const STATES = {
     await inState(page, 'expired');
   },
   processing: async ({ page, paywall }) => {
-    await paywall.getByRole('button', { name: 'New invoice' }).click(); // of a purchase that only a cookie remembers: to the offers
-    await paywall.locator('button.offer').first().click();
+    await paywall.getByRole('button', { name: 'New invoice' }).click();
     await inState(page, 'paying');
     await site.fake('pay', { invoice: (await site.invoice()).id, method: 'BTC-CHAIN' });
     await inState(page, 'processing');
