@@ -5,7 +5,8 @@ import unittest
 from fractions import Fraction
 from pathlib import Path
 
-from hlspublish import aes, captions, colour, filters, ladder, languages, plan, playlist, structure, timing
+from hlspublish import aes, captions, charset, colour, filters, ladder, languages, plan, playlist, structure, timing
+from hlspublish.errors import Refused
 from hlspublish.probe import Source
 from hlspublish.progress import Progress, clock_text
 
@@ -165,6 +166,35 @@ class Captions(unittest.TestCase):
         cues = captions.parse(self.VTT)
         self.assertEqual([(c.start, c.end, c.settings, c.text) for c in cues],
                          [(1, 2.5, "", "first\nline"), (5, 7, "align:left", "across")])
+
+    def test_styles_and_regions_are_left_out_and_do_not_refuse_the_file(self):
+        cues = captions.parse("WEBVTT\n\nSTYLE\n::cue { color: red }\n\nREGION\nid:fred\nwidth:40%\n\n"
+                              "1\n00:01.000 --> 00:02.000 region:fred align:left\n<v Ann>Hi</v> <c.red>there</c>\n")
+        self.assertEqual([(c.settings, c.text) for c in cues], [("align:left", "<v Ann>Hi</v> <c.red>there</c>")])
+
+    def test_what_only_looks_like_a_tag_is_shown(self):
+        for vtt, given, expected in (
+                (True, "I <3 you", "I &lt;3 you"), (True, "&lt;b&gt; is bold", "&lt;b&gt; is bold"), (True, "<b>bold</b>", "<b>bold</b>"),
+                (True, "R&D &amp; &nbsp;", "R&amp;D &amp; &nbsp;"), (True, "<script>x</script>", "&lt;script>x&lt;/script>"),
+                (False, "I <3 you", "I &lt;3 you"), (False, "&lt;b&gt; is bold", "&lt;b&gt; is bold"), (False, "<I>it</I>", "<i>it</i>"),
+                (False, '<font color="#ff0">warm</font>', "warm"), (False, "{\\an8}above {sic}", "above {sic}"),
+                (False, "1 < 2 & 3 > 2", "1 &lt; 2 &amp; 3 > 2"), (False, "a --> b", "a --&gt; b")):
+            self.assertEqual(captions.clean(given, vtt), expected)
+
+    def test_subrip_is_read_as_people_write_it(self):
+        cues = captions.parse("1\n00:00:01,5 --> 00:00:02,000\none\ntwo\n2\n0:00:03,000-->0:00:04,000 X1:1\n12\n\n\n3\nno time\n")
+        self.assertEqual([(c.start, c.end, c.settings, c.text) for c in cues], [(1.5, 2, "", "one\ntwo"), (3, 4, "", "12")])
+
+    def test_letters_from_before_utf_8(self):
+        russian = "Здравствуйте, как ваши дела сегодня? Я очень рад вас видеть."
+        for data, language, chosen, expected in (
+                (russian.encode("cp1251"), "ru", "", (russian, "cp1251")), (russian.encode("cp1251"), "und", "", (russian, "cp1251")),
+                (russian.encode("koi8-r"), "ru", "koi8-r", (russian, "")), ("\ufeff".encode() + b"x", "und", "", ("x", "")),
+                (russian.encode("utf-16"), "und", "", (russian, "")), ("Grüße".encode("cp1252"), "de", "", ("Grüße", "cp1252")),
+                ("Žluťoučký kůň".encode("cp1250"), "cs", "", ("Žluťoučký kůň", "cp1250")), ("日本語".encode("cp932"), "ja", "", ("日本語", "cp932"))):
+            self.assertEqual(charset.decode(data, language, chosen), expected)
+        with self.assertRaises(Refused):
+            charset.decode(b"\xff\xff", "und", "utf-8")
 
     def test_a_cue_over_a_boundary_stands_in_both_segments(self):
         first, second = captions.segments(captions.parse(self.VTT), [0, 6, 10], "ts")

@@ -48,6 +48,16 @@ class Refusals(PublishTest):
             self.refused(clip(name, *moving(seconds=1), "-frames:v", "1"), "not a video")
         self.refused(clip("one.mp4", *moving(seconds=1), "-frames:v", "1", *H264), "no moving picture")
 
+    def test_pictures_of_a_camera_or_a_browser(self):
+        heic = self.folder / "IMG_1.HEIC"
+        heic.write_bytes((24).to_bytes(4, "big") + b"ftypheic\0\0\0\0mif1heic" + bytes(200))
+        self.refused(heic, "it is a picture (HEIC)")
+        self.refused(clip("moving.webp", *moving(size="64x36", seconds=1), "-c:v", "libwebp_anim"), "it is a picture (WebP)")
+
+    def test_raw_streams_lack_times(self):
+        for name, codec in (("raw.h264", "libx264"), ("raw.hevc", "libx265")):
+            self.refused(clip(name, *moving(size="160x90", seconds=1), "-c:v", codec), "raw stream", "ffmpeg -r 25")
+
     def test_only_sound(self):
         self.refused(clip("song.mp3", *tone(2)), "only sound")
         cover = clip("cover.png", *moving(seconds=1), "-frames:v", "1")

@@ -156,6 +156,13 @@ class Kinds(PublishTest):
         made = streams_of(self.stream(video) / "master.m3u8")[0]
         self.assertEqual((made["codec_name"], made["pix_fmt"], made.get("color_transfer")), ("h264", "yuv420p", "bt709"))
 
+    def test_pictures_without_a_container_of_their_own(self):
+        for file in (clip("raw.y4m", *moving(size="160x90", seconds=1)), clip("moving.apng", *moving(size="160x90", seconds=1), "-plays", "0")):
+            self.assertAlmostEqual(self.entry_of(self.publish(file))["duration"], 1, delta=0.05)
+
+    def entry_of(self, video: str) -> dict:
+        return next(entry for entry in self.catalogue() if entry["id"] == video)
+
     def test_odd_sizes_and_stretched_pixels(self):
         self.publish(clip("odd.mkv", *moving(size="161x91", seconds=2), "-c:v", "ffv1"))
         self.publish(clip("pal.mpg", *moving(size="720x576", seconds=2), "-vf", "setsar=64/45", "-c:v", "mpeg2video"))
@@ -225,6 +232,7 @@ class Captions(PublishTest):
             ("en", "English-2", f"/hls/{video}/captions/en-2.vtt")])
         folder = self.stream(video) / "captions"
         self.assertIn("Grüße", (folder / "de.vtt").read_text(encoding="utf-8"))
+        self.assertIn("film.de.srt are not in UTF-8; they are taken for cp1252", self.log)
         # To the frame of sound that players skip at this file's beginning.
         self.assertAlmostEqual(captions.parse((folder / "en.vtt").read_text())[1].start, 5.5, delta=0.022)
         for segment in ("00000.vtt", "00001.vtt"):

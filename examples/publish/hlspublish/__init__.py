@@ -14,6 +14,7 @@ Rooms, in the order a video walks through them:
 - `colour`     pure: what a source's numbers mean, and the filters that turn them into what every player knows
 - `filters`    pure: the FFmpeg filter text for rotation, interlacing, frame rate, sizes
 - `encode`     chunks of video and tracks of sound, each made once and kept across interruptions
+- `charset`    which letters a caption file is written in
 - `captions`   text subtitles → WebVTT, whole and in segments
 - `package`    chunks → segments and playlists; `aes` encrypts, `playlist` reads and writes M3U8
 - `poster`     one picture

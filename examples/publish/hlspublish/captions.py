@@ -3,10 +3,11 @@
 They come from the video itself and from files beside it: `film.srt`, `film.en.vtt`, `film.pt-BR.srt`.
 """
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import ffmpeg, languages
+from . import charset, ffmpeg, languages
 from .errors import Refused
 from .probe import Source
 
@@ -16,7 +17,15 @@ MAX_BYTES = 16 * 1024 * 1024
 # Where the pictures of a transport stream begin (90 kHz ticks); see `package`.
 TS_START_TICKS = 900_000
 
-_TIMING = re.compile(r"((?:\d+:)?\d\d:\d\d\.\d{3})\s+-->\s+((?:\d+:)?\d\d:\d\d\.\d{3})(.*)")
+_CLOCK = r"((?:\d+:)?\d?\d:\d\d[.,]\d{1,3})"
+_TIMING = re.compile(_CLOCK + r"\s*-->\s*" + _CLOCK + r"(.*)")
+_SETTING = re.compile(r"(vertical|line|position|size|align|region):\S+\Z")
+# A tag; an ampersand that begins no escape; a "less than" that begins no tag.
+_PIECE = re.compile(r"</?[A-Za-z0-9][^<>\n]*>|<>|&(?!(?:lt|gt|amp|nbsp|lrm|rlm|#\d+|#x[0-9a-fA-F]+);)|<")
+_VTT_TAG = re.compile(r"</?(?:b|i|u|ruby|rt|v|c|lang)(?:[ .][^<>]*)?>|<(?:\d+:)?\d\d:\d\d\.\d{3}>")
+_SRT_TAG = re.compile(r"</?[biuBIU]>")
+_FONT_TAG = re.compile(r"</?font\b[^<>]*>", re.IGNORECASE)
+_ASS_OVERRIDE = re.compile(r"\{\\[^{}]*\}")
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,17 @@ def sidecars(video: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def collect(source: Source, work: Path) -> list[Captions]:
-    """All captions of a video, embedded ones first. Errors: `Refused` for a caption file that is none."""
+def collect(source: Source, work: Path, encoding: str = "", say: Callable[[str], None] = lambda _text: None) -> list[Captions]:
+    """All captions of a video, embedded ones first. Errors: `Refused` for a caption file that is none.
+
+    - `encoding`: that of the files beside it, or "" to find out; `say` is told what was assumed.
+    """
     found: list[tuple[str, str, bool, tuple[Cue, ...]]] = []
     work.mkdir(exist_ok=True)
-    for track, text in zip(source.subtitles, _extract(source, work)):
-        found.append((track.language, track.title, track.forced, parse(text)))
+    for track, cues in zip(source.subtitles, _extract(source, work)):
+        found.append((track.language, track.title, track.forced, cues))
     for file, language in sidecars(source.path):
-        found.append((language, "", False, _read_sidecar(file, work)))
+        found.append((language, "", False, _read_sidecar(file, language, encoding, say)))
     named: list[Captions] = []
     for language, title, forced, cues in found:
         if not cues:
@@ -71,58 +83,77 @@ def collect(source: Source, work: Path) -> list[Captions]:
     return named
 
 
-def _extract(source: Source, work: Path) -> list[str]:
-    """The embedded text tracks as WebVTT; the file is read once for all of them."""
+def _extract(source: Source, work: Path) -> list[tuple[Cue, ...]]:
+    """The embedded text tracks; the file is read once for all of them. WebVTT and SubRip are taken as they stand."""
     if not source.subtitles:
         return []
-    outputs = [work / f"{track.index}.vtt" for track in source.subtitles]
-    arguments = ["-v", "error", "-copyts", "-start_at_zero", *ffmpeg.media_input(source.path)]
-    for track, output in zip(source.subtitles, outputs):
-        arguments += ["-map", f"0:{track.index}", "-c:s", "webvtt", "-f", "webvtt", str(output)]
+    arguments, outputs = ["-v", "error", "-copyts", "-start_at_zero", *ffmpeg.media_input(source.path)], []
+    for track in source.subtitles:
+        kind = "webvtt" if track.codec == "webvtt" else "srt"
+        outputs.append((work / f"{track.index}.{kind}", kind))
+        copied = track.codec in ("webvtt", "subrip")
+        arguments += ["-map", f"0:{track.index}", "-c:s", "copy" if copied else "srt", "-f", kind, str(outputs[-1][0])]
     try:
         ffmpeg.ffmpeg(arguments)
     except ffmpeg.ToolFailed as error:
         raise Refused(f"its subtitles cannot be read: {error.last_line}",
                       "take them out of the file and put them beside it as .srt") from error
-    return [output.read_text(encoding="utf-8") for output in outputs]
+    return [parse(file.read_text(encoding="utf-8", errors="replace")) for file, _ in outputs]
 
 
-def _read_sidecar(file: Path, work: Path) -> tuple[Cue, ...]:
+def _read_sidecar(file: Path, language: str, encoding: str, say: Callable[[str], None]) -> tuple[Cue, ...]:
     if file.stat().st_size > MAX_BYTES:
         raise Refused(f"the captions {file.name} are larger than {MAX_BYTES >> 20} MiB", "check what is in that file")
-    data = file.read_bytes()
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")  # what editors wrote before UTF-8
-    copy, output = work / f"sidecar{file.suffix.lower()}", work / "sidecar.out.vtt"
-    copy.write_text(text.replace("\r\n", "\n").replace("\r", "\n"), encoding="utf-8")
-    try:
-        ffmpeg.ffmpeg(["-v", "error", *ffmpeg.media_input(copy, ffmpeg.SUBTITLE_FORMATS),
-                       "-c:s", "webvtt", "-f", "webvtt", str(output)])
-        cues = parse(output.read_text(encoding="utf-8"))
-    except ffmpeg.ToolFailed:
-        cues = ()
+        text, assumed = charset.decode(file.read_bytes(), language, encoding)
+    except Refused as error:
+        raise Refused(f"the captions {file.name}: {error.message}", error.hint) from error
+    cues = parse(text)
     if not cues:
         raise Refused(f"the captions {file.name} hold no caption that could be read",
                       "save them as SubRip (.srt) or WebVTT (.vtt) in UTF-8, or take the file away")
+    if assumed:
+        say(f"the captions {file.name} are not in UTF-8; they are taken for {assumed} (--captions-encoding names another one)")
     return cues
 
 
-def parse(vtt: str) -> tuple[Cue, ...]:
-    """The cues of a WebVTT text in the order of their beginning; notes, styles and regions are left out."""
-    cues = []
-    for block in re.split(r"\n\s*\n", vtt.replace("\r\n", "\n")):
-        lines = block.strip("\n").split("\n")
-        for n, line in enumerate(lines[:2]):  # an identifier may stand before the timing
-            timing = _TIMING.match(line)
-            if timing:
-                start, end = _seconds(timing[1]), _seconds(timing[2])
-                text = "\n".join(lines[n + 1:]).strip()
-                if text and end > start:
-                    cues.append(Cue(start, end, timing[3].strip(), text))
-                break
+def parse(text: str) -> tuple[Cue, ...]:
+    """The cues of a WebVTT or SubRip text in the order of their beginning; notes, styles and regions are left out."""
+    cues, vtt = [], text.lstrip("\ufeff").startswith("WEBVTT")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    at = 0
+    while at < len(lines):
+        timing = _TIMING.match(lines[at].strip())
+        at += 1
+        if timing is None:
+            continue
+        body = []
+        while at < len(lines) and lines[at].strip() and not _TIMING.match(lines[at].strip()):
+            body.append(lines[at].strip())
+            at += 1
+        # SubRip's next number, where the empty line before it is missing.
+        if body and body[-1].isdigit() and at < len(lines) and _TIMING.match(lines[at].strip()):
+            body.pop()
+        start, end, said = _seconds(timing[1]), _seconds(timing[2]), clean("\n".join(body), vtt)
+        if said and end > start:
+            settings = " ".join(part for part in timing[3].split() if _SETTING.match(part) and not part.startswith("region:"))
+            cues.append(Cue(start, end, settings if vtt else "", said))
     return tuple(sorted(cues, key=lambda cue: (cue.start, cue.end)))
+
+
+def clean(text: str, vtt: bool) -> str:
+    """Cue text as WebVTT: known tags and escapes stay, and what only looks like one is written so that it is shown."""
+    def piece(found: re.Match) -> str:
+        tag = found[0]
+        if tag.startswith("<"):
+            if (_VTT_TAG if vtt else _SRT_TAG).fullmatch(tag):
+                return tag if vtt else tag.lower()
+            # SubRip's colours and fonts have no like in WebVTT without a style sheet.
+            return "" if _FONT_TAG.fullmatch(tag) else tag.replace("<", "&lt;")
+        return "&amp;" if tag == "&" else "&lt;"
+    if not vtt:
+        text = _ASS_OVERRIDE.sub("", text)
+    return _PIECE.sub(piece, text).replace("-->", "--&gt;").strip()
 
 
 def render(cues: tuple[Cue, ...], header: str = "") -> str:
@@ -161,7 +192,7 @@ def unique(name: str, taken: list[str]) -> str:
 def _seconds(clock: str) -> float:
     seconds = 0.0
     for part in clock.split(":"):
-        seconds = seconds * 60 + float(part)
+        seconds = seconds * 60 + float(part.replace(",", "."))
     return seconds
 
 

@@ -4,6 +4,7 @@ Standard output gets one line for each published video, `ID FILE`; all else goes
 Exit: 0 all done, 1 something was refused or does not conform, 2 wrong usage, 130 or 143 interrupted.
 """
 import argparse
+import codecs
 import math
 import os
 import re
@@ -113,7 +114,7 @@ def _job(options: argparse.Namespace) -> Job:
         container=options.container, rungs=options.ladder, preset=options.preset, loudness=options.loudness,
         encrypt=options.encrypt, segments_url=options.segments_url or "", preview=options.preview,
         poster_at=options.poster_at, chunk=options.chunk,
-        accept_damage=options.accept_damage,
+        accept_damage=options.accept_damage, captions_encoding=options.captions_encoding,
     )
     return Job(settings, _folders(options), options.jobs, options.title, options.description, options.again)
 
@@ -173,6 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     stream.add_argument("--encrypt", action="store_true", help="AES-128, the key under the gate")
     stream.add_argument("--segments-url", metavar="URL", type=_url,
                         help="with --encrypt: where a CDN serves the segments, which go to their own folder")
+    stream.add_argument("--captions-encoding", metavar="NAME", type=_encoding, default="",
+                        help="of caption files beside the videos, such as cp1251 (default: UTF-8, or what is found out)")
     stream.add_argument("--accept-damage", action="store_true", help="publish a damaged file as it is, with stills and gaps")
     stream.add_argument("--again", action="store_true", help="make an already published video anew")
     stream.add_argument("--title", default="", help="title in videos.json (default: the file's own, or its name)")
@@ -210,6 +213,13 @@ def _rungs(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d{2,4}(,\d{2,4})*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of short sides; write 1080,720,480")
     return tuple(sorted({int(part) for part in text.split(",")}, reverse=True))
+
+
+def _encoding(text: str) -> str:
+    try:
+        return codecs.lookup(text).name if text else ""
+    except LookupError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no encoding that Python knows; write cp1251 or utf-16") from None
 
 
 def _number(text: str) -> float:

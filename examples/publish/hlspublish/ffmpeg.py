@@ -18,9 +18,8 @@ from .errors import NoSpace, Refused
 # other format whose file names further files or addresses. Sound formats are in, for a clearer refusal.
 INPUT_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,flv,asf,ogg,mxf,gif,dv,rm,nut,ivf,"
-    "mp3,wav,flac,aac,ac3,aiff"
+    "mp3,wav,flac,aac,ac3,aiff,w64,caf,yuv4mpegpipe,apng"
 )
-SUBTITLE_FORMATS = "srt,webvtt"
 
 _running: set[subprocess.Popen] = set()
 _running_lock = threading.Lock()

@@ -28,6 +28,7 @@ class Settings:
     poster_at: float | None = None
     chunk: float = 60.0
     accept_damage: bool = False
+    captions_encoding: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ ALL_THERE_SHARE = 0.9
 # (seconds) between two of their pictures that is taken for a pause.
 PIECED_FORMATS = ("mpegts", "mpeg")
 LONGEST_STEP = 10.0
+RAW_FORMATS = ("h264", "hevc", "m4v", "mpegvideo", "obu")
 # A tail of sound this much longer than the pictures is kept, over the last picture.
 LONG_TAIL = 0.5
 SIDE_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -46,6 +47,7 @@ class SubtitleTrack:
     language: str
     title: str
     forced: bool
+    codec: str = "subrip"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class Source:
 def probe(path: Path, accept_damage: bool = False) -> Source:
     """Looks at `path` and at every packet in it. Errors: `Refused`, each for one thing that is wrong."""
     _readable(path)
+    kind = structure.picture_kind(path)
+    if kind:
+        raise Refused(f"this is not a video: it is a picture ({kind})", "publish a video; a moving one can be saved as MP4 first")
     missing = structure.missing_bytes(path)
     answer = _ask(path, missing)
     streams = answer.get("streams", [])
@@ -94,6 +99,9 @@ def probe(path: Path, accept_damage: bool = False) -> Source:
     audio = [s for s in streams if s.get("codec_type") == "audio" and s.get("codec_name") and s["index"] in packets]
     start = _float(answer["format"].get("start_time")) or 0.0
     pictures = packets.get(video["index"])
+    if any(name in answer["format"].get("format_name", "").split(",") for name in RAW_FORMATS):
+        raise Refused("it is a raw stream, which does not say when its pictures are shown",
+                      "give it its rate and a container: `ffmpeg -r 25 -i FILE -c copy film.mp4`; publish that")
     if pictures is None or len(set(pictures.times)) < 2:
         raise Refused("no moving picture: fewer than two frames were found", "publish a video, not a still picture")
     _steady_clock(answer["format"], pictures)
@@ -161,7 +169,9 @@ def _ask(path: Path, missing: int) -> dict:
         if missing or structure.is_boxes(path) and "moov atom not found" in error.stderr:
             raise Refused("the file is cut off: the index that says what is in it is missing",
                           "copy or upload it again, completely") from error
-        raise Refused(f"this is not a video that FFmpeg can read: {error.last_line}", "publish a file such as MP4, MOV, MKV or WebM") from error
+        # FFmpeg's words for a format that it is not allowed to open, such as a playlist, say nothing to a person.
+        reason = "its format is none that is opened here" if error.last_line.endswith("Invalid argument") else error.last_line
+        raise Refused(f"this is not a video that FFmpeg can read: {reason}", "publish a file such as MP4, MOV, MKV or WebM") from error
 
 
 def _video_stream(streams: list[dict]) -> dict:
@@ -294,7 +304,7 @@ def _subtitles(streams: list[dict]) -> tuple[tuple[SubtitleTrack, ...], list[str
         language = tag(tags.get("language"))
         if codec in TEXT_SUBTITLES:
             forced = bool(stream.get("disposition", {}).get("forced"))
-            tracks.append(SubtitleTrack(stream["index"], language, tags.get("title", "").strip(), forced))
+            tracks.append(SubtitleTrack(stream["index"], language, tags.get("title", "").strip(), forced, codec))
         else:
             notes.append(f"its {language} subtitles are pictures ({codec}) and are left out; add them as an .srt file")
     return tuple(tracks), notes

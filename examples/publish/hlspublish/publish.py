@@ -118,7 +118,7 @@ def _publish(source: Source, job: Job, video: str, desk: Desk, progress: Progres
     picture = desk.folder / "poster.jpg"
     if not picture.exists():
         poster.make(source, job.settings.poster_at, picture)
-    found = captions.collect(source, desk.folder / "subtitles")
+    found = captions.collect(source, desk.folder / "subtitles", job.settings.captions_encoding, progress.say)
     _make(source, main, found, desk.folder, job.jobs, progress)
     _conform(desk.folder / "stream", main.segments_url, desk.folder / "segments", progress)
     if preview:

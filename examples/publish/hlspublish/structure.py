@@ -8,6 +8,8 @@ from pathlib import Path
 
 EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 SEGMENT_ID = b"\x18\x53\x80\x67"
+_PICTURE_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC",
+                   b"avif": "AVIF", b"avis": "AVIF"}
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -26,6 +28,17 @@ def missing_bytes(path: Path) -> int:
         else:
             return 0
     return max(0, end - size)
+
+
+def picture_kind(path: Path) -> str:
+    """`HEIC`, `AVIF` or `WebP` for the picture formats that FFmpeg takes for a broken video, or for nothing; else ""."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WebP"
+    if start[4:8] == b"ftyp":
+        return _PICTURE_BRANDS.get(start[8:12], "")
+    return ""
 
 
 def is_boxes(path: Path) -> bool:
