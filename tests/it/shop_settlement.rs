@@ -75,7 +75,7 @@ async fn a_replaced_payment_falls_back_to_new() {
 #[tokio::test]
 async fn paid_late_counts_once_the_payment_is_confirmed() {
     let shop = Shop::with(Wish { btcpay: "payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]", ..Wish::default() }).await;
-    let late = shop.buy(A, "24h").await;
+    let late = shop.buy(A, "forever").await;
     shop.btcpay.control("expire", json!({ "invoice": late.invoice })).await;
     assert_eq!(shop.told(&late, "wait=25&seen=new").await["status"], "expired");
     // `expired` is held too, for it may still be paid.
@@ -92,7 +92,7 @@ async fn paid_late_counts_once_the_payment_is_confirmed() {
 #[tokio::test]
 async fn paid_late_and_replaced_is_nothing() {
     let shop = Shop::with(Wish { btcpay: "payment_methods = [\"BTC-CHAIN\"]", ..Wish::default() }).await;
-    let late = shop.buy(A, "24h").await;
+    let late = shop.buy(A, "forever").await;
     shop.btcpay.control("expire", json!({ "invoice": late.invoice })).await;
     shop.btcpay.pay(&late.invoice).await;
     shop.btcpay.control("replace", json!({ "invoice": late.invoice })).await;
@@ -128,7 +128,7 @@ async fn marked_and_taken_back_is_nothing() {
 #[tokio::test]
 async fn never_confirmed_in_time_is_nothing() {
     let shop = Shop::with(Wish { btcpay: "payment_methods = [\"BTC-CHAIN\"]", ..Wish::default() }).await;
-    let bought = shop.buy(A, "24h").await;
+    let bought = shop.buy(A, "forever").await;
     shop.btcpay.pay(&bought.invoice).await;
     assert_eq!(shop.told(&bought, "wait=25&seen=new").await["status"], "processing");
     shop.btcpay.control("stop-monitoring", json!({ "invoice": bought.invoice })).await;

@@ -12,6 +12,9 @@ use tokio::{
 
 use crate::{delivery, settings::Down, webhook::Webhook, world::World};
 
+/// How long the clock waits for a delivery to be answered before it goes on.
+const IN_FLIGHT: Duration = Duration::from_millis(300);
+
 pub struct App {
     world: Mutex<World>,
     changes: watch::Sender<()>,
@@ -21,6 +24,18 @@ pub struct App {
     pub root: String,
     /// There is a second listener for `/fake`, so the first may be closed.
     pub has_control: bool,
+}
+
+/// Is gone from the list of sleepers once it wakes or is given up.
+struct Sleeper<'a> {
+    app: &'a App,
+    id: u64,
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.app.with(|world| world.sleepers.remove(&self.id));
+    }
 }
 
 impl App {
@@ -74,6 +89,57 @@ impl App {
     pub fn follow_switches(&self) {
         let refuse = self.with(|world| world.switches.down == Some(Down::Refuse));
         self.refusing.send_replace(refuse);
+    }
+
+    /// Sleeps by this server's clock, which a test may stop and move.
+    /// `webhook`: whose queue waits for that.
+    pub async fn sleep(&self, milliseconds: i64, webhook: Option<&str>) {
+        let mut changes = self.changes.subscribe();
+        let (id, wake) = self.with(|world| {
+            let id = world.sleepers.keys().max().map_or(0, |last| last + 1);
+            let wake = world.now() + milliseconds;
+            world.sleepers.insert(id, (wake, webhook.map(str::to_owned)));
+            (id, wake)
+        });
+        let _entry = Sleeper { app: self, id };
+        loop {
+            changes.mark_unchanged();
+            let (left, stopped) = {
+                let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+                (wake - world.now(), world.stopped_at.is_some())
+            };
+            if left <= 0 {
+                break;
+            }
+            let running = async {
+                match stopped {
+                    true => std::future::pending().await,
+                    false => sleep(Duration::from_millis(left.unsigned_abs())).await,
+                }
+            };
+            tokio::select! { () = running => {}, _ = changes.changed() => {} }
+        }
+    }
+
+    /// Moves the clock to `target`, UNIX milliseconds, and lets happen on the way, in order, what falls due.
+    pub async fn move_clock(&self, target: i64) {
+        loop {
+            self.wait(IN_FLIGHT, |world| world.quiet().then_some(())).await;
+            let due = self.with(|world| world.next_due().filter(|&due| due <= target));
+            let Some(due) = due else { break };
+            self.with(|world| {
+                let now = world.now().max(due);
+                world.set_clock(now);
+                world.tick();
+            });
+            // Who slept until now has to have noticed.
+            self.wait(IN_FLIGHT, |world| world.sleepers.values().all(|(wake, _)| *wake > world.now()).then_some(()))
+                .await;
+        }
+        self.with(|world| {
+            let now = world.now().max(target);
+            world.set_clock(now);
+        });
     }
 
     /// Lets invoices expire in time, until the process ends.

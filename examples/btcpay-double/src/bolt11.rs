@@ -62,9 +62,9 @@ pub fn address() -> String {
     segwit::encode_v0(hrp, &ids::random::<20>()).expect("20 bytes are a valid program")
 }
 
-/// The LNURL of `url`, in capitals as QR codes like it.
+/// The LNURL of `url`.
 pub fn lnurl(url: &str) -> String {
-    encode("lnurl", &fives(url.as_bytes())).to_uppercase()
+    encode("lnurl", &fives(url.as_bytes()))
 }
 
 /// 639 bytes are the most that a tagged field holds.

@@ -78,9 +78,10 @@ pub fn expire(invoice: &mut Invoice, now: i64) -> Result<Vec<Event>, String> {
 
 /// The redirect URL with its placeholders filled in, url-encoded.
 fn filled(template: &str, invoice: &Invoice) -> String {
-    // A space becomes `%20`, which is right in a path and in a query.
-    let encode =
-        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    if !template.starts_with("http://") && !template.starts_with("https://") {
+        return "/".into();
+    }
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let status = format!("{:?}", invoice.status);
     let pairs = [
         ("{InvoiceId}", invoice.id.as_str()),

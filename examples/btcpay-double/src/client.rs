@@ -1,6 +1,4 @@
-//! Posts a delivery as .NET's `HttpClient` does: signed, with a time limit, following redirects.
-
-use std::time::Duration;
+//! Posts a delivery as .NET's `HttpClient` does: signed, following redirects.
 
 use bytes::Bytes;
 use http::{
@@ -10,13 +8,11 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 use url::Url;
 
 use crate::webhook::{self, Outcome};
 
-/// `HttpClient.Timeout`.
-const TIMEOUT: Duration = Duration::from_secs(100);
 /// `SocketsHttpHandler.MaxAutomaticRedirections`.
 const MOST_REDIRECTS: usize = 50;
 
@@ -26,13 +22,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// TLS is not spoken: an `https` address fails as one whose certificate is refused.
 pub async fn post(url: &str, secret: &str, version: &str, body: Vec<u8>) -> Outcome {
-    let following = follow(url, secret, version, body.into());
-    match timeout(TIMEOUT, following).await {
-        Ok(Ok(status)) => Outcome::Answered(status.as_u16()),
-        Ok(Err(err)) => Outcome::Failed(err.to_string()),
-        Err(_) => Outcome::Failed(
-            "The request was canceled due to the configured HttpClient.Timeout of 100 seconds elapsing.".into(),
-        ),
+    match follow(url, secret, version, body.into()).await {
+        Ok(status) => Outcome::Answered(status.as_u16()),
+        Err(err) => Outcome::Failed(err.to_string()),
     }
 }
 
@@ -70,7 +62,11 @@ async fn send(url: &Url, request: Request<Full<Bytes>>) -> Result<(StatusCode, O
         return Err("An invalid request URI was provided.".into());
     };
     let named = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((named, port)).await.map_err(|err| format!("{err} ({host}:{port})"))?;
+    let stream = TcpStream::connect((named, port)).await.map_err(|err| {
+        let text = err.to_string();
+        let what = text.split(" (os error").next().unwrap_or_default();
+        format!("{what} ({host}:{port})")
+    })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await.map_err(|_| "An error occurred while sending the request.")?;

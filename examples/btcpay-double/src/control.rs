@@ -1,6 +1,6 @@
 //! `/fake/…`: the hands of the tests. `CONTROL.md` describes them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -10,12 +10,13 @@ use crate::{
     checkout, control_webhooks,
     http::{Call, Reply, error, html_error, ok},
     invoice::{Event, Invoice, Kind, Status},
-    invoice_api,
     invoicing::PayRequest,
+    json::{Document, Json},
     jsonb::Jsonb,
     keys::ApiKey,
     money,
     payment::MethodId,
+    request,
     settings::{Down, Switches, patched},
     views, webhook_api,
     world::{Attempt, World, no_invoice, real_now},
@@ -32,17 +33,20 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &[&str]) -> Reply {
     };
     let result = match (call.method.as_str(), path) {
         ("GET", ["wait"]) => wait(app, call).await,
+        ("POST", ["clock"]) => clock(app, &body).await,
         ("POST", ["switches"]) => set_switches(app, &body),
         ("POST", ["switches", "reset"]) => {
             app.with(|world| world.switches = Switches::default());
             app.follow_switches();
             Ok(json!({}))
         }
+        ("POST", ["btcpay"]) => btcpay(app, &body),
         ("POST", ["restart"]) => {
             app.restart();
             Ok(json!({}))
         }
         ("POST", ["webhooks"]) => control_webhooks::add_webhook(app, &body),
+        ("POST", ["webhooks", "delete"]) => app.with(|world| control_webhooks::delete_webhook(world, &body)),
         ("POST", ["test-delivery"]) => control_webhooks::test_delivery(app, &body).await,
         ("POST", ["raw-delivery"]) => control_webhooks::raw_delivery(app, &body).await,
         ("GET", [what, rest @ ..]) => app.with(|world| look(world, call, what, rest)),
@@ -74,7 +78,7 @@ fn look(world: &World, call: &Call, what: &str, rest: &[&str]) -> Result<Value, 
         ("invoices", [id]) => {
             let invoice = world.invoice(id).ok_or_else(|| no_invoice(id))?;
             let mut value = json!(views::invoice(world, invoice, &call.base, true));
-            value["payments"] = invoice.payments.iter().map(|payment| payment.json()).collect();
+            value["payments"] = invoice.payments.iter().map(|payment| payment.json(invoice.zone)).collect();
             Ok(value)
         }
         ("calls", []) => {
@@ -116,6 +120,48 @@ fn look(world: &World, call: &Call, what: &str, rest: &[&str]) -> Result<Value, 
 
 fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Value, String> {
     match action {
+        "pay" if body.get("destination").is_some() => {
+            let text = |name: &str| body.get(name).and_then(Value::as_str);
+            let destination = text("destination").ok_or("\"destination\": expected a BOLT11 or an address")?;
+            let rbf = body.get("rbf").and_then(Value::as_bool).unwrap_or(true);
+            let received = body.get("receivedDate").and_then(Value::as_i64);
+            let amount = money::read(body.get("amount"))?;
+            let outcome = world.pay_to(destination, amount, rbf, text("transaction"), received)?;
+            Ok(json!({"outcome": outcome}))
+        }
+        "mine" => {
+            let blocks = body.get("blocks").and_then(Value::as_u64).and_then(|blocks| u32::try_from(blocks).ok());
+            world.mine(blocks.unwrap_or(1));
+            Ok(json!({}))
+        }
+        "replace" if body.get("transaction").is_some() => {
+            let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let pays = body.get("pays").and_then(Value::as_bool).unwrap_or(false);
+            world.replace(&text("transaction"), &text("by"), pays)?;
+            Ok(json!({}))
+        }
+        "lightning" => {
+            let seconds = body.get("away").and_then(Value::as_f64).ok_or("\"away\": expected seconds")?;
+            world.lightning_goes_away(seconds);
+            Ok(json!({}))
+        }
+        "explorer" => {
+            world.explorer(read(body, "up")?);
+            Ok(json!({}))
+        }
+        "method" => {
+            let method = read_method(body.get("method").unwrap_or(&Value::Null))?;
+            let enabled = body.get("enabled").and_then(Value::as_bool).unwrap_or(false);
+            if body.get("wallet").and_then(Value::as_bool) == Some(false) {
+                world.switches.methods.retain(|known| *known != method);
+            } else {
+                world.switches.disabled.retain(|known| *known != method);
+                if !enabled {
+                    world.switches.disabled.push(method);
+                }
+            }
+            Ok(json!(world.switches))
+        }
         "pay" => {
             let id = invoice_id(body)?;
             let request = PayRequest {
@@ -144,13 +190,10 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
         }),
         "mark" => {
             let status: Status = read(body, "status")?;
+            // The newest, unless named.
+            let newest = world.invoices.last().map(|invoice| json!({"invoice": invoice.id}));
+            let body = if body.get("invoice").is_some() { body } else { &newest.unwrap_or_default() };
             changed(world, body, |invoice, now| invoice.mark(status, now))
-        }
-        "clock" => {
-            let seconds = body.get("advance").and_then(Value::as_f64).ok_or("\"advance\": expected seconds")?;
-            world.ahead += (seconds * 1000.0) as i64;
-            world.tick();
-            Ok(json!({"now": world.now() as f64 / 1000.0}))
         }
         "store" => {
             world.store = patched(&world.store, body)?;
@@ -203,9 +246,50 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
     }
 }
 
+/// Stops BTCPay, or starts it: what was queued is lost, what was paid meanwhile is found.
+fn btcpay(app: &Arc<App>, body: &Value) -> Result<Value, String> {
+    match body.get("up").and_then(Value::as_bool) {
+        Some(false) => {
+            app.restart();
+            app.with(|world| world.outages.btcpay = true);
+        }
+        Some(true) => {
+            let took = body.get("took").and_then(Value::as_f64).unwrap_or_default();
+            app.with(|world| world.btcpay_starts(took));
+        }
+        None => return Err("\"up\": expected true or false".into()),
+    }
+    Ok(json!({}))
+}
+
+/// Moves the clock by seconds, or to a moment; stops it, or lets it run.
+async fn clock(app: &App, body: &Value) -> Result<Value, String> {
+    let number = |name: &str| body.get(name).and_then(Value::as_f64).map(|seconds| (seconds * 1000.0) as i64);
+    let (set, stopped) = (number("set"), body.get("stopped").and_then(Value::as_bool));
+    if set.is_none() && stopped.is_none() && number("advance").is_none() && number("to").is_none() {
+        return Err(
+            "expected \"advance\": seconds, \"to\" or \"set\": UNIX seconds, or \"stopped\": true or false".into()
+        );
+    }
+    app.with(|world| {
+        let now = set.unwrap_or_else(|| world.now());
+        match stopped {
+            Some(true) => world.stopped_at = Some(now),
+            Some(false) => world.stopped_at = None,
+            None => {}
+        }
+        world.set_clock(now);
+    });
+    if let Some(target) = number("to").or_else(|| Some(app.with(|world| world.now()) + number("advance")?)) {
+        app.move_clock(target).await;
+    }
+    Ok(json!({"now": app.with(|world| world.now()) as f64 / 1000.0}))
+}
+
 async fn wait(app: &App, call: &Call) -> Result<Value, String> {
     let patience = call.param("timeout").and_then(|text| text.parse().ok()).map_or(PATIENCE, Duration::from_secs_f64);
     let (idle, invoice, status) = (call.param("idle").is_some(), call.param("invoice"), call.param("status"));
+    let quiet = call.param("quiet").is_some();
     let least = |name: &str| call.param(name).and_then(|count| count.parse::<usize>().ok());
     let (attempts, calls, kind) = (least("attempts"), least("calls"), call.param("type"));
     let condition = |world: &mut World| {
@@ -219,6 +303,7 @@ async fn wait(app: &App, call: &Call) -> Result<Value, String> {
                 .is_some_and(|invoice| status == Some(&format!("{:?}", invoice.status)))
         };
         let met = (!idle || world.pending == 0)
+            && (!quiet || world.quiet())
             && attempts.is_none_or(|least| world.attempts.iter().filter(delivered).count() >= least)
             && calls.is_none_or(|least| world.calls.len() >= least)
             && (status.is_none() || status_reached());
@@ -248,7 +333,7 @@ fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
     let key = body.get("key").and_then(Value::as_str).ok_or("\"key\": expected the API key")?;
     world.keys.retain(|known| known.key != key);
     if body.get("permissions") != Some(&Value::Null) {
-        let label = body.get("label").and_then(Value::as_str).unwrap_or("test").to_owned();
+        let label = body.get("label").and_then(Value::as_str).unwrap_or("recorded").to_owned();
         world.keys.push(ApiKey { key: key.to_owned(), label, permissions: read(body, "permissions")? });
     }
     Ok(json!({"keys": world.keys.len()}))
@@ -257,9 +342,11 @@ fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
 /// An invoice that somebody else makes: the creation request itself, with `store` for another store's.
 fn foreign_invoice(world: &mut World, call: &Call, body: &Value) -> Result<Value, String> {
     let store = body.get("store").and_then(Value::as_str).unwrap_or(&world.store.id).to_owned();
-    let new = invoice_api::read_request(body, &world.store, &store)
+    let document = Document { value: Json::from(body), ends: HashMap::new() };
+    let new = request::creation(&document, &world.store, &store, &world.switches.host_zone)
         .map_err(|reply| format!("BTCPay would answer {} to this creation", reply.status()))?;
     let id = world.create(new)?;
+    world.evaluate(&id);
     let invoice = world.invoice(&id).ok_or_else(|| no_invoice(&id))?;
     Ok(json!(views::invoice(world, invoice, &call.base, false)))
 }
@@ -267,9 +354,10 @@ fn foreign_invoice(world: &mut World, call: &Call, body: &Value) -> Result<Value
 /// Changes what is stored, without an event.
 fn tamper(world: &mut World, body: &Value) -> Result<Value, String> {
     let id = invoice_id(body)?;
+    let zone = world.switches.host_zone.clone();
     let invoice = world.invoice_mut(id).ok_or_else(|| no_invoice(id))?;
     if let Some(metadata) = body.get("metadata") {
-        invoice.metadata = Jsonb::store(metadata.clone())?;
+        invoice.metadata = Jsonb::store(&metadata.into(), &zone)?;
     }
     if let Some(amount) = money::read(body.get("amount"))? {
         invoice.amount = amount;

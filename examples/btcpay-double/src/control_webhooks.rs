@@ -17,6 +17,10 @@ use crate::{
 pub fn add_webhook(app: &Arc<App>, body: &Value) -> Result<Value, String> {
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let events = match body.get("events") {
+        None | Some(Value::Null) if body.get("specific") == Some(&Value::Null) => {
+            let everything = body.get("everything").and_then(Value::as_bool).unwrap_or(false);
+            json!({"everything": everything, "specificEvents": null})
+        }
         None | Some(Value::Null) => json!({"everything": true}),
         Some(events) => json!({"everything": false, "specificEvents": events}),
     };
@@ -31,6 +35,17 @@ pub fn add_webhook(app: &Arc<App>, body: &Value) -> Result<Value, String> {
     let shown = views::webhook(&webhook, true);
     app.add_webhook(webhook);
     Ok(shown)
+}
+
+/// Deletes those with this address.
+pub fn delete_webhook(world: &mut World, body: &Value) -> Result<Value, String> {
+    let url = body.get("url").and_then(Value::as_str).ok_or("\"url\": expected a URL")?;
+    let ids: Vec<String> =
+        world.webhooks().filter(|webhook| webhook.url == url).map(|webhook| webhook.id.clone()).collect();
+    for id in &ids {
+        world.remove_webhook(id);
+    }
+    Ok(json!({"deleted": ids}))
 }
 
 /// The webhook that `body` names, or the only one. Gives its id, url and secret.

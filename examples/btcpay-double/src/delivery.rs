@@ -11,6 +11,9 @@ use crate::{
     world::{Attempt, Job, real_now},
 };
 
+/// `HttpClient.Timeout`, in milliseconds of this server's clock.
+const TIMEOUT: i64 = 100_000;
+
 /// A webhook's worker: head of line first, however long it takes.
 pub async fn work(app: Arc<App>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     while let Some(job) = jobs.recv().await {
@@ -40,7 +43,7 @@ async fn deliver(app: &App, job: &Job) {
         if !again {
             return;
         }
-        sleep(wait.mul_f64(scale)).await;
+        app.sleep((wait.as_millis() as f64 * scale) as i64, Some(&job.webhook)).await;
         let target = app.with(|world| {
             let webhook = world.webhook(&job.webhook).filter(|webhook| webhook.wants(&job.raised.event.kind))?;
             Some((webhook.url.clone(), webhook.secret.clone(), world.now().div_euclid(1000)))
@@ -57,7 +60,12 @@ async fn attempt(app: &App, job: &Job, ids: &Ids, url: &str, secret: &str, queue
     let mut first = None;
     for copy in 0..=copies {
         let (at, sent) = (real_now(), app.with(|world| world.now().div_euclid(1000)));
-        let outcome = client::post(url, secret, &version, body.clone()).await;
+        let outcome = tokio::select! {
+            outcome = client::post(url, secret, &version, body.clone()) => outcome,
+            () = app.sleep(TIMEOUT, None) => Outcome::Failed(
+                "The request was canceled due to the configured HttpClient.Timeout of 100 seconds elapsing.".into(),
+            ),
+        };
         app.with(|world| {
             world.attempts.push(Attempt {
                 delivery: ids.delivery.clone(),

@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    invoice_api::read_request,
     invoicing::PayRequest,
+    json::{Document, Json},
+    request,
     version::Version,
     webhook::{AuthorizedEvents, Webhook, signature},
     webhook_api::redeliver,
@@ -90,7 +91,8 @@ fn hook(app: &Arc<App>, url: &str, automatic_redelivery: bool) -> String {
 fn create(app: &App) -> String {
     let request = json!({"amount": "0.0001", "currency": "BTC", "metadata": {"orderId": "ord-42"}});
     app.with(|world| {
-        let new = read_request(&request, &world.store, "store").unwrap();
+        let document = Document { value: Json::from(&request), ends: std::collections::HashMap::new() };
+        let new = request::creation(&document, &world.store, "store", "UTC").unwrap();
         world.create(new).unwrap()
     })
 }

@@ -25,6 +25,12 @@ pub struct Call {
     /// `https://host/root` as the caller sees it.
     pub base: String,
     pub key: Option<String>,
+    /// `Authorization` in whole.
+    pub authorization: Option<String>,
+    pub content_type: Option<String>,
+    pub accept: Option<String>,
+    /// The headers of a preflight that its answer repeats: method and headers.
+    pub preflight: Option<(String, String)>,
     pub body: Bytes,
 }
 
@@ -34,14 +40,22 @@ impl Call {
         let (parts, body) = request.into_parts();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         // Trusted from anyone.
-        let scheme = header("x-forwarded-proto").unwrap_or_else(|| "http".into());
-        let host = header("x-forwarded-host").or_else(|| header(HOST.as_str())).unwrap_or_default();
+        // Of a list the last, which the nearest proxy wrote.
+        let last = |list: String| list.rsplit(',').next().unwrap_or_default().trim().to_owned();
+        let scheme = header("x-forwarded-proto").map_or_else(|| "http".into(), last);
+        let host = header("x-forwarded-host").map(last).or_else(|| header(HOST.as_str())).unwrap_or_default();
+        let asked = |name: &str| header(name).unwrap_or_default();
+        let preflight = header("origin").and_then(|_| header("access-control-request-method"));
+        let preflight = preflight.map(|method| (method, asked("access-control-request-headers")));
+        let (content_type, accept) = (header(CONTENT_TYPE.as_str()), header("accept"));
+        let authorization = header(AUTHORIZATION.as_str());
         let key = header(AUTHORIZATION.as_str()).and_then(|value| {
             let (scheme, key) = value.split_once(' ')?;
             ["token", "bearer"].contains(&scheme.to_ascii_lowercase().as_str()).then(|| key.trim().to_owned())
         });
         let path = parts.uri.path().strip_prefix(root).unwrap_or("/outside-the-root").to_owned();
-        let segments = path.split('/').skip(1).map(decode).collect();
+        // A slash at the end makes no difference.
+        let segments = path.strip_suffix('/').unwrap_or(&path).split('/').skip(1).map(decode).collect();
         let raw_query = parts.uri.query().unwrap_or_default().to_owned();
         let query = serde_urlencoded::from_str(&raw_query).unwrap_or_default();
         let body = Limited::new(body, BODY_LIMIT).collect().await.ok()?.to_bytes();
@@ -53,6 +67,10 @@ impl Call {
             query,
             base: format!("{scheme}://{host}{root}"),
             key,
+            authorization,
+            content_type,
+            accept,
+            preflight,
             body,
         })
     }
@@ -138,15 +156,20 @@ pub fn invalid(problems: &[(&str, &str)]) -> Reply {
     json_reply(422, &problems)
 }
 
+/// 401 and 403 come from elsewhere in BTCPay, without a charset.
+fn denied(status: u16, body: &Value) -> Reply {
+    reply(status, Some("application/json"), body.to_string())
+}
+
 pub fn unauthenticated(message: &str) -> Reply {
-    error(401, "unauthenticated", message)
+    denied(401, &json!({"code": "unauthenticated", "message": message}))
 }
 
 pub fn missing_permission(permission: &str) -> Reply {
     let message = format!(
         "Insufficient API Permissions. Please use an API key with permission \"{permission}\". You can create an API key in your account's settings / Api Keys."
     );
-    json_reply(403, &json!({"missingPermission": permission, "code": "missing-permission", "message": message}))
+    denied(403, &json!({"missingPermission": permission, "code": "missing-permission", "message": message}))
 }
 
 /// The HTML page of BTCPay, or of the proxy before it.

@@ -21,6 +21,13 @@ pub fn fresh() -> String {
     digits.iter().rev().collect()
 }
 
+/// What Core Lightning's client calls an invoice: about 27 letters of base58.
+pub fn label() -> String {
+    let mut label = fresh() + &fresh();
+    label.truncate(27);
+    label
+}
+
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -87,6 +87,14 @@ pub struct Invoice {
     pub payments: Vec<Payment>,
     /// A top-up that got its amount.
     pub priced: bool,
+    /// The network's fee is added to the first on-chain payment, too.
+    pub fee_always: bool,
+    /// Of its address, in the store's wallet.
+    pub number: usize,
+    /// What the BOLT11 that is shown asks for, in bitcoin.
+    pub bolt11_over: Option<Decimal>,
+    /// How far the server's own time is ahead of UTC, in seconds.
+    pub zone: i64,
 }
 
 /// The sums of one payment method, in bitcoin.
@@ -140,12 +148,15 @@ impl Invoice {
             true => Decimal::ZERO,
             false => money::round_up((self.amount - self.paid()) / method.rate, method.id.places()),
         };
-        let fee =
-            match method.id == MethodId::Chain && self.accounted().any(|payment| payment.method == MethodId::Chain) {
-                true => network_fee,
-                false => Decimal::ZERO,
-            };
-        let due = if rest > Decimal::ZERO { rest + fee } else { rest };
+        let further = self.fee_always || self.payments.iter().any(|payment| payment.method == MethodId::Chain);
+        let wanting = rest > Decimal::ZERO && !self.reaches_amount(self.paid());
+        let fee = match method.id == MethodId::Chain && further && wanting {
+            true => network_fee,
+            false => Decimal::ZERO,
+        };
+        let due = rest + fee;
+        let charged: Decimal = self.accounted().map(|payment| payment.fee).sum();
+        let fee = fee + charged;
         Sums { amount: due + total_paid, due, total_paid, method_paid, fee }
     }
 
@@ -154,6 +165,13 @@ impl Invoice {
     /// `now`: milliseconds. Errors where the method cannot take a payment.
     pub fn pay(&mut self, paying: &Paying, now: i64) -> Result<Vec<Event>, String> {
         let mut events = self.evaluate(now);
+        events.extend(self.find(paying, now)?);
+        Ok(events)
+    }
+
+    /// Records a payment that came while nobody looked: the invoice's own time is up only afterwards.
+    pub fn find(&mut self, paying: &Paying, now: i64) -> Result<Vec<Event>, String> {
+        let mut events = Vec::new();
         let Some(method) = self.method(paying.method).cloned() else {
             let names: Vec<_> = self.methods.iter().map(|method| method.id.name()).collect();
             return Err(format!("the invoice has no {}; it has {names:?}", paying.method.name()));
@@ -163,25 +181,31 @@ impl Invoice {
         }
         let instant = method.id.instant();
         let needed = if instant { 0 } else { self.checkout.speed_policy.confirmations(paying.rbf) };
-        let second = self.accounted().any(|payment| payment.method == MethodId::Chain);
+        // A replaced payment counts, too.
+        let second = self.payments.iter().any(|payment| payment.method == MethodId::Chain);
         let payment = Payment {
             id: match instant {
                 // A replaced BOLT11 has a hash of its own; a repeated payment of one (which Lightning refuses) gets a random id.
+                _ if paying.transaction.is_some() && instant => paying.transaction.clone().unwrap_or_default(),
                 true if !self.payments.iter().any(|payment| payment.id == ids::hex(&method.payment_hash)) => {
                     ids::hex(&method.payment_hash)
                 }
                 true => ids::hex(&ids::random::<32>()),
-                false => format!("{}-{}", ids::hex(&ids::random::<32>()), self.payments.len()),
+                false => {
+                    let fresh = || ids::hex(&ids::random::<32>());
+                    format!("{}-0", paying.transaction.clone().unwrap_or_else(fresh))
+                }
             },
             method: method.id,
             received: paying.received.unwrap_or(now.div_euclid(1000)),
             value: paying.value,
-            fee: if !instant && second { paying.fee } else { Decimal::ZERO },
+            fee: if !instant && (second || self.fee_always) { paying.fee } else { Decimal::ZERO },
             rate: method.rate,
             status: if needed == 0 { PaymentStatus::Settled } else { PaymentStatus::Processing },
-            destination: method.destination.unwrap_or_default(),
+            destination: paying.destination.clone().or(method.destination).unwrap_or_default(),
             confirmations: 0,
             needed,
+            doomed: false,
         };
         if payment.status == PaymentStatus::Settled {
             events.push(self.payment_event("InvoicePaymentSettled", &payment));
@@ -210,15 +234,49 @@ impl Invoice {
         events
     }
 
-    /// Every unconfirmed payment is double-spent: no event, the status falls back silently.
+    /// Blocks come: what was replaced is gone, the rest has so many confirmations more.
+    pub fn mine(&mut self, blocks: u32, now: i64) -> Vec<Event> {
+        for payment in self.payments.iter_mut().filter(|payment| payment.doomed) {
+            payment.doomed = false;
+            payment.status = PaymentStatus::Invalid;
+        }
+        self.confirm(Some(blocks), now)
+    }
+
+    /// The transaction that `holds` names is replaced: by one that pays elsewhere, which shows with the next block, or by
+    /// another that pays the same, with its id and the network's fee, which shows at once.
+    pub fn double_spend(
+        &mut self,
+        holds: impl Fn(&str) -> bool,
+        by: Option<(&str, Decimal)>,
+        now: i64,
+    ) -> Result<Vec<Event>, String> {
+        let waits = |payment: &&mut Payment| holds(&payment.id) && payment.status == PaymentStatus::Processing;
+        let old = self.payments.iter_mut().find(waits).ok_or("it is confirmed, or replaced already")?;
+        let Some((by, fee)) = by else {
+            old.doomed = true;
+            return Ok(vec![]);
+        };
+        old.status = PaymentStatus::Invalid;
+        let mut new = old.clone();
+        (new.id, new.status, new.received) = (format!("{by}-0"), PaymentStatus::Processing, now.div_euclid(1000));
+        // The event has the fee of a further payment, the payment that of the one which it replaces.
+        let event = self.payment_event("InvoiceReceivedPayment", &Payment { fee, ..new.clone() });
+        self.payments.push(new);
+        let mut events = vec![event];
+        events.extend(self.evaluate(now));
+        Ok(events)
+    }
+
+    /// Every unconfirmed payment is double-spent, and a block says so: no event, the status falls back silently.
     pub fn replace(&mut self, now: i64) -> Result<Vec<Event>, String> {
         let mut replaced = false;
         for payment in self.payments.iter_mut().filter(|payment| payment.status == PaymentStatus::Processing) {
-            payment.status = PaymentStatus::Invalid;
+            payment.doomed = true;
             replaced = true;
         }
         match replaced {
-            true => Ok(self.evaluate(now)),
+            true => Ok(self.mine(0, now)),
             false => Err("the invoice has no unconfirmed payment to replace".into()),
         }
     }
@@ -255,7 +313,7 @@ impl Invoice {
         let paid = self.paid();
         let enough = self.reaches_amount(paid);
 
-        if self.status == Status::New && now >= self.expires && !enough {
+        if self.status == Status::New && now >= self.expires {
             let partially = self.additional == AdditionalStatus::PaidPartial;
             self.status = Status::Expired;
             events.push(Event::new("InvoiceExpired", &[("partiallyPaid", partially.into())]));
@@ -275,7 +333,10 @@ impl Invoice {
                 self.additional = AdditionalStatus::PaidLate;
                 events.push(Event::new("InvoicePaidAfterExpiration", &[]));
             }
-            Status::New | Status::Expired if !enough && self.additional != AdditionalStatus::PaidLate => {
+            // A late payment that is gone leaves PaidLate, unless an earlier half is there.
+            Status::New | Status::Expired
+                if !enough && (self.additional != AdditionalStatus::PaidLate || paid > Decimal::ZERO) =>
+            {
                 self.additional =
                     if paid > Decimal::ZERO { AdditionalStatus::PaidPartial } else { AdditionalStatus::None };
             }
@@ -298,8 +359,8 @@ impl Invoice {
                 events
                     .push(Event::new("InvoiceSettled", &[("manuallyMarked", false.into()), ("overPaid", over.into())]));
             } else if now >= self.monitored {
+                // What was paid over stays so.
                 self.status = Status::Invalid;
-                self.additional = AdditionalStatus::None;
                 events.push(Event::new("InvoiceInvalid", &[("manuallyMarked", false.into())]));
             }
         }
@@ -325,7 +386,11 @@ impl Invoice {
         let extra = [
             ("afterExpiration", late.into()),
             ("paymentMethodId", payment.method.name().into()),
-            ("payment", payment.json()),
+            // The one event in which the time is right.
+            (
+                "payment",
+                payment.json(if kind == "InvoicePaymentSettled" && !payment.method.instant() { 0 } else { self.zone }),
+            ),
         ];
         Event::new(kind, &extra)
     }

@@ -14,6 +14,7 @@ fn invoice(amount: &str) -> Invoice {
         rate: Decimal::ONE,
         preimage: [1; 32],
         payment_hash: [2; 32],
+        label: "label".into(),
     };
     Invoice {
         id: "HMprBnL9BTXWuPvpoKBS6e".into(),
@@ -42,11 +43,23 @@ fn invoice(amount: &str) -> Invoice {
         methods: vec![method(MethodId::Lightning, "lnbcrt1"), method(MethodId::Chain, "bcrt1")],
         payments: vec![],
         priced: false,
+        number: 0,
+        bolt11_over: None,
+        fee_always: false,
+        zone: 0,
     }
 }
 
 fn paying(method: MethodId, value: &str) -> Paying {
-    Paying { method, value: value.parse().unwrap(), rbf: true, fee: Decimal::ZERO, received: None }
+    Paying {
+        method,
+        value: value.parse().unwrap(),
+        rbf: true,
+        fee: Decimal::ZERO,
+        received: None,
+        transaction: None,
+        destination: None,
+    }
 }
 
 fn names(events: &[Event]) -> Vec<&str> {

@@ -5,20 +5,28 @@ use serde_json::Value;
 
 use crate::{
     bolt11::{self, Terms},
+    creation_log::{CreationLog, Unavailable},
     ids,
     invoice::{AdditionalStatus, Checkout, Event, Invoice, Kind, Status},
     jsonb::Jsonb,
+    ledger::NodeInvoice,
     money,
     payment::{Method, MethodId, Paying},
     version::AMOUNTLESS_BOLT11,
     world::{World, no_invoice},
+    zone,
 };
+
+/// What a payment to a P2WPKH address must have at least, in satoshi.
+const DUST: i64 = 294;
 
 /// A creation after every field got its value.
 pub struct NewInvoice {
     pub store: String,
     /// `None`: a top-up.
     pub amount: Option<Decimal>,
+    /// The amount was a text without digits.
+    pub blank_amount: bool,
     pub currency: String,
     pub metadata: Jsonb,
     pub checkout: Checkout,
@@ -64,6 +72,10 @@ impl World {
             methods: vec![],
             payments: vec![],
             priced: false,
+            number: self.invoices.len(),
+            bolt11_over: None,
+            fee_always: self.store.network_fee_mode == "Always",
+            zone: zone::offset(&self.switches.host_zone, created.div_euclid(1000)),
         };
         let free = invoice.kind == Kind::Standard && amount.is_zero();
         if !free {
@@ -73,41 +85,77 @@ impl World {
         let index = self.invoices.len();
         self.deadlines.extend([(invoice.expires, index), (invoice.monitored, index)]);
         self.index.insert(id.clone(), index);
-        let after = invoice.evaluate(created);
         self.invoices.push(invoice);
         self.raise(&id, vec![Event::new("InvoiceCreated", &[])]);
-        self.raise(&id, after);
         Ok(id)
     }
 
     /// Gives the invoice its payment methods; what fails is left out.
-    fn equip(&self, invoice: &mut Invoice, wanted: &[MethodId], lazy: bool) -> Result<(), String> {
+    fn equip(&mut self, invoice: &mut Invoice, wanted: &[MethodId], lazy: bool) -> Result<(), String> {
+        let mut log = CreationLog::begin(self.now());
         let Some(rate) = self.rate(&invoice.currency) else {
-            return Err(format!("Error while getting rates: no rate for BTC_{}", invoice.currency));
+            log.no_rate(self, &invoice.currency);
+            return Err(log.refusal(self.version));
         };
-        for &id in wanted.iter().filter(|id| self.switches.methods.contains(id) && !self.switches.left_out.contains(id))
+        log.rate(self, &invoice.currency, rate);
+        let wanted = MethodId::ALL.into_iter().filter(|id| wanted.contains(id) && self.switches.methods.contains(id));
+        for id in wanted
+            .filter(|id| ![&self.switches.left_out, &self.switches.disabled].iter().any(|list| list.contains(id)))
+            .collect::<Vec<_>>()
         {
             if id == MethodId::Lightning && invoice.kind == Kind::TopUp && self.version < AMOUNTLESS_BOLT11 {
                 continue;
             }
             let (preimage, payment_hash) = ids::preimage();
-            let method = Method { id, activated: !lazy, destination: None, rate, preimage, payment_hash };
+            let destination = None;
+            let method =
+                Method { id, activated: !lazy, destination, rate, preimage, payment_hash, label: String::new() };
+            let why = self.unavailable(invoice, &method);
+            // A lazy method asks node and explorer only once it is activated.
+            let why = why.filter(|why| !lazy || id == MethodId::Lnurl || matches!(why, Unavailable::Criteria(_)));
+            if let Some(why) = why {
+                log.unavailable(id, &why, lazy);
+                continue;
+            }
             invoice.methods.push(method);
-            if !lazy {
+            if !lazy || id == MethodId::Lnurl {
                 self.point(invoice, id);
             }
         }
         match invoice.methods.is_empty() {
-            true => {
-                Err("No wallet has been linked to your BTCPay Store, or no payment method is usable for this invoice."
-                    .into())
+            true if self.switches.methods.is_empty() => {
+                Err("No wallet has been linked to your BTCPay Store. See the following link for more information on how to connect your store and wallet. (https://docs.btcpayserver.org/WalletSetup/)\n".into())
             }
+            true => Err(log.refusal(self.version)),
             false => Ok(()),
         }
     }
 
+    /// Why a method cannot be had for this invoice.
+    fn unavailable(&self, invoice: &Invoice, method: &Method) -> Option<Unavailable> {
+        let sums = invoice.sums(method, Decimal::ZERO);
+        let priced = invoice.kind == Kind::Standard;
+        let bound = |name: &str| {
+            let bounds = self.switches.criteria.get(method.id.name())?.get(name);
+            money::read(bounds).ok().flatten()
+        };
+        if priced && bound("below").is_some_and(|below| invoice.amount > below) {
+            return Some(Unavailable::Criteria("Invoice amount above accepted value for payment method"));
+        }
+        if priced && bound("above").is_some_and(|above| invoice.amount < above) {
+            return Some(Unavailable::Criteria("Invoice amount below accepted value for payment method"));
+        }
+        match method.id {
+            MethodId::Chain if self.outages.explorer.is_some() => Some(Unavailable::Explorer),
+            MethodId::Chain if priced && sums.due < Decimal::new(DUST, 8) => Some(Unavailable::Dust),
+            MethodId::Lightning if priced && sums.due >= Decimal::new(21_000_000, 0) => Some(Unavailable::Node),
+            MethodId::Lightning if self.lightning_away() => Some(Unavailable::Node),
+            _ => None,
+        }
+    }
+
     /// Gives a method its destination, over what is due now.
-    fn point(&self, invoice: &mut Invoice, id: MethodId) {
+    fn point(&mut self, invoice: &mut Invoice, id: MethodId) {
         let Some(position) = invoice.methods.iter().position(|method| method.id == id) else { return };
         let due = invoice.sums(&invoice.methods[position], Decimal::ZERO).due;
         let destination = match id {
@@ -117,13 +165,31 @@ impl World {
                 let millisatoshi = (due * Decimal::new(100_000_000_000, 0)).round();
                 let order = invoice.order_id().unwrap_or_default();
                 let now = self.now();
-                Some(self.node.invoice(&Terms {
-                    millisatoshi: u64::try_from(millisatoshi).ok().filter(|&amount| amount > 0),
-                    payment_hash: invoice.methods[position].payment_hash,
+                let amount = u64::try_from(millisatoshi).ok().filter(|&amount| amount > 0);
+                let (preimage, payment_hash) =
+                    (invoice.methods[position].preimage, invoice.methods[position].payment_hash);
+                let bolt11 = self.node.invoice(&Terms {
+                    millisatoshi: amount,
+                    payment_hash,
                     description: &format!("Paid to {} (Order ID: {order})", self.store.name),
                     timestamp: now.div_euclid(1000).unsigned_abs(),
                     expiry: (invoice.expires.div_euclid(1000) - now.div_euclid(1000)).max(1).unsigned_abs(),
-                }))
+                });
+                let label = self.switches.lightning_node.label(&payment_hash);
+                invoice.methods[position].label.clone_from(&label);
+                invoice.bolt11_over = Some(due);
+                self.node_invoices.push(NodeInvoice {
+                    id: label,
+                    bolt11: bolt11.clone(),
+                    payment_hash,
+                    preimage,
+                    millisatoshi: amount,
+                    expires: invoice.expires,
+                    paid: None,
+                    cancelled: false,
+                    invoice: Some(invoice.id.clone()),
+                });
+                Some(bolt11)
             }
         };
         let method = &mut invoice.methods[position];
@@ -135,7 +201,10 @@ impl World {
     pub fn activate(&mut self, invoice: &str, id: MethodId) {
         let Some(&index) = self.index.get(invoice) else { return };
         let mut invoice = self.invoices[index].clone();
-        if !self.switches.left_out.contains(&id) && invoice.method(id).is_some_and(|method| !method.activated) {
+        let gone = id == MethodId::Lightning && self.lightning_away()
+            || id == MethodId::Chain && self.outages.explorer.is_some();
+        if !gone && !self.switches.left_out.contains(&id) && invoice.method(id).is_some_and(|method| !method.activated)
+        {
             self.point(&mut invoice, id);
             self.invoices[index] = invoice;
         }
@@ -162,7 +231,14 @@ impl World {
             self.evaluate(id);
             return Ok(false);
         }
-        let paying = Paying { method: method_id, value, rbf: request.rbf, fee, received: request.received };
+        let (rbf, received) = (request.rbf, request.received);
+        let paying = Paying { method: method_id, value, rbf, fee, received, transaction: None, destination: None };
+        if self.outages.btcpay || method_id != MethodId::Chain && self.lightning_away() {
+            self.mark_paid(id, method_id);
+            self.arrive(id, paying)?;
+            return Ok(false);
+        }
+        self.mark_paid(id, method_id);
         let invoice = self.invoice_mut(id).ok_or_else(|| no_invoice(id))?;
         let mut events = invoice.pay(&paying, now)?;
         if request.confirmed {
@@ -173,13 +249,44 @@ impl World {
         Ok(true)
     }
 
+    /// The node knows that the invoice's BOLT11 is paid.
+    fn mark_paid(&mut self, id: &str, method: MethodId) {
+        let now = self.now();
+        let Some(hash) = self.invoice(id).and_then(|invoice| invoice.method(method)).map(|method| method.payment_hash)
+        else {
+            return;
+        };
+        for known in self.node_invoices.iter_mut().filter(|known| known.payment_hash == hash && known.paid.is_none()) {
+            known.paid = Some((now, known.millisatoshi.unwrap_or_default()));
+        }
+    }
+
     /// After a partial payment the old BOLT11 is cancelled for one over the rest.
-    fn renew_bolt11(&mut self, id: &str) {
+    pub fn renew_bolt11(&mut self, id: &str) {
         let Some(&index) = self.index.get(id) else { return };
         let invoice = &self.invoices[index];
         let active = invoice.method(MethodId::Lightning).is_some_and(|method| method.activated);
-        if invoice.status == Status::New && invoice.additional == AdditionalStatus::PaidPartial && active {
+        let now = self.now();
+        // One that was decided upon goes ahead, whatever was paid in the meantime.
+        let decided = self.renewals.iter().any(|(due, waiting)| waiting == id && *due <= now);
+        let half = invoice.status == Status::New && invoice.additional == AdditionalStatus::PaidPartial;
+        if active && (half || decided) {
             let mut invoice = invoice.clone();
+            let due = invoice.method(MethodId::Lightning).map(|method| invoice.sums(method, Decimal::ZERO).due);
+            let old = invoice.method(MethodId::Lightning).map(|method| method.payment_hash).unwrap_or_default();
+            if self.lightning_away() || due == invoice.bolt11_over {
+                return;
+            }
+            let wait = self.switches.bolt11_renewal_ms;
+            if wait > 0 && !self.renewals.iter().any(|(due, waiting)| waiting == id && *due <= self.now()) {
+                self.renewals.retain(|(_, waiting)| waiting != id);
+                self.renewals.push((self.now() + wait, id.to_owned()));
+                return;
+            }
+            self.renewals.retain(|(_, waiting)| waiting != id);
+            for known in self.node_invoices.iter_mut().filter(|known| known.payment_hash == old) {
+                known.cancelled = true;
+            }
             for method in invoice.methods.iter_mut().filter(|method| method.id == MethodId::Lightning) {
                 (method.preimage, method.payment_hash) = ids::preimage();
             }

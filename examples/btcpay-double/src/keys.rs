@@ -8,12 +8,53 @@ pub struct ApiKey {
     pub permissions: Vec<String>,
 }
 
+pub const UNRESTRICTED: &str = "unrestricted";
 pub const CREATE_INVOICE: &str = "btcpay.store.cancreateinvoice";
 pub const VIEW_INVOICES: &str = "btcpay.store.canviewinvoices";
 pub const MODIFY_INVOICES: &str = "btcpay.store.canmodifyinvoices";
 pub const WEBHOOKS: &str = "btcpay.store.webhooks.canmodifywebhooks";
 pub const VIEW_STORE: &str = "btcpay.store.canviewstoresettings";
 pub const MODIFY_STORE: &str = "btcpay.store.canmodifystoresettings";
+pub const VIEW_LIGHTNING: &str = "btcpay.store.canviewlightninginvoice";
+pub const CREATE_LIGHTNING: &str = "btcpay.store.cancreatelightninginvoice";
+pub const USE_NODE: &str = "btcpay.store.canuselightningnode";
+pub const MAKE_PULL_PAYMENTS: &str = "btcpay.store.cancreatepullpayments";
+pub const MAKE_UNAPPROVED: &str = "btcpay.store.cancreatenonapprovedpullpayments";
+pub const VIEW_PULL_PAYMENTS: &str = "btcpay.store.canviewpullpayments";
+pub const ARCHIVE_PULL_PAYMENTS: &str = "btcpay.store.canarchivepullpayments";
+pub const MANAGE_PULL_PAYMENTS: &str = "btcpay.store.canmanagepullpayments";
+pub const VIEW_PAYOUTS: &str = "btcpay.store.canviewpayouts";
+pub const MANAGE_PAYOUTS: &str = "btcpay.store.canmanagepayouts";
+pub const MODIFY_OFFERINGS: &str = "btcpay.store.canmodifyofferings";
+pub const MANAGE_SUBSCRIBERS: &str = "btcpay.store.canmanagesubscribers";
+
+/// What each permission includes directly.
+const INCLUDES: [(&str, &[&str]); 10] = [
+    (VIEW_STORE, &[VIEW_INVOICES, VIEW_PULL_PAYMENTS, VIEW_PAYOUTS]),
+    (MODIFY_INVOICES, &[CREATE_INVOICE, VIEW_INVOICES, CREATE_LIGHTNING]),
+    (USE_NODE, &[CREATE_LIGHTNING]),
+    (CREATE_LIGHTNING, &[VIEW_LIGHTNING]),
+    (MANAGE_PULL_PAYMENTS, &[MAKE_PULL_PAYMENTS, ARCHIVE_PULL_PAYMENTS]),
+    (MAKE_PULL_PAYMENTS, &[MAKE_UNAPPROVED]),
+    (MAKE_UNAPPROVED, &[VIEW_PULL_PAYMENTS]),
+    (ARCHIVE_PULL_PAYMENTS, &[VIEW_PULL_PAYMENTS]),
+    (MANAGE_PAYOUTS, &[VIEW_PAYOUTS]),
+    (MODIFY_OFFERINGS, &[MANAGE_SUBSCRIBERS]),
+];
+
+/// Whether it is written as a permission is, known or not.
+pub fn known_form(permission: &str) -> bool {
+    permission == UNRESTRICTED || permission.starts_with("btcpay.") && permission.matches('.').count() >= 2
+}
+
+/// Whether this stand-in knows it.
+pub fn known(permission: &str) -> bool {
+    let name = permission.split(':').next().unwrap_or_default();
+    let listed = |list: &[&str]| list.contains(&name);
+    name == UNRESTRICTED
+        || [WEBHOOKS, MODIFY_STORE].contains(&name)
+        || INCLUDES.iter().any(|(granted, included)| *granted == name || listed(included))
+}
 
 impl ApiKey {
     /// `store`: the one that the call is about; `None` where any will do.
@@ -29,13 +70,16 @@ impl ApiKey {
 }
 
 fn includes(granted: &str, wanted: &str) -> bool {
-    granted == wanted
-        || match granted {
-            "unrestricted" => true,
-            MODIFY_STORE => wanted.starts_with("btcpay.store."),
-            MODIFY_INVOICES => [CREATE_INVOICE, VIEW_INVOICES].contains(&wanted),
-            _ => false,
-        }
+    let further = || {
+        let known = INCLUDES.iter().find(|(name, _)| *name == granted);
+        known.is_some_and(|(_, included)| included.iter().any(|one| includes(one, wanted)))
+    };
+    match granted {
+        _ if granted == wanted => true,
+        UNRESTRICTED => true,
+        MODIFY_STORE => wanted.starts_with("btcpay.store."),
+        _ => further(),
+    }
 }
 
 #[cfg(test)]

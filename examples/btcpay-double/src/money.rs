@@ -3,14 +3,38 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 
-/// Digits after the point that a currency knows; `None` for a currency BTCPay has never heard of.
+/// Currencies by the decimals that BTCPay leaves them; it does not round the others. ARS, COP and the crypto currencies are its own
+/// table, the rest is the host's ICU data (72).
+const DECIMALS: [(u32, &str); 4] = [
+    (0, "AFN ALL ARS CLP COP IQD IRR ISK JPY KRW LAK LBP MMK PYG RSD RWF SATS SOS SYP VND XAF XOF YER"),
+    (
+        2,
+        "AED AMD AUD AZN BAM BDT BGN BND BOB BRL BTN BYN BZD CAD CDF CHF CNY CRC CUP CZK DKK DOP DZD EGP ERN ETB EUR GBP GEL GTQ \
+         HKD HNL HTG HUF IDR ILS INR JMD KES KGS KHR KZT LKR MAD MDL MKD MNT MXN MYR NGN NIO NOK NPR NZD PAB PEN PHP PKR PLN \
+         QAR RON RUB SAR SEK SGD THB TMT TRY TTD UAH USD UYU UZS VES ZAR",
+    ),
+    (3, "BHD JOD KWD LYD OMR TND"),
+    (8, "BTC"),
+];
+
+/// Digits after the point that BTCPay leaves a currency; `None` where it does not round.
 pub fn decimals(currency: &str) -> Option<u32> {
-    match currency {
-        "BTC" => Some(8),
-        "SATS" | "JPY" | "KRW" => Some(0),
-        "USD" | "EUR" | "GBP" | "CHF" | "CAD" | "AUD" => Some(2),
-        _ => None,
+    let known = DECIMALS.iter().find(|(_, currencies)| currencies.split(' ').any(|known| known == currency));
+    known.map(|(decimals, _)| *decimals)
+}
+
+/// A text as .NET reads a decimal: blanks around it, a sign, commas between thousands, an exponent.
+pub fn parse(text: &str) -> Option<Decimal> {
+    let text = text.trim();
+    let (whole, rest) = text.split_at(text.find(['.', 'e', 'E']).unwrap_or(text.len()));
+    if rest.contains([',', '_']) || whole.contains('_') || !text.contains(|c: char| c.is_ascii_digit()) {
+        return None;
     }
+    let plain = format!("{}{rest}", whole.replace(',', ""));
+    let plain = plain.strip_prefix('+').unwrap_or(&plain);
+    let read = plain.parse().or_else(|_| Decimal::from_scientific(plain)).ok();
+    // Too small to be told from nothing.
+    read.or_else(|| plain.parse::<f64>().ok().filter(|tiny| tiny.abs() < 1e-28).map(|_| Decimal::ZERO))
 }
 
 /// Reads a JSON string or number. `Ok(None)` for `null` and absent.
@@ -24,16 +48,27 @@ pub fn read(value: Option<&Value>) -> Result<Option<Decimal>, String> {
     text.parse().or_else(|_| Decimal::from_scientific(&text)).map(Some).map_err(|_| format!("\"{text}\" is no number"))
 }
 
-/// Rounds to the currency's decimals where that changes the amount by less than 1 %; keeps the scale otherwise.
+/// Rounds to the currency's decimals, half away from zero; with a decimal more as long as that would change 1 % or more.
 pub fn round_to_currency(amount: Decimal, currency: &str) -> Decimal {
     let Some(places) = decimals(currency) else { return amount };
-    if amount.is_zero() || amount.scale() <= places {
+    if amount.is_zero() {
         return amount;
     }
-    let rounded = amount.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero);
-    match ((rounded - amount) / amount).abs() < Decimal::new(1, 2) {
-        true => rounded,
-        false => amount,
+    let tries = (places..=28).map(|places| {
+        if amount.scale() <= places {
+            return amount;
+        }
+        amount.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero)
+    });
+    let mut near = tries.filter(|rounded| ((*rounded - amount) / amount).abs() < Decimal::new(1, 2));
+    near.next().unwrap_or(amount)
+}
+
+/// What was paid: no more decimals than the currency has.
+pub fn at_most(amount: Decimal, currency: &str) -> Decimal {
+    match decimals(currency) {
+        Some(places) if amount.scale() > places => amount.round_dp(places),
+        _ => amount,
     }
 }
 

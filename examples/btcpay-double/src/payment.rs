@@ -14,6 +14,9 @@ pub enum SpeedPolicy {
     MediumSpeed,
     LowMediumSpeed,
     LowSpeed,
+    /// A number that BTCPay took without a meaning for it.
+    #[serde(untagged)]
+    Unknown(u32),
 }
 
 impl SpeedPolicy {
@@ -23,7 +26,7 @@ impl SpeedPolicy {
             SpeedPolicy::HighSpeed => u32::from(rbf),
             SpeedPolicy::MediumSpeed => 1,
             SpeedPolicy::LowMediumSpeed => 2,
-            SpeedPolicy::LowSpeed => 6,
+            SpeedPolicy::LowSpeed | SpeedPolicy::Unknown(_) => 6,
         }
     }
 }
@@ -39,6 +42,9 @@ pub enum MethodId {
 }
 
 impl MethodId {
+    /// In the order in which BTCPay lists them.
+    pub const ALL: [MethodId; 3] = [MethodId::Lightning, MethodId::Chain, MethodId::Lnurl];
+
     /// Also takes the names from before 2.0, as BTCPay does.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -57,12 +63,9 @@ impl MethodId {
         }
     }
 
-    /// Decimals of an amount in this method: satoshi on-chain, millisatoshi on Lightning.
+    /// Decimals of an amount that is asked for: whole satoshis, with Lightning, too.
     pub fn places(self) -> u32 {
-        match self {
-            MethodId::Chain => 8,
-            MethodId::Lightning | MethodId::Lnurl => 11,
-        }
+        8
     }
 
     pub fn instant(self) -> bool {
@@ -81,6 +84,8 @@ pub struct Method {
     pub rate: Decimal,
     pub preimage: [u8; 32],
     pub payment_hash: [u8; 32],
+    /// What the node calls the BOLT11.
+    pub label: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -104,12 +109,15 @@ pub struct Payment {
     pub destination: String,
     pub confirmations: u32,
     pub needed: u32,
+    /// Its transaction was replaced by one that pays elsewhere; BTCPay sees that with the next block.
+    pub doomed: bool,
 }
 
 impl Payment {
-    pub fn json(&self) -> Value {
+    /// `zone`: how far the server's own time is ahead of UTC, in seconds; BTCPay takes a moment in UTC for one in its zone.
+    pub fn json(&self, zone: i64) -> Value {
         json!({
-            "id": self.id, "receivedDate": self.received, "value": money::text(self.value), "fee": money::text(self.fee),
+            "id": self.id, "receivedDate": self.received - zone, "value": money::text(self.value), "fee": money::text(self.fee),
             "status": self.status, "destination": self.destination,
         })
     }
@@ -130,4 +138,8 @@ pub struct Paying {
     pub fee: Decimal,
     /// UNIX seconds, where it is not now.
     pub received: Option<i64>,
+    /// The transaction, or the payment hash, where it is not the method's own.
+    pub transaction: Option<String>,
+    /// The BOLT11, where it may be an older one.
+    pub destination: Option<String>,
 }

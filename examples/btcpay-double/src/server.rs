@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     app::App,
     checkout, control, greenfield,
-    http::{Call, Reply, empty, html_error},
+    http::{Call, Reply, empty},
     unkind,
     world::{ApiCall, real_now},
 };
@@ -112,7 +112,7 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> io::Result<Reply> 
             app.with(|world| world.calls.push(entry));
             result?
         }
-        _ => html_error(404),
+        _ => greenfield::nothing(&call),
     };
     let now = std::time::UNIX_EPOCH + Duration::from_millis(app.with(|world| world.now()).unsigned_abs());
     if let Ok(date) = httpdate::fmt_http_date(now).parse() {

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::payment::{MethodId, SpeedPolicy};
+use crate::{
+    ids,
+    payment::{MethodId, SpeedPolicy},
+};
 
 /// The store's settings, as `GET /stores/{id}` shows them. Durations in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,6 +22,9 @@ pub struct StoreSettings {
     pub lazy_payment_methods: bool,
     pub redirect_automatically: bool,
     pub default_lang: String,
+    pub network_fee_mode: String,
+    pub default_payment_method: Option<String>,
+    pub anyone_can_create_invoice: bool,
 }
 
 impl StoreSettings {
@@ -34,6 +40,9 @@ impl StoreSettings {
             lazy_payment_methods: false,
             redirect_automatically: false,
             default_lang: "en".into(),
+            default_payment_method: None,
+            network_fee_mode: "MultiplePaymentsOnly".into(),
+            anyone_can_create_invoice: false,
         }
     }
 }
@@ -59,8 +68,14 @@ pub struct Switches {
     pub answer_get: Map<String, Value>,
     /// Payment methods that the store has enabled.
     pub methods: Vec<MethodId>,
+    /// Stores of the same owner in which nothing ever happens.
+    pub other_stores: Vec<String>,
+    /// Those of them that are turned off: no new invoice has them, older ones can still be paid so.
+    pub disabled: Vec<MethodId>,
     /// Enabled ones that fail when an invoice is created: left out silently, or 400 when none is left.
     pub left_out: Vec<MethodId>,
+    /// Between which amounts the store offers a method: `{"BTC-LN": {"below": "10"}, "BTC-CHAIN": {"above": "5"}}`.
+    pub criteria: Map<String, Value>,
     /// Price of one bitcoin by currency; a currency that is missing has no rate.
     pub rates: Map<String, Value>,
     /// Rate markup of the store: `"0.02"` makes everything but `BTC` 2 % dearer.
@@ -69,6 +84,16 @@ pub struct Switches {
     pub network_fee: String,
     /// `false`: as in 2.4.1, a Lightning payment after the expiration is not seen at all. `true`: it makes the invoice `PaidLate`.
     pub late_lightning_seen: bool,
+    /// After an outage of the node's RPC, the newest invoice is overlooked when the open ones are polled.
+    pub poll_overlooks_newest: bool,
+    /// The kind of Lightning node: what it calls its invoices.
+    pub lightning_node: NodeKind,
+    /// The host's time zone: `UTC`, a name such as `Asia/Kolkata`, or minutes ahead of UTC.
+    pub host_zone: String,
+    /// After a half payment the old BOLT11 is shown, and can be paid, for so long.
+    pub bolt11_renewal_ms: i64,
+    /// What a wallet pays to a BOLT11 without an amount, in millisatoshi, unless told.
+    pub wallet_pays_msat: Option<u64>,
     /// Events are lost: not queued at all.
     pub webhooks_lost: bool,
     /// Events wait until `/fake/release`.
@@ -92,15 +117,42 @@ impl Default for Switches {
             answer_create: Map::new(),
             answer_get: Map::new(),
             methods: vec![MethodId::Chain, MethodId::Lightning, MethodId::Lnurl],
+            other_stores: vec![],
+            disabled: vec![],
             left_out: vec![],
+            criteria: Map::new(),
             rates: rates.into_iter().map(|(currency, rate)| (currency.to_owned(), rate.into())).collect(),
             spread: "0".into(),
             network_fee: "0".into(),
             late_lightning_seen: true,
+            poll_overlooks_newest: false,
+            lightning_node: NodeKind::CoreLightning,
+            host_zone: "UTC".into(),
+            bolt11_renewal_ms: 0,
+            wallet_pays_msat: Some(1_000_000),
             webhooks_lost: false,
             webhooks_held: false,
             webhook_delay_ms: 0,
             webhook_copies: 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeKind {
+    /// A label of its own for each invoice.
+    CoreLightning,
+    /// The payment hash; Eclair and phoenixd do likewise.
+    Lnd,
+}
+
+impl NodeKind {
+    pub fn label(self, payment_hash: &[u8; 32]) -> String {
+        match self {
+            // 20 random bytes in base58.
+            NodeKind::CoreLightning => ids::label(),
+            NodeKind::Lnd => ids::hex(payment_hash),
         }
     }
 }

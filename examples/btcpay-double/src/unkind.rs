@@ -49,6 +49,9 @@ pub async fn failure(app: &Arc<App>, call: &Call, path: &[&str]) -> Option<Reply
 
 /// What a server that is down does: an answer of the proxy, or an error that closes the connection.
 pub async fn down(app: &App) -> io::Result<Option<Reply>> {
+    if app.with(|world| world.outages.btcpay) {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
     match app.with(|world| world.switches.down) {
         None => Ok(None),
         Some(Down::BadGateway) => Ok(Some(html_error(502))),

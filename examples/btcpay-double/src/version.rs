@@ -18,6 +18,18 @@ pub const SHORT_ROUTES: Version = Version(2, 4, 0);
 pub const METHODS_IN_INVOICE: Version = Version(2, 4, 1);
 /// `paidAmount`, `InvoiceExpiredPaidPartial`, `InvoicePaidAfterExpiration`.
 pub const PAID_AMOUNT: Version = Version(2, 1, 2);
+/// A 401 says what was wrong with the key.
+pub const SAYS_WHY_401: Version = Version(2, 3, 5);
+/// Permissions of which BTCPay knows nothing are taken, and `GET /stores` needs the right.
+pub const TAKES_ANY_PERMISSION: Version = Version(2, 3, 0);
+/// The store's members and those of an on-chain method as today.
+pub const STORE_OF_2_2: Version = Version(2, 2, 0);
+/// A refusal of all methods begins with today's sentence.
+pub const SHORT_REFUSAL: Version = Version(2, 1, 0);
+/// `POST …/status` answers the invoice as it was before.
+pub const ANSWERS_BEFORE: Version = Version(2, 3, 6);
+/// An amount of blanks is a top-up; changing no metadata is no error; a webhook of `null` events does no harm to others.
+pub const TOLERANT: Version = Version(2, 3, 7);
 /// The "Test" button is gone.
 pub const NO_TEST_BUTTON: Version = Version(2, 3, 0);
 

@@ -6,13 +6,22 @@ use serde_json::{Map, Value, json};
 use crate::{
     bolt11, ids,
     invoice::{AdditionalStatus, Invoice, Kind, Status},
+    json::Json,
     jsonb::Jsonb,
     money,
     payment::{MethodId, PaymentStatus, SpeedPolicy},
-    version::{METHODS_IN_INVOICE, NO_RETRY_OF_4XX, PAID_AMOUNT},
+    version::{METHODS_IN_LIST, NO_RETRY_OF_4XX, PAID_AMOUNT, STORE_OF_2_2},
     webhook::{Outcome, Webhook},
     world::{Attempt, World},
 };
+
+/// Metadata as stored, or as they came.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown {
+    Stored(Jsonb),
+    First(Json),
+}
 
 /// An invoice as the API answers it.
 #[derive(Serialize)]
@@ -36,9 +45,16 @@ pub struct InvoiceData {
     archived: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_methods: Option<Vec<Value>>,
-    metadata: Jsonb,
+    metadata: Shown,
     checkout: CheckoutData,
     receipt: Value,
+}
+
+impl InvoiceData {
+    pub fn with_metadata(mut self, metadata: &Json) -> Self {
+        self.metadata = Shown::First(metadata.clone());
+        self
+    }
 }
 
 #[derive(Serialize)]
@@ -61,13 +77,19 @@ struct CheckoutData {
 pub fn invoice(world: &World, invoice: &Invoice, base: &str, with_methods: bool) -> InvoiceData {
     let methods = match with_methods {
         true => Some(payment_methods(world, invoice, base, true)),
-        false => (world.version >= METHODS_IN_INVOICE).then(Vec::new),
+        false => (world.version >= METHODS_IN_LIST).then(Vec::new),
     };
     InvoiceData {
         id: invoice.id.clone(),
         store_id: invoice.store.clone(),
-        amount: invoice.amount.to_string(),
-        paid_amount: (world.version >= PAID_AMOUNT).then(|| money::text(invoice.paid())),
+        amount: match invoice.amount.is_zero() {
+            true => "0.0".into(),
+            false => invoice.amount.to_string(),
+        },
+        paid_amount: (world.version >= PAID_AMOUNT).then(|| match invoice.paid() {
+            paid if paid.is_zero() => "0".into(),
+            paid => money::at_most(paid, &invoice.currency).to_string(),
+        }),
         currency: invoice.currency.clone(),
         kind: invoice.kind,
         checkout_link: format!("{base}/i/{}", invoice.id),
@@ -79,7 +101,7 @@ pub fn invoice(world: &World, invoice: &Invoice, base: &str, with_methods: bool)
         available_statuses_for_manual_marking: invoice.markable(),
         archived: invoice.archived,
         payment_methods: methods,
-        metadata: invoice.metadata.clone(),
+        metadata: Shown::Stored(invoice.metadata.clone()),
         checkout: CheckoutData {
             speed_policy: invoice.checkout.speed_policy,
             payment_methods: invoice.methods.iter().map(|method| method.id.name()).collect(),
@@ -101,29 +123,29 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
     let methods = invoice.methods.iter().map(|method| {
         let sums = invoice.sums(method, world.network_fee());
         let payments = invoice.payments.iter().filter(|payment| payment.method == method.id);
-        let payments: Vec<_> = payments.filter(|payment| !accounted || payment.status != PaymentStatus::Invalid).map(|payment| payment.json()).collect();
+        let payments: Vec<_> = payments.filter(|payment| !accounted || payment.status != PaymentStatus::Invalid).map(|payment| payment.json(invoice.zone)).collect();
                 let link = match (method.id, &method.destination) {
             (MethodId::Chain, Some(address)) if sums.due > rust_decimal::Decimal::ZERO => Some(format!("bitcoin:{address}?amount={}", money::text(sums.due))),
             (MethodId::Chain, Some(address)) => Some(format!("bitcoin:{address}")),
             (MethodId::Lightning, Some(bolt11)) => Some(format!("lightning:{bolt11}")),
-            (MethodId::Lnurl, _) if method.activated => Some(format!("lightning:{}", bolt11::lnurl(&format!("{base}/BTC/lnurl/pay/i/{}", invoice.id)))),
-            _ => None,
+            (MethodId::Lnurl, _) if method.activated => Some(format!("lightning:{}", bolt11::lnurl(&format!("{base}/BTC/UILNURL/pay/i/{}", invoice.id)))),
+            _ => Some(String::new()),
         };
         let hash = ids::hex(&method.payment_hash);
             let paid = invoice.payments.iter().any(|payment| payment.id == hash);
         let additional = match method.id {
-            _ if !method.activated => json!({}),
-            MethodId::Chain => json!({"keyPath": "0/1", "payjoinEnabled": false, "recommendedFeeRate": "1.0", "paymentMethodFeeRate": "1.0"}),
+            _ if !method.activated => Value::Null,
+            MethodId::Chain => chain_data(world, invoice),
             MethodId::Lightning => json!({
-                "paymentHash": hash, "preimage": paid.then(|| ids::hex(&method.preimage)), "invoiceId": hash,
+                "paymentHash": hash, "preimage": paid.then(|| ids::hex(&method.preimage)), "invoiceId": method.label,
                 "nodeInfo": format!("{}@203.0.113.7:9735", world.node.id()),
             }),
-            MethodId::Lnurl => json!({"providedComment": null, "consumedLightningAddress": null}),
+            MethodId::Lnurl => json!({
+                "providedComment": null, "consumedLightningAddress": null, "generatedBoltAmount": null, "bech32Mode": true, "payRequest": null,
+                "paymentHash": null, "preimage": null, "invoiceId": null, "nodeInfo": null,
+            }),
         };
-        let rate = match invoice.currency.as_str() {
-            "BTC" => "1.0".into(),
-            _ => money::text(method.rate),
-        };
+        let rate = method.rate.to_string();
         json!({
             "paymentMethodId": method.id, "currency": "BTC", "activated": method.activated, "destination": method.destination,
             "paymentLink": link, "rate": rate, "amount": money::text(sums.amount), "due": money::text(sums.due),
@@ -132,6 +154,18 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
         })
     });
     methods.collect()
+}
+
+fn chain_data(world: &World, invoice: &Invoice) -> Value {
+    let rate = if world.store.network_fee_mode == "Never" { 0.0 } else { 4.505 };
+    let mut data = json!({
+        "feeMode": world.store.network_fee_mode, "paymentMethodFeeRate": rate, "payjoinEnabled": false, "recommendedFeeRate": 4.505,
+        "keyPath": format!("0/{}", invoice.number), "accountDerivation": null,
+    });
+    if world.version >= STORE_OF_2_2 {
+        data["keyIndex"] = invoice.number.into();
+    }
+    data
 }
 
 /// A webhook; its secret only in the answer to its creation.
@@ -160,11 +194,15 @@ pub fn delivery(world: &World, attempt: &Attempt) -> Value {
     value
 }
 
-/// An answer with `patch` over its top level: the unkind kind.
-pub fn distorted(data: &InvoiceData, patch: &Map<String, Value>) -> Value {
-    let mut value = serde_json::to_value(data).expect("answers can be written as JSON");
-    if let Some(fields) = value.as_object_mut() {
-        fields.extend(patch.iter().map(|(name, new)| (name.clone(), new.clone())));
+/// An answer with `patch` over its top level: the unkind kind. Numbers keep their text.
+pub fn distorted(data: &InvoiceData, patch: &Map<String, Value>) -> Json {
+    let text = serde_json::to_string(data).expect("answers can be written as JSON");
+    let mut value = Json::parse_within(&text, 200).unwrap_or(Json::Null);
+    if let Json::Object(members) = &mut value {
+        for (name, new) in patch {
+            members.retain(|(known, _)| known != name);
+            members.push((name.clone(), new.into()));
+        }
     }
     value
 }

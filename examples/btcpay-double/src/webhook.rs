@@ -34,18 +34,20 @@ pub struct Webhook {
 #[serde(rename_all = "camelCase", default)]
 pub struct AuthorizedEvents {
     pub everything: bool,
-    pub specific_events: Vec<String>,
+    /// `null` is kept as it came.
+    pub specific_events: Option<Vec<String>>,
 }
 
 impl Default for AuthorizedEvents {
     fn default() -> Self {
-        AuthorizedEvents { everything: true, specific_events: vec![] }
+        AuthorizedEvents { everything: true, specific_events: Some(vec![]) }
     }
 }
 
 impl Webhook {
     pub fn wants(&self, kind: &str) -> bool {
-        self.enabled && (self.events.everything || self.events.specific_events.iter().any(|event| event == kind))
+        self.enabled
+            && (self.events.everything || self.events.specific_events.iter().flatten().any(|event| event == kind))
     }
 }
 
@@ -105,7 +107,10 @@ impl Serialize for Body<'_> {
         }
         map.serialize_entry("storeId", &raised.store)?;
         map.serialize_entry("invoiceId", &raised.invoice)?;
-        map.serialize_entry("metadata", &raised.metadata)?;
+        match raised.event.kind == "InvoiceCreated" {
+            true => map.serialize_entry("metadata", raised.metadata.created())?,
+            false => map.serialize_entry("metadata", &raised.metadata)?,
+        }
         map.end()
     }
 }
@@ -164,7 +169,7 @@ mod tests {
             event: Event::new("InvoiceSettled", &[("manuallyMarked", false.into()), ("overPaid", false.into())]),
             store: "9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776".into(),
             invoice: "HMprBnL9BTXWuPvpoKBS6e".into(),
-            metadata: Jsonb::store(json!({"orderId": "ord-42"})).unwrap(),
+            metadata: Jsonb::store(&crate::json::Json::from(&json!({"orderId": "ord-42"})), "UTC").unwrap(),
             timestamp: 1_785_000_123,
         }
     }

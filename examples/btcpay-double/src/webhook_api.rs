@@ -8,7 +8,9 @@ use crate::{
     app::App,
     greenfield::authorise,
     http::{Call, Reply, empty, error, html_error, invalid, missing_permission, ok, raw},
-    ids, keys,
+    ids,
+    json::Json,
+    keys,
     version::SHORT_ROUTES,
     views,
     webhook::{AuthorizedEvents, Webhook},
@@ -19,12 +21,11 @@ use crate::{
 pub fn all(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, Reply> {
     app.with(|world| authorise(world, call, keys::WEBHOOKS, Some(store)))?;
     match call.method.as_str() {
-        "GET" => {
-            Ok(app
-                .with(|world| ok(&world.webhooks().map(|webhook| views::webhook(webhook, false)).collect::<Vec<_>>())))
-        }
+        "GET" => Ok(app.with(|world| {
+            ok(&world.listed_webhooks().into_iter().map(|webhook| views::webhook(webhook, false)).collect::<Vec<_>>())
+        })),
         "POST" => {
-            let webhook = read_request(&call.json()?, ids::fresh(), || ids::hex(&ids::random::<16>()))?;
+            let webhook = read_request(call, ids::fresh(), ids::label)?;
             let answer = ok(&views::webhook(&webhook, true));
             app.add_webhook(webhook);
             Ok(answer)
@@ -34,31 +35,55 @@ pub fn all(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, Reply> {
 }
 
 /// Whatever is left out becomes `true`, or everything: there is no partial change. `secret`: for when none is given.
-fn read_request(request: &Value, id: String, secret: impl FnOnce() -> String) -> Result<Webhook, Reply> {
-    let url = request.get("url").and_then(Value::as_str).unwrap_or_default();
-    if url::Url::parse(url).is_err() {
-        return Err(invalid(&[("Url", "Url is required and must be absolute")]));
-    }
-    let flag = |name: &str| match request.get(name) {
-        None | Some(Value::Null) => Ok(true),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(_) => Err(invalid(&[(name, "expected true or false")])),
+fn read_request(call: &Call, id: String, secret: impl FnOnce() -> String) -> Result<Webhook, Reply> {
+    let document = call.webhook_document()?;
+    let place = |path: &str| {
+        let (line, position) = document.ends.get(path).copied().unwrap_or((1, 0));
+        format!(" Path '{path}', line {line}, position {position}.")
     };
-    let events = match request.get("authorizedEvents") {
-        None | Some(Value::Null) => AuthorizedEvents::default(),
-        Some(events) => {
-            serde_json::from_value(events.clone()).map_err(|err| invalid(&[("authorizedEvents", &err.to_string())]))?
+    let request = &document.value;
+    let flag = |value: Option<&Json>, path: &str| match value {
+        None => Ok(true),
+        Some(Json::Bool(flag)) => Ok(*flag),
+        Some(Json::Null) => {
+            let message = format!("Error converting value {{null}} to type 'System.Boolean'.{}", place(path));
+            Err(invalid(&[(path, &message)]))
+        }
+        Some(other) => {
+            let shown = other.text().map_or_else(|| other.compact(), str::to_owned);
+            Err(invalid(&[(path, &format!("Could not convert string to boolean: {shown}.{}", place(path)))]))
         }
     };
-    let given = request.get("secret").and_then(Value::as_str).filter(|secret| !secret.is_empty());
-    Ok(Webhook {
-        id,
-        url: url.to_owned(),
-        secret: given.map_or_else(secret, str::to_owned),
-        enabled: flag("enabled")?,
-        automatic_redelivery: flag("automaticRedelivery")?,
-        events,
-    })
+    let enabled = flag(request.member("enabled"), "enabled")?;
+    let automatic_redelivery = flag(request.member("automaticRedelivery"), "automaticRedelivery")?;
+    let events = match request.member("authorizedEvents") {
+        None | Some(Json::Null) => AuthorizedEvents::default(),
+        Some(events) => {
+            let path = "authorizedEvents.specificEvents";
+            let specific_events = match events.member("specificEvents") {
+                None => Some(vec![]),
+                Some(Json::Null) => None,
+                Some(Json::List(names)) => Some(names.iter().filter_map(Json::text).map(str::to_owned).collect()),
+                Some(other) => {
+                    let shown = other.compact();
+                    let message = format!("Error converting value {shown} to type 'System.String[]'.{}", place(path));
+                    return Err(invalid(&[(path, &message)]));
+                }
+            };
+            AuthorizedEvents {
+                everything: flag(events.member("everything"), "authorizedEvents.everything")?,
+                specific_events,
+            }
+        }
+    };
+    let url = request.member("url").and_then(Json::text).unwrap_or_default();
+    // An absolute path is one to .NET, too: a file's.
+    if !url.starts_with('/') && url::Url::parse(url).is_err() {
+        return Err(invalid(&[("Url", "Invalid Url")]));
+    }
+    let given = request.member("secret").and_then(Json::text).filter(|secret| !secret.is_empty());
+    let secret = given.map_or_else(secret, str::to_owned);
+    Ok(Webhook { id, url: url.to_owned(), secret, enabled, automatic_redelivery, events })
 }
 
 /// Everything about one webhook.
@@ -66,16 +91,19 @@ pub fn one(world: &mut World, call: &Call, store: Option<&str>, id: &str, rest: 
     let home = world.store.id.clone();
     authorise(world, call, keys::WEBHOOKS, Some(store.unwrap_or(&home)))?;
     let Some(webhook) = world.webhook(id) else {
-        return Err(match world.version >= SHORT_ROUTES {
-            true => missing_permission(keys::WEBHOOKS),
-            false => error(404, "webhook-not-found", "The webhook was not found"),
-        });
+        // Of one that was deleted BTCPay still knows the store.
+        let known = world.version < SHORT_ROUTES || world.deleted_webhooks.iter().any(|deleted| deleted == id);
+        return match rest {
+            _ if !known => Err(missing_permission(keys::WEBHOOKS)),
+            ["deliveries"] => Ok(ok(&[(); 0])),
+            _ => Err(error(404, "webhook-not-found", "The webhook was not found")),
+        };
     };
     match (call.method.as_str(), rest) {
         ("GET", []) => Ok(ok(&views::webhook(webhook, false))),
         ("PUT", []) => {
             let old = webhook.secret.clone();
-            let new = read_request(&call.json()?, id.to_owned(), || old)?;
+            let new = read_request(call, id.to_owned(), || old)?;
             let answer = ok(&views::webhook(&new, false));
             if let Some(webhook) = world.webhook_mut(id) {
                 *webhook = new;
@@ -84,12 +112,16 @@ pub fn one(world: &mut World, call: &Call, store: Option<&str>, id: &str, rest: 
         }
         ("DELETE", []) => {
             world.remove_webhook(id);
+            world.deleted_webhooks.push(id.to_owned());
             Ok(empty(200))
         }
         ("GET", ["deliveries"]) => {
             let count = call.number("count")?.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
-            let newest =
-                world.attempts.iter().rev().filter(|attempt| attempt.listed && attempt.webhook == id).take(count);
+            let mut newest: Vec<&Attempt> =
+                world.attempts.iter().rev().filter(|attempt| attempt.listed && attempt.webhook == id).collect();
+            // By when they were queued; a repetition is queued when its time has come.
+            newest.sort_by_key(|attempt| std::cmp::Reverse(attempt.queued));
+            let newest = newest.into_iter().take(count);
             Ok(ok(&newest.map(|attempt| views::delivery(world, attempt)).collect::<Vec<_>>()))
         }
         (method, ["deliveries", delivery, rest @ ..]) => {

@@ -17,9 +17,10 @@ use crate::{
     ids,
     invoice::{Event, Invoice},
     keys::ApiKey,
+    ledger::{NodeInvoice, Outages, Unnoticed},
     money,
     settings::{StoreSettings, Switches},
-    version::{PAID_AMOUNT, Version},
+    version::{PAID_AMOUNT, TOLERANT, Version},
     webhook::{Outcome, Raised, Webhook},
 };
 
@@ -29,6 +30,10 @@ pub struct World {
     pub time_scale: f64,
     /// How far this server's clock is ahead, in milliseconds.
     pub ahead: i64,
+    /// UNIX milliseconds at which this server's clock stands still.
+    pub stopped_at: Option<i64>,
+    /// Those who sleep by this server's clock, by their number: when they wake up, and the webhook whose queue waits for that.
+    pub sleepers: HashMap<u64, (i64, Option<String>)>,
     pub store: StoreSettings,
     pub switches: Switches,
     pub keys: Vec<ApiKey>,
@@ -39,6 +44,12 @@ pub struct World {
     pub attempts: Vec<Attempt>,
     pub events: Vec<Arc<Raised>>,
     pub held: Vec<Job>,
+    pub node_invoices: Vec<NodeInvoice>,
+    pub unnoticed: Vec<Unnoticed>,
+    pub outages: Outages,
+    pub deleted_webhooks: Vec<String>,
+    /// When the BOLT11 of a half paid invoice is replaced, UNIX milliseconds, and the invoice.
+    pub renewals: Vec<(i64, String)>,
     /// Deliveries queued, waiting or in retry.
     pub pending: usize,
     hooks: Vec<Hook>,
@@ -52,6 +63,8 @@ struct Hook {
     webhook: Webhook,
     queue: mpsc::UnboundedSender<Job>,
     worker: Option<AbortHandle>,
+    /// Deliveries that are queued or under way.
+    queued: usize,
 }
 
 /// A delivery on its way to one webhook.
@@ -110,6 +123,8 @@ impl World {
             version,
             time_scale,
             ahead: 0,
+            stopped_at: None,
+            sleepers: HashMap::new(),
             store: StoreSettings::new(store),
             switches: Switches::default(),
             keys: vec![],
@@ -119,6 +134,11 @@ impl World {
             attempts: vec![],
             events: vec![],
             held: vec![],
+            node_invoices: vec![],
+            unnoticed: vec![],
+            outages: Outages::default(),
+            deleted_webhooks: vec![],
+            renewals: vec![],
             pending: 0,
             hooks: vec![],
             index: HashMap::new(),
@@ -129,7 +149,37 @@ impl World {
 
     /// This server's clock, UNIX milliseconds.
     pub fn now(&self) -> i64 {
-        (real_now() * 1000.0) as i64 + self.ahead
+        self.stopped_at.unwrap_or_else(|| (real_now() * 1000.0) as i64 + self.ahead)
+    }
+
+    /// Puts the clock to `now`, UNIX milliseconds.
+    pub fn set_clock(&mut self, now: i64) {
+        match &mut self.stopped_at {
+            Some(stopped) => *stopped = now,
+            None => self.ahead += now - self.now(),
+        }
+    }
+
+    /// The next moment at which something happens by itself, UNIX milliseconds.
+    pub fn next_due(&self) -> Option<i64> {
+        if self.outages.btcpay {
+            return None;
+        }
+        let deadline = self.deadlines.first().map(|&(deadline, _)| deadline).into_iter();
+        let renewals = self.renewals.iter().map(|(due, _)| *due);
+        deadline
+            .chain(self.outages.lightning_polled)
+            .chain(renewals)
+            .chain(self.sleepers.values().map(|(wake, _)| *wake))
+            .min()
+    }
+
+    /// No delivery is under way but those that wait for the clock.
+    pub fn quiet(&self) -> bool {
+        let now = self.now();
+        let asleep =
+            |id: &String| self.sleepers.values().any(|(wake, whose)| *wake > now && whose.as_ref() == Some(id));
+        self.hooks.iter().all(|hook| hook.queued == 0 || asleep(&hook.webhook.id))
     }
 
     pub fn invoice(&self, id: &str) -> Option<&Invoice> {
@@ -143,17 +193,27 @@ impl World {
     /// What the store charges for one bitcoin; `None` without a rate. `BTC` knows no spread.
     pub fn rate(&self, currency: &str) -> Option<Decimal> {
         if currency == "BTC" {
-            return Some(Decimal::ONE);
+            return Some(Decimal::new(10, 1));
         }
         let rate = match currency {
             "SATS" => Decimal::new(100_000_000, 0),
-            other => money::read(self.switches.rates.get(other)).ok().flatten()?,
+            other => money::parse(&self.rule(other)?)?,
         };
         let spread: Decimal = self.switches.spread.parse().unwrap_or_default();
         Some(rate * (Decimal::ONE - spread))
     }
 
+    /// The store's rule for a currency, as it is written; `X` stands for any.
+    pub fn rule(&self, currency: &str) -> Option<String> {
+        let rule = self.switches.rates.get(currency).or_else(|| self.switches.rates.get("X"))?;
+        Some(rule.as_str().map_or_else(|| rule.to_string(), str::to_owned))
+    }
+
+    /// What the store adds for an on-chain payment, in bitcoin.
     pub fn network_fee(&self) -> Decimal {
+        if self.store.network_fee_mode == "Never" {
+            return Decimal::ZERO;
+        }
         self.switches.network_fee.parse().unwrap_or_default()
     }
 
@@ -178,6 +238,10 @@ impl World {
     /// Lets expirations happen whose time has come.
     pub fn tick(&mut self) {
         let now = self.now();
+        if self.outages.btcpay {
+            return;
+        }
+        self.tick_outages();
         while let Some(&(deadline, index)) = self.deadlines.first()
             && deadline <= now
         {
@@ -189,7 +253,7 @@ impl World {
 
     /// Milliseconds until something expires.
     pub fn next_deadline(&self) -> Option<i64> {
-        self.deadlines.first().map(|(deadline, _)| deadline - self.now())
+        self.next_due().map(|due| due - self.now())
     }
 
     /// Notes events and queues them for every webhook that wants them.
@@ -211,6 +275,11 @@ impl World {
             });
             self.events.push(Arc::clone(&raised));
             if self.switches.webhooks_lost || store != self.store.id {
+                continue;
+            }
+            // One webhook whose list is `null` stops all of the store, before 2.3.7.
+            let broken = |hook: &Webhook| !hook.events.everything && hook.events.specific_events.is_none();
+            if self.version < TOLERANT && self.webhooks().any(broken) {
                 continue;
             }
             let jobs: Vec<Job> = self
@@ -241,9 +310,10 @@ impl World {
     pub fn enqueue(&mut self, job: Job) {
         if self.switches.webhooks_held {
             self.held.push(job);
-        } else if let Some(hook) = self.hooks.iter().find(|hook| hook.webhook.id == job.webhook) {
+        } else if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.webhook.id == job.webhook) {
             // The receiver lives as long as the webhook's worker.
             if hook.queue.send(job).is_ok() {
+                hook.queued += 1;
                 self.pending += 1;
             }
         }
@@ -252,7 +322,17 @@ impl World {
     pub fn finished(&mut self, job: &Job) {
         if job.generation == self.generation {
             self.pending -= 1;
+            if let Some(hook) = self.hooks.iter_mut().find(|hook| hook.webhook.id == job.webhook) {
+                hook.queued -= 1;
+            }
         }
+    }
+
+    /// Webhooks as BTCPay lists them: by id.
+    pub fn listed_webhooks(&self) -> Vec<&Webhook> {
+        let mut webhooks: Vec<_> = self.webhooks().collect();
+        webhooks.sort_by(|one, other| one.id.cmp(&other.id));
+        webhooks
     }
 
     pub fn webhooks(&self) -> impl Iterator<Item = &Webhook> {
@@ -270,7 +350,7 @@ impl World {
     /// The queue's far end is for the webhook's worker, whose handle comes back with [`World::employ`].
     pub fn add_webhook(&mut self, webhook: Webhook) -> mpsc::UnboundedReceiver<Job> {
         let (queue, jobs) = mpsc::unbounded_channel();
-        self.hooks.push(Hook { webhook, queue, worker: None });
+        self.hooks.push(Hook { webhook, queue, worker: None, queued: 0 });
         jobs
     }
 
@@ -292,6 +372,7 @@ impl World {
         self.generation += 1;
         self.pending = 0;
         self.held.clear();
+        self.sleepers.clear();
         let hooks = std::mem::take(&mut self.hooks);
         let restarted = hooks.into_iter().map(|hook| {
             if let Some(worker) = hook.worker {

@@ -160,7 +160,8 @@ fn new_invoice(methods: &[&str]) -> NewInvoice {
 /// A set-up, a sale from the first question to the last, a late one, and the checks.
 async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
     assert!(client.health().await.unwrap().date.is_some());
-    assert_eq!(client.server_info().await.unwrap().version, version);
+    // With the commit that it was built of.
+    assert!(client.server_info().await.unwrap().version.starts_with(version));
     client.api_key().await.unwrap();
     assert_eq!(client.store().await.unwrap().id, STORE);
     assert!(!client.store_payment_methods().await.unwrap().is_empty());
