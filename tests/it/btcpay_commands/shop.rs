@@ -131,6 +131,8 @@ impl Shop {
             // A token is what `token` is asked for; everything else is a leak there as well.
             let shown = if arguments[0] == "token" { secrets.kept_shown_in(&text) } else { secrets.shown_in(&text) };
             assert_eq!(shown, None, "{arguments:?} prints a secret");
+            // The commit that the stand-in says it was built of.
+            let text = text.replace("+03345c2886a5", "");
             text.replace(self.folder.path().to_str().unwrap(), "DIR")
                 .replace(&self.site.url, "SITE")
                 .replace(&self.btcpay.url, "BTCPAY")

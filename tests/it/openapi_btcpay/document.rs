@@ -179,6 +179,10 @@ fn mend(document: &mut Value) {
     for (schema, field) in [("ApplicationServerInfoData", "onion"), ("InvoicePaymentMethodDataModel", "destination")] {
         schemas[schema]["properties"][field]["nullable"] = true.into();
     }
+    // Seen on a real 2.4.1: null while the store has none, and a list, as its `items` say.
+    let store = &mut schemas["StoreBaseData"]["properties"];
+    store["defaultPaymentMethod"] = json!({ "type": "string", "nullable": true });
+    store["paymentMethodCriteria"]["type"] = "array".into();
     for path in document["paths"].as_object_mut().unwrap().values_mut() {
         for operation in path.as_object_mut().unwrap().values_mut() {
             // Validation errors are 422; 400 has one code and message.
