@@ -8,9 +8,9 @@ use std::hint::black_box;
 
 use divan::{AllocProfiler, Bencher};
 use fixture::{Fixture, VIDEO};
-use hlsgate::front::quick::answer_one;
-use hlsgate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, decide};
-use hlsgate::live::clock::now;
+use hlsgate::answer_one;
+use hlsgate::gate::{AuthRequest, CarriedTokens, Carrier, Kind, decide};
+use hlsgate::now;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();

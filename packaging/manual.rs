@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
-use hlsgate::cli::Cli;
+use hlsgate::Cli;
 
 fn main() -> io::Result<()> {
     let Some(folder) = std::env::args_os().nth(1) else {

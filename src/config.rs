@@ -2,10 +2,10 @@
 //!
 //! [`Config::load`] reads the values; [`files`] reads the secrets and lists that they name.
 
-pub mod files;
-pub mod media;
-pub mod problems;
-pub mod section;
+pub(crate) mod files;
+pub(crate) mod media;
+pub(crate) mod problems;
+pub(crate) mod section;
 mod selling;
 
 use std::net::SocketAddr;
@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use media::MediaPath;
+pub(crate) use media::MediaPath;
 pub use problems::{ConfigError, Problems};
-pub use selling::{Btcpay, Shop, Videos};
+pub(crate) use selling::{Btcpay, Shop, Videos};
 
 use crate::shop::offers::Catalogue;
 use section::Section;
 
 /// Where the configuration is, if `--config` does not say otherwise.
-pub const DEFAULT_FILE: &str = "/etc/hlsgate/hlsgate.toml";
+pub(crate) const DEFAULT_FILE: &str = "/etc/hlsgate/hlsgate.toml";
 
 /// Longest path of a Unix socket in bytes (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
@@ -31,42 +31,42 @@ const MAX_SOCKET_PATH: usize = 107;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file that it was read from.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Where nginx reaches the daemon.
-    pub listen: Listen,
+    pub(crate) listen: Listen,
     /// Mode of the socket file, for instance `0o660`.
-    pub socket_mode: u32,
+    pub(crate) socket_mode: u32,
     /// Group of the socket file; nginx's workers are in it.
-    pub socket_group: Option<String>,
+    pub(crate) socket_group: Option<String>,
     /// Where health and metrics are told; `None` is `"off"`.
-    pub admin_listen: Option<SocketAddr>,
+    pub(crate) admin_listen: Option<SocketAddr>,
     /// Where viewers reach the site, without a slash at the end.
-    pub public_url: Option<Url>,
+    pub(crate) public_url: Option<Url>,
     /// What nginx protects.
-    pub media: MediaPath,
+    pub(crate) media: MediaPath,
     /// The JWK Set.
-    pub keys_file: PathBuf,
+    pub(crate) keys_file: PathBuf,
     /// The revoked token ids.
-    pub revocations_file: PathBuf,
+    pub(crate) revocations_file: PathBuf,
     /// Seconds that clocks may differ.
-    pub leeway: Duration,
+    pub(crate) leeway: Duration,
     /// For how long an expired token still opens segments.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// Attributes of the cookies.
-    pub cookie: Cookie,
+    pub(crate) cookie: Cookie,
     /// The shop's own settings.
-    pub shop: Shop,
+    pub(crate) shop: Shop,
     /// The payment machine; `None` is a gate only.
-    pub btcpay: Option<Btcpay>,
+    pub(crate) btcpay: Option<Btcpay>,
     /// What is sold, and at which price.
     pub catalogue: Catalogue,
     /// Which videos there are.
-    pub videos: Videos,
+    pub(crate) videos: Videos,
 }
 
 /// `listen`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
+pub(crate) enum Listen {
     /// `unix:/run/hlsgate/hlsgate.sock`
     Unix(PathBuf),
     /// `127.0.0.1:9090`
@@ -88,18 +88,18 @@ impl std::fmt::Display for Listen {
 
 /// `[cookie]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cookie {
+pub(crate) struct Cookie {
     /// Sent over HTTPS only.
-    pub secure: bool,
+    pub(crate) secure: bool,
     /// Which cross-site requests carry it.
-    pub same_site: SameSite,
+    pub(crate) same_site: SameSite,
     /// Kept apart for each embedding site (CHIPS).
-    pub partitioned: bool,
+    pub(crate) partitioned: bool,
 }
 
 /// The cookie attribute of this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SameSite {
+pub(crate) enum SameSite {
     /// Top-level navigations too.
     Lax,
     /// None.
@@ -130,7 +130,7 @@ impl Config {
     }
 
     /// Reads the text of `file`; relative paths in it are relative to that file's folder.
-    pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
+    pub(crate) fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
         let table = text
             .parse::<toml::Table>()
             .map_err(|err| ConfigError::Syntax { file: file.into(), reason: syntax(text, &err) })?;

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 
 /// `EX_CONFIG` of sysexits.h. The unit lists it, so that systemd does not start a daemon again that cannot run.
-pub const EXIT_CONFIG: u8 = 78;
+pub(crate) const EXIT_CONFIG: u8 = 78;
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     what: String,
     hint: Option<String>,
     exit: u8,
@@ -19,24 +19,24 @@ pub struct Failure {
 
 impl Failure {
     /// A failure in one sentence: lower-case, no full stop.
-    pub fn new(what: impl Into<String>) -> Failure {
+    pub(crate) fn new(what: impl Into<String>) -> Failure {
         Failure { what: what.into(), hint: None, exit: 1 }
     }
 
     /// Adds what to do.
-    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
     }
 
     /// Sets the exit code.
-    pub fn exit(mut self, code: u8) -> Failure {
+    pub(crate) fn exit(mut self, code: u8) -> Failure {
         self.exit = code;
         self
     }
 
     /// Something that the system refused to do with a file.
-    pub fn file(doing: &str, file: &Path, err: &io::Error) -> Failure {
+    pub(crate) fn file(doing: &str, file: &Path, err: &io::Error) -> Failure {
         let failure = Failure::new(format!("cannot {doing} {}: {err}", file.display()));
         match err.kind() {
             io::ErrorKind::PermissionDenied => failure.hint("run it as root, or as the user that owns the file"),
@@ -45,12 +45,12 @@ impl Failure {
     }
 
     /// What was wrong.
-    pub fn what(&self) -> &str {
+    pub(crate) fn what(&self) -> &str {
         &self.what
     }
 
     /// Prints it to standard error.
-    pub fn report(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         eprintln!("error: {}", self.what);
         if let Some(hint) = &self.hint {
             eprintln!("  hint: {hint}");
@@ -66,7 +66,7 @@ impl From<ConfigError> for Failure {
 }
 
 /// The error and its causes, in one line.
-pub fn chain(err: &dyn std::error::Error) -> String {
+pub(crate) fn chain(err: &dyn std::error::Error) -> String {
     let mut text = err.to_string();
     let mut cause = err.source();
     while let Some(err) = cause {

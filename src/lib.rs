@@ -8,14 +8,24 @@
 //! - [`front`]: sockets, connections, requests; it knows no token. [`server`]: one file per endpoint, reload, drain.
 //! - [`check`]: looks at an installation. [`cli`]: one file per command.
 
+//!
+//! What is public is what `main` runs, and what tests, benches and fuzz targets take hold of.
+#![warn(unreachable_pub)]
+
 pub mod btcpay;
-pub mod check;
-pub mod cli;
+mod check;
+mod cli;
 pub mod config;
-pub mod failure;
-pub mod front;
+mod failure;
+mod front;
 pub mod gate;
-pub mod live;
+mod live;
 mod random;
-pub mod server;
+mod server;
 pub mod shop;
+
+pub use cli::{Cli, run};
+pub use front::quick::answer_one;
+pub use live::{Live, clock::now};
+pub use server::app::App;
+pub use server::carriers::{PATH_TOKEN, QUERY, tokens};

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use hlsgate::cli::Cli;
 
 fn main() -> ExitCode {
-    hlsgate::cli::run(Cli::parse())
+    hlsgate::run(hlsgate::Cli::parse())
 }

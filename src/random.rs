@@ -6,13 +6,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::failure::Failure;
 
 /// Fills `bytes` with what nobody can guess.
-pub fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
     getrandom::fill(bytes).map_err(|err| Failure::new(format!("the system gives no random bytes: {err}")))
 }
 
 /// A name that nothing else has, of `LEN` random bytes: letters and digits, for a command takes what begins with `-` for an
 /// option.
-pub fn name<const LEN: usize>() -> Result<String, Failure> {
+pub(crate) fn name<const LEN: usize>() -> Result<String, Failure> {
     let mut bytes = [0; LEN];
     fill(&mut bytes)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes).replace(['-', '_'], "x"))

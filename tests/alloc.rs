@@ -5,8 +5,8 @@ mod fixture;
 
 use allocation_counter::measure;
 use fixture::Fixture;
-use hlsgate::front::quick::answer_one;
-use hlsgate::gate::decision::Kind;
+use hlsgate::answer_one;
+use hlsgate::gate::Kind;
 
 /// The status of the answer, and the allocations that were made for it. The buffer is warm: the daemon keeps one a thread.
 fn ask(fixture: &Fixture, kind: Kind, carrier: &str) -> (String, u64) {

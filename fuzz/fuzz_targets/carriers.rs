@@ -3,13 +3,8 @@
 
 use std::sync::LazyLock;
 
-use hlsgate::gate::decision::{AuthRequest, Kind, Policy, decide};
-use hlsgate::gate::jwk::{Jwk, JwkSet, Secret};
-use hlsgate::gate::keyring::Keyring;
-use hlsgate::gate::revocations::Revocations;
-use hlsgate::gate::scope::Passes;
-use hlsgate::gate::time::UnixTime;
-use hlsgate::server::carriers::{PATH_TOKEN, QUERY, tokens};
+use hlsgate::gate::{AuthRequest, Jwk, JwkSet, Keyring, Kind, Passes, Policy, Revocations, Secret, UnixTime, decide};
+use hlsgate::{PATH_TOKEN, QUERY, tokens};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use hlsgate::gate::jwk::{Jwk, JwkSet, Secret};
-use hlsgate::gate::keyring::Keyring;
-use hlsgate::gate::token::UntrustedToken;
+use hlsgate::gate::{Jwk, JwkSet, Secret};
+use hlsgate::gate::Keyring;
+use hlsgate::gate::UntrustedToken;
 use libfuzzer_sys::fuzz_target;
 
 static KEYRING: LazyLock<Keyring> =

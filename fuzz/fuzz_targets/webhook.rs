@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use hlsgate::btcpay::secret::WebhookSecrets;
-use hlsgate::btcpay::webhook::{Delivery, verify};
+use hlsgate::btcpay::WebhookSecrets;
+use hlsgate::btcpay::{Delivery, verify};
 use libfuzzer_sys::fuzz_target;
 
 static SECRETS: LazyLock<WebhookSecrets> =

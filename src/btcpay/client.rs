@@ -23,7 +23,7 @@ use super::transport::{Answer, Request, Transport, base_url, below};
 use crate::gate::time::UnixTime;
 
 /// Longest id that is asked for; BTCPay's own have up to 44 characters.
-pub const MAX_ID_LEN: usize = 64;
+pub(crate) const MAX_ID_LEN: usize = 64;
 /// One thing, with whatever metadata strangers may have put in.
 const MAX_BODY: usize = 4 << 20;
 /// A page of invoices.
@@ -79,8 +79,6 @@ pub struct InvoiceQuery {
     pub end_date: Option<UnixTime>,
     /// With one of these; all when empty.
     pub statuses: Vec<InvoiceStatus>,
-    /// With one of these as `metadata.orderId`; all when empty.
-    pub order_ids: Vec<String>,
     /// With payment methods and payments (since BTCPay 2.3.6; before, they come empty).
     pub include_payment_methods: bool,
     /// With those that a person archived.
@@ -101,21 +99,21 @@ impl Client {
     }
 
     /// BTCPay's address, for messages.
-    pub fn at(&self) -> &str {
+    pub(crate) fn at(&self) -> &str {
         self.transport.at()
     }
 
     /// The store's id.
-    pub fn store_id(&self) -> &str {
+    pub(crate) fn store_id(&self) -> &str {
         &self.store
     }
 
     /// Where a viewer pays the invoice. BTCPay's own `checkoutLink` names the host that the API was called by.
-    pub fn checkout_url(&self, invoice: &str) -> String {
+    pub(crate) fn checkout_url(&self, invoice: &str) -> String {
         below(&self.public, ["i", invoice]).into()
     }
 
-    /// Makes an invoice. It may take 10 s. Not idempotent: after an error with [`Error::may_have_happened`] there may be one.
+    /// Makes an invoice. It may take 10 s. Not idempotent: after an error there may be one.
     pub async fn create_invoice(&self, invoice: &NewInvoice) -> Result<Invoice, Error> {
         if !invoice.amount.is_sign_positive() || invoice.amount.is_zero() {
             return Err(Error::NotPositive { amount: invoice.amount });
@@ -147,7 +145,7 @@ impl Client {
     }
 
     /// The store's invoices, whoever made them, page by page.
-    pub fn pages(&self, query: InvoiceQuery) -> Pages {
+    pub(crate) fn pages(&self, query: InvoiceQuery) -> Pages {
         Pages::new(self.clone(), query)
     }
 
@@ -168,7 +166,6 @@ impl Client {
         pairs.extend(query.start_date.map(|date| ("startDate", date.to_string())));
         pairs.extend(query.end_date.map(|date| ("endDate", date.to_string())));
         pairs.extend(query.statuses.iter().map(|status| ("status", status.as_str().to_owned())));
-        pairs.extend(query.order_ids.iter().map(|order| ("orderId", order.clone())));
         for (name, wanted) in
             [("includePaymentMethods", query.include_payment_methods), ("includeArchived", query.include_archived)]
         {
@@ -215,11 +212,6 @@ impl Client {
     /// The store's webhooks; this and all below need [`permissions::MODIFY_WEBHOOKS`].
     pub async fn webhooks(&self) -> Result<Vec<Webhook>, Error> {
         self.list(&["stores", &self.store, "webhooks"], &[], "a list of webhooks").await
-    }
-
-    /// One webhook.
-    pub async fn webhook(&self, webhook: &str) -> Result<Webhook, Error> {
-        self.read(&["stores", &self.store, "webhooks", id(webhook)?], &[], "a webhook").await
     }
 
     /// Makes a webhook. BTCPay does not mind a second one with the same address: list them first.
@@ -273,7 +265,7 @@ impl Client {
 /// choose.
 ///
 /// - `url`: where the person's browser reaches BTCPay.
-pub fn authorize_link(url: &Url, store: &str) -> Result<Url, Error> {
+pub(crate) fn authorize_link(url: &Url, store: &str) -> Result<Url, Error> {
     let mut link = below(&base_url(url)?, ["api-keys", "authorize"]);
     let wanted = permissions::TO_SELL.into_iter().chain(permissions::TO_SET_UP);
     link.query_pairs_mut()

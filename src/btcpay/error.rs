@@ -181,19 +181,19 @@ pub enum Error {
 pub struct FieldProblem {
     /// For instance `Checkout.PaymentMethods[0]`.
     #[serde(default)]
-    pub path: String,
+    pub(crate) path: String,
     /// BTCPay's words.
     #[serde(default)]
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// What BTCPay said about a refusal; both parts are empty when it was a web page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
     /// For instance `generic-error` or `invoice-not-found`.
-    pub code: String,
+    pub(crate) code: String,
     /// For people.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Error {
@@ -224,7 +224,7 @@ impl Error {
     }
 
     /// Every value of [`Error::kind`], so that a metric can start with all of them at 0.
-    pub const KINDS: [&'static str; 16] = [
+    pub(crate) const KINDS: [&'static str; 16] = [
         "local",
         "unreachable",
         "timeout",
@@ -243,39 +243,13 @@ impl Error {
         "unreadable",
     ];
 
-    /// Whether BTCPay may have done what it was asked although there is no answer. A creation that failed so may have made
-    /// an invoice: look for it before asking again.
-    pub fn may_have_happened(&self) -> bool {
-        match self {
-            Error::TimedOut { .. } | Error::Interrupted { .. } | Error::Unavailable { .. } => true,
-            // These are told after a success, too.
-            Error::TooLarge { .. } | Error::Unreadable { .. } => true,
-            Error::NotGreenfield { status, .. } => *status < 300,
-            Error::Setup { .. }
-            | Error::BadUrl { .. }
-            | Error::CaFile { .. }
-            | Error::BadId { .. }
-            | Error::NotPositive { .. }
-            | Error::Unreachable { .. }
-            | Error::Untrusted { .. }
-            | Error::Unauthenticated { .. }
-            | Error::MissingPermission { .. }
-            | Error::Forbidden { .. }
-            | Error::NotFound { .. }
-            | Error::Invalid { .. }
-            | Error::Refused { .. }
-            | Error::Busy { .. }
-            | Error::Redirected { .. } => false,
-        }
-    }
-
     /// Whether it may mean that BTCPay does not know the id that was asked for: 404, and since BTCPay 2.4 also 403.
     pub fn may_be_unknown_id(&self) -> bool {
         matches!(self, Error::NotFound { .. } | Error::MissingPermission { .. } | Error::BadId { .. })
     }
 
     /// Whether asking again later can help without anybody changing anything.
-    pub fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         matches!(
             self,
             Error::Unreachable { .. }
@@ -287,7 +261,7 @@ impl Error {
     }
 
     /// When BTCPay, or the proxy before it, asks to come again.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Busy { retry_after, .. } | Error::Unavailable { retry_after, .. } => *retry_after,
             _ => None,

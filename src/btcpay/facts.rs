@@ -10,7 +10,7 @@ impl Invoice {
     ///
     /// Payments are unknown, and so nothing is bought, unless payment methods came with the invoice:
     /// [`Client::invoice_with_payments`](super::Client::invoice_with_payments) sees to that.
-    pub fn facts(&self) -> settlement::Invoice {
+    pub(crate) fn facts(&self) -> settlement::Invoice {
         let known = !self.payment_methods.is_empty();
         settlement::Invoice {
             id: self.id.clone(),
@@ -48,7 +48,7 @@ impl Invoice {
 }
 
 /// The payments of all methods, each at its method's rate.
-pub fn payments(methods: &[PaymentMethod]) -> Vec<Payment> {
+pub(crate) fn payments(methods: &[PaymentMethod]) -> Vec<Payment> {
     methods.iter().flat_map(payments_by).collect()
 }
 

@@ -19,37 +19,31 @@ pub struct Invoice {
     /// BTCPay's id, 21 or 22 characters in base58. Public: it stands in the checkout's address.
     pub id: String,
     /// The store that it belongs to.
-    pub store_id: String,
+    pub(crate) store_id: String,
     /// `TopUp` means that any payment settles it.
     #[serde(rename = "type")]
-    pub kind: InvoiceType,
+    pub(crate) kind: InvoiceType,
     /// What is asked, in `currency`.
     #[serde(with = "money")]
-    pub amount: Decimal,
-    /// What was paid in `currency`, unconfirmed payments included (since BTCPay 2.1.2): not for deciding anything.
-    #[serde(default, deserialize_with = "money::optional_or_none")]
-    pub paid_amount: Option<Decimal>,
+    pub(crate) amount: Decimal,
     /// Upper-case code, for instance `BTC` or `USD`.
-    pub currency: String,
+    pub(crate) currency: String,
     /// Where it stands.
     pub status: InvoiceStatus,
     /// Why it stands there.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub additional_status: AdditionalStatus,
+    pub(crate) additional_status: AdditionalStatus,
     /// When it was made, by BTCPay's clock.
     pub created_time: UnixTime,
     /// Until when it can be paid in time, by BTCPay's clock.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub expiration_time: Option<UnixTime>,
-    /// Until when BTCPay watches for late payments and confirmations.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub monitoring_expiration: Option<UnixTime>,
+    pub(crate) expiration_time: Option<UnixTime>,
     /// What its maker said about it. Strangers can make invoices with any metadata in the same store.
     #[serde(default)]
     pub metadata: Metadata,
     /// How it is to be paid.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub checkout: Checkout,
+    pub(crate) checkout: Checkout,
     /// How it can be and was paid. Empty unless asked for, and in BTCPay before 2.4.1 always: see
     /// [`Client::payment_methods`](super::Client::payment_methods).
     #[serde(default, deserialize_with = "lenient::list")]
@@ -76,7 +70,7 @@ pub enum InvoiceStatus {
 
 /// Why an invoice stands where it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-pub enum AdditionalStatus {
+pub(crate) enum AdditionalStatus {
     /// Nothing to add.
     #[default]
     None,
@@ -95,7 +89,7 @@ pub enum AdditionalStatus {
 
 /// What kind of invoice it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-pub enum InvoiceType {
+pub(crate) enum InvoiceType {
     /// A fixed amount.
     Standard,
     /// Any payment, however small, settles it.
@@ -108,10 +102,10 @@ pub enum InvoiceType {
 /// How BTCPay was told to have an invoice paid, as far as it is looked at.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Checkout {
+pub(crate) struct Checkout {
     /// The ids that can really be used. BTCPay leaves out one that fails, without a word.
     #[serde(deserialize_with = "lenient::list")]
-    pub payment_methods: Vec<String>,
+    pub(crate) payment_methods: Vec<String>,
 }
 
 /// One way to pay an invoice, and what came in by it.
@@ -120,27 +114,18 @@ pub struct Checkout {
 pub struct PaymentMethod {
     /// For instance `BTC-LN`, `BTC-CHAIN`, `BTC-LNURL`.
     pub payment_method_id: String,
-    /// The currency that payments are counted in, for instance `BTC`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub currency: Option<String>,
     /// False for a lazy method that nobody opened yet.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub activated: bool,
+    pub(crate) activated: bool,
     /// A BOLT11 invoice, or an address.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub destination: Option<String>,
-    /// `lightning:` or `bitcoin:` URI.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub payment_link: Option<String>,
     /// Invoice currency per unit of `currency`.
     #[serde(with = "money")]
-    pub rate: Decimal,
-    /// The whole price, in `currency`.
-    #[serde(default, deserialize_with = "money::optional_or_none")]
-    pub amount: Option<Decimal>,
+    pub(crate) rate: Decimal,
     /// What is left to pay, in `currency`; negative when overpaid.
     #[serde(default, deserialize_with = "money::optional_or_none")]
-    pub due: Option<Decimal>,
+    pub(crate) due: Option<Decimal>,
     /// Payments by this method, in the order of BTCPay.
     #[serde(default, deserialize_with = "lenient::list")]
     pub payments: Vec<Payment>,
@@ -152,22 +137,22 @@ pub struct PaymentMethod {
 pub struct Payment {
     /// Payment hash, or transaction id and output number.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub id: String,
+    pub(crate) id: String,
     /// When BTCPay saw it first.
-    pub received_date: UnixTime,
+    pub(crate) received_date: UnixTime,
     /// What came in, in the payment method's currency.
     #[serde(with = "money")]
-    pub value: Decimal,
+    pub(crate) value: Decimal,
     /// What the merchant added for the network's fee: it pays for no part of the price.
     #[serde(with = "money")]
-    pub fee: Decimal,
+    pub(crate) fee: Decimal,
     /// Whether it counts.
-    pub status: PaymentStatus,
+    pub(crate) status: PaymentStatus,
 }
 
 /// Whether a payment counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-pub enum PaymentStatus {
+pub(crate) enum PaymentStatus {
     /// Seen, not confirmed.
     Processing,
     /// Confirmed as the speed policy asks; Lightning at once.
@@ -234,7 +219,7 @@ pub struct NewReceipt {
 
 impl InvoiceStatus {
     /// BTCPay's word; `Other` for one that is not known.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             InvoiceStatus::New => "New",
             InvoiceStatus::Processing => "Processing",

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 /// A list as an answer's whole body: see [`list`]. Anything but a list is an error.
 #[derive(Clone, Debug)]
-pub struct List<T>(pub Vec<T>);
+pub(crate) struct List<T>(pub Vec<T>);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -18,13 +18,15 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
 }
 
 /// The value, or its default where it is null or of no form that is known.
-pub fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
 /// The elements that can be read; none where it is no list. One bad element does not spoil the others.
-pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+pub(crate) fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let elements: Vec<Box<RawValue>> = or_default(deserializer)?;
     Ok(readable(&elements))
 }

@@ -6,23 +6,26 @@
 //! What an invoice is worth is not decided here: that is the shop's business.
 
 mod authority;
-pub mod client;
-pub mod error;
-pub mod facts;
-pub mod invoice;
-pub mod lenient;
+pub(crate) mod client;
+pub(crate) mod error;
+pub(crate) mod facts;
+pub(crate) mod invoice;
+pub(crate) mod lenient;
 #[cfg(test)]
 mod members_tests;
-pub mod money;
-pub mod pages;
-pub mod permissions;
-pub mod secret;
-pub mod setup;
+pub(crate) mod money;
+pub(crate) mod pages;
+pub(crate) mod permissions;
+pub(crate) mod secret;
+pub(crate) mod setup;
 #[cfg(test)]
 mod test_server;
 mod transport;
-pub mod webhook;
+pub(crate) mod webhook;
 
-pub use client::{Client, Settings, Timeouts};
+pub use client::{Client, InvoiceQuery, Settings, Timeouts};
 pub use error::Error;
-pub use secret::ApiKey;
+pub use invoice::{Invoice, InvoiceStatus, Metadata, NewCheckout, NewInvoice, NewReceipt};
+pub use secret::{ApiKey, WebhookSecret, WebhookSecrets};
+pub use setup::{AuthorizedEvents, NewWebhook, Webhook};
+pub use webhook::{Delivery, verify};

@@ -8,19 +8,19 @@ use serde::{Deserialize, Deserializer, Serializer};
 use serde_json::value::RawValue;
 
 /// Reads `"10.50"` as well as `10.50`, exactly. Both occur: strings in answers, numbers where an older version wrote them.
-pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
     parse(raw.get()).ok_or_else(|| D::Error::custom("expected a decimal number, as a string or bare"))
 }
 
 /// Writes a string, with the decimals that the value has: `"0.00010000"`.
-pub fn serialize<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
 /// As [`deserialize`], for a value that decides nothing: `None` where it is null or no number; with `#[serde(default)]` it may
 /// be missing too.
-pub fn optional_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+pub(crate) fn optional_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
     Ok(parse(Box::<RawValue>::deserialize(deserializer)?.get()))
 }
 
@@ -35,7 +35,7 @@ fn parse(json: &str) -> Option<Decimal> {
 
 /// A decimal from a text of the code's own.
 #[cfg(test)]
-pub fn decimal(text: &str) -> Decimal {
+pub(crate) fn decimal(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 

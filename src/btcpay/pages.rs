@@ -24,7 +24,7 @@ pub struct Page {
 
 /// Walks through the list. After an error [`Pages::next`] asks the same question again.
 #[derive(Debug)]
-pub struct Pages {
+pub(crate) struct Pages {
     client: Client,
     query: InvoiceQuery,
     /// How many are asked for now: more where a whole page falls into one second, fewer where one is too long.
@@ -50,7 +50,7 @@ impl Pages {
     }
 
     /// Whether the last page was told.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.done
     }
 
@@ -58,7 +58,7 @@ impl Pages {
     ///
     /// Strangers may have put megabytes into some invoices: a page that gets too long is asked for in parts (more requests),
     /// and an invoice that is too long by itself, or unreadable, is counted and left out.
-    pub async fn next(&mut self) -> Result<Option<Page>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Page>, Error> {
         while !self.done {
             let page = match self.client.invoices_part(&self.query, 0, self.take).await {
                 Ok(list) => self.taken(&list),

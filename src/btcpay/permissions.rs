@@ -5,18 +5,18 @@ use serde::Deserialize;
 use super::lenient;
 
 /// Make invoices.
-pub const CREATE_INVOICE: &str = "btcpay.store.cancreateinvoice";
+pub(crate) const CREATE_INVOICE: &str = "btcpay.store.cancreateinvoice";
 /// Read them and their payments.
-pub const VIEW_INVOICES: &str = "btcpay.store.canviewinvoices";
+pub(crate) const VIEW_INVOICES: &str = "btcpay.store.canviewinvoices";
 /// Register the webhook and read its deliveries.
-pub const MODIFY_WEBHOOKS: &str = "btcpay.store.webhooks.canmodifywebhooks";
+pub(crate) const MODIFY_WEBHOOKS: &str = "btcpay.store.webhooks.canmodifywebhooks";
 /// Read the store's name and payment methods.
-pub const VIEW_STORE: &str = "btcpay.store.canviewstoresettings";
+pub(crate) const VIEW_STORE: &str = "btcpay.store.canviewstoresettings";
 
 /// What selling needs.
-pub const TO_SELL: [&str; 2] = [CREATE_INVOICE, VIEW_INVOICES];
+pub(crate) const TO_SELL: [&str; 2] = [CREATE_INVOICE, VIEW_INVOICES];
 /// What the set-up and its checks need besides.
-pub const TO_SET_UP: [&str; 1] = [MODIFY_WEBHOOKS];
+pub(crate) const TO_SET_UP: [&str; 1] = [MODIFY_WEBHOOKS];
 
 /// Everything at all.
 const UNRESTRICTED: &str = "unrestricted";
@@ -27,11 +27,11 @@ const MODIFY_INVOICES: &str = "btcpay.store.canmodifyinvoices";
 /// An API key's rights as BTCPay lists them: `PERMISSION` for every store of its owner, or `PERMISSION:STORE`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct Permissions(#[serde(deserialize_with = "lenient::list")] pub Vec<String>);
+pub(crate) struct Permissions(#[serde(deserialize_with = "lenient::list")] pub Vec<String>);
 
 impl Permissions {
     /// Whether the key may do this in this store, by the right itself or by one that includes it.
-    pub fn allow(&self, wanted: &str, store: &str) -> bool {
+    pub(crate) fn allow(&self, wanted: &str, store: &str) -> bool {
         self.0.iter().any(|granted| {
             let (right, scope) = split(granted);
             scope.is_none_or(|scope| scope == store) && includes(right, wanted)
@@ -39,7 +39,7 @@ impl Permissions {
     }
 
     /// The rights that are not among `needed`, or reach beyond this store.
-    pub fn beyond(&self, needed: &[&str], store: &str) -> Vec<&str> {
+    pub(crate) fn beyond(&self, needed: &[&str], store: &str) -> Vec<&str> {
         let is_needed = |granted: &&str| {
             let (right, scope) = split(granted);
             needed.contains(&right) && scope == Some(store)

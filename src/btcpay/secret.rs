@@ -18,9 +18,9 @@ pub struct WebhookSecret(String);
 #[derive(Clone, Debug)]
 pub struct WebhookSecrets {
     /// Today's.
-    pub current: WebhookSecret,
+    pub(crate) current: WebhookSecret,
     /// The one that was replaced last.
-    pub previous: Option<WebhookSecret>,
+    pub(crate) previous: Option<WebhookSecret>,
 }
 
 /// Why a file's text is no secret. Nothing of the text is shown.
@@ -49,7 +49,7 @@ impl ApiKey {
     }
 
     /// The key's text, for its file.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
@@ -69,7 +69,7 @@ impl WebhookSecret {
     }
 
     /// The secret's text, for registering it with BTCPay and for its file.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -87,7 +87,7 @@ impl WebhookSecrets {
     }
 
     /// The current one, then the previous one.
-    pub fn iter(&self) -> impl Iterator<Item = &WebhookSecret> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &WebhookSecret> {
         std::iter::once(&self.current).chain(&self.previous)
     }
 }

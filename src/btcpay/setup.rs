@@ -13,7 +13,7 @@ use crate::gate::time::UnixTime;
 #[derive(Clone, Copy, Debug)]
 pub struct Health {
     /// False while BTCPay's nodes catch up with the chain.
-    pub synchronized: bool,
+    pub(crate) synchronized: bool,
     /// BTCPay's clock, from the answer's `Date`.
     pub date: Option<SystemTime>,
 }
@@ -24,33 +24,22 @@ pub struct Health {
 pub struct ServerInfo {
     /// For instance `2.4.1`; a `+commit` may follow.
     pub version: String,
-    /// Ids of the payment methods that the server knows.
-    #[serde(default, deserialize_with = "lenient::list")]
-    pub supported_payment_methods: Vec<String>,
-    /// False while BTCPay's nodes catch up with the chain.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub fully_synched: bool,
 }
 
 /// `GET /api-keys/current`, without the key itself, which the answer repeats.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ApiKeyInfo {
-    /// The name that its owner gave it.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub label: Option<String>,
     /// What it may.
-    pub permissions: Permissions,
+    pub(crate) permissions: Permissions,
 }
 
 /// `GET /stores/{storeId}`: needs a right that selling does not need.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Store {
-    /// Its id.
-    pub id: String,
     /// Its name.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// One payment method of the store.
@@ -58,10 +47,10 @@ pub struct Store {
 #[serde(rename_all = "camelCase")]
 pub struct StorePaymentMethod {
     /// For instance `BTC-LN`.
-    pub payment_method_id: String,
+    pub(crate) payment_method_id: String,
     /// Whether the merchant turned it on.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub enabled: bool,
+    pub(crate) enabled: bool,
 }
 
 /// A webhook of the store. BTCPay never tells its secret again.
@@ -118,27 +107,22 @@ pub struct AuthorizedEvents {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryRecord {
-    /// The attempt's id.
-    pub id: String,
     /// When the event happened.
-    pub timestamp: UnixTime,
+    pub(crate) timestamp: UnixTime,
     /// When the attempt was made (since BTCPay 2.3.4): later than `timestamp` when others were in the way.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub delivery_time: Option<UnixTime>,
+    pub(crate) delivery_time: Option<UnixTime>,
     /// The answer's status, if there was an answer.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub http_code: Option<u16>,
-    /// BTCPay's words for a failure.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub error_message: Option<String>,
+    pub(crate) http_code: Option<u16>,
     /// How it went.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub status: DeliveryStatus,
+    pub(crate) status: DeliveryStatus,
 }
 
 /// How an attempt went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum DeliveryStatus {
+pub(crate) enum DeliveryStatus {
     /// 2xx.
     HttpSuccess,
     /// Another status.
@@ -161,18 +145,19 @@ impl AuthorizedEvents {
     }
 
     /// Whether the event is delivered.
-    pub fn contains(&self, event: &str) -> bool {
+    pub(crate) fn contains(&self, event: &str) -> bool {
         self.everything || self.listed().iter().any(|known| known == event)
     }
 
     /// The events that are named, whether or not all are delivered.
-    pub fn listed(&self) -> &[String] {
+    pub(crate) fn listed(&self) -> &[String] {
         self.specific_events.as_deref().unwrap_or_default()
     }
 
     /// Whether BTCPay before 2.3.7 delivers no event of the store to any webhook while this one is there: it stumbles over
     /// the null. Seen with 2.0.8 and 2.3.6.
-    pub fn silences_its_store(&self) -> bool {
+    #[allow(dead_code)]
+    pub(crate) fn silences_its_store(&self) -> bool {
         !self.everything && self.specific_events.is_none()
     }
 }

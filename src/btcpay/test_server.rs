@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// One way to answer.
-pub enum Reply {
+pub(super) enum Reply {
     /// Status line and headers without the body's length, then the body.
     Full(String, Vec<u8>),
     /// These bytes, and then the end of the connection.
@@ -16,25 +16,25 @@ pub enum Reply {
 }
 
 /// Runs until the process ends; each test has its own.
-pub struct TestServer {
+pub(super) struct TestServer {
     /// `http://127.0.0.1:PORT`
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 /// A JSON answer.
-pub fn json(status: &str, body: &str) -> Reply {
+pub(super) fn json(status: &str, body: &str) -> Reply {
     Reply::Full(format!("HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8"), body.into())
 }
 
 /// A web page.
-pub fn html(status: &str) -> Reply {
+pub(super) fn html(status: &str) -> Reply {
     Reply::Full(format!("HTTP/1.1 {status}\r\nContent-Type: text/html"), b"<!DOCTYPE html><title>Oops</title>".into())
 }
 
 impl TestServer {
     /// Answers each request with what `reply` makes of its first line.
-    pub fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> TestServer {
+    pub(super) fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -49,7 +49,7 @@ impl TestServer {
     }
 
     /// Every request so far: first line, headers and body as one text.
-    pub fn requests(&self) -> Vec<String> {
+    pub(super) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }

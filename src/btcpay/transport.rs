@@ -32,16 +32,16 @@ pub(super) struct Transport {
 
 /// A question.
 pub(super) struct Request<'a> {
-    pub method: Method,
+    pub(crate) method: Method,
     /// After `/api/v1`; each is one segment and gets encoded.
-    pub path: &'a [&'a str],
-    pub query: &'a [(&'a str, String)],
+    pub(crate) path: &'a [&'a str],
+    pub(crate) query: &'a [(&'a str, String)],
     /// JSON.
-    pub body: Option<Vec<u8>>,
+    pub(crate) body: Option<Vec<u8>>,
     /// For the whole exchange.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Bytes of the answer that are read at most.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// A successful answer.
@@ -81,7 +81,12 @@ pub(super) fn below<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>)
 impl Transport {
     /// - `public`: when given, BTCPay is told to build its links from there instead of from the address it is called by.
     /// - `ca_file`: when given, only its certificates are trusted.
-    pub fn new(base: Url, public: Option<&Url>, api_key: &ApiKey, ca_file: Option<&Path>) -> Result<Transport, Error> {
+    pub(crate) fn new(
+        base: Url,
+        public: Option<&Url>,
+        api_key: &ApiKey,
+        ca_file: Option<&Path>,
+    ) -> Result<Transport, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, api_key.header());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -108,11 +113,11 @@ impl Transport {
     }
 
     /// BTCPay's address, for messages.
-    pub fn at(&self) -> &str {
+    pub(crate) fn at(&self) -> &str {
         &self.at
     }
 
-    pub async fn send(&self, request: Request<'_>) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, request: Request<'_>) -> Result<Answer, Error> {
         let mut url = below(&self.base, ["api", "v1"].into_iter().chain(request.path.iter().copied()));
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(request.query);
@@ -157,7 +162,7 @@ impl Transport {
 
 impl Answer {
     /// The answer's JSON. `expected` names it in the error.
-    pub fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, Error> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, Error> {
         if !self.is_json() {
             return Err(self.not_greenfield());
         }
@@ -165,7 +170,7 @@ impl Answer {
     }
 
     /// BTCPay's clock.
-    pub fn date(&self) -> Option<SystemTime> {
+    pub(crate) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(self.header(DATE)?).ok()
     }
 

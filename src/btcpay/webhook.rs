@@ -13,7 +13,7 @@ use super::secret::{WebhookSecret, WebhookSecrets};
 use crate::gate::time::UnixTime;
 
 /// The header that carries the signature.
-pub const SIGNATURE_HEADER: &str = "btcpay-sig";
+pub(crate) const SIGNATURE_HEADER: &str = "btcpay-sig";
 
 /// Why a delivery is not looked at.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -30,26 +30,26 @@ pub enum WebhookError {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivery {
     /// What happened.
-    pub event: Event,
+    pub(crate) event: Event,
     /// To which invoice; missing in events that are not about one.
-    pub invoice_id: Option<String>,
+    pub(crate) invoice_id: Option<String>,
     /// In which store.
-    pub store_id: Option<String>,
+    pub(crate) store_id: Option<String>,
     /// What the invoice's maker said about it: anybody's words.
-    pub metadata: Metadata,
+    pub(crate) metadata: Metadata,
     /// The attempt's id: new on every attempt, so no measure for what was seen before.
-    pub delivery_id: Option<String>,
+    pub(crate) delivery_id: Option<String>,
     /// Whether it is a repetition.
-    pub is_redelivery: bool,
+    pub(crate) is_redelivery: bool,
     /// When it happened; a redelivery keeps it.
-    pub timestamp: Option<UnixTime>,
+    pub(crate) timestamp: Option<UnixTime>,
 }
 
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// What a delivery is about, as far as it concerns a sale.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-        pub enum Event {
+        pub(crate) enum Event {
             $($(#[$doc])* $name,)*
             /// An event that does not concern a sale, or that this version does not know.
             #[default]
@@ -58,10 +58,10 @@ macro_rules! events {
 
         impl Event {
             /// Every event, so that a metric can start with all of them at 0.
-            pub const ALL: &[Event] = &[$(Event::$name,)* Event::Other];
+            pub(crate) const ALL: &[Event] = &[$(Event::$name,)* Event::Other];
 
             /// BTCPay's word; `Other` for one that is not known.
-            pub fn as_str(self) -> &'static str {
+            pub(crate) fn as_str(self) -> &'static str {
                 match self {
                     $(Event::$name => stringify!($name),)*
                     Event::Other => "Other",
@@ -108,7 +108,7 @@ pub fn verify(header: &[u8], body: &[u8], secrets: &WebhookSecrets) -> Result<()
 }
 
 /// The header's value for this body: `sha256=` and 64 hexadecimal digits.
-pub fn sign(secret: &WebhookSecret, body: &[u8]) -> String {
+pub(crate) fn sign(secret: &WebhookSecret, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(body);
     let tag = mac.finalize().into_bytes();
@@ -117,7 +117,7 @@ pub fn sign(secret: &WebhookSecret, body: &[u8]) -> String {
 
 impl Delivery {
     /// Reads a delivery whose signature was verified. Unknown types, `null` metadata, missing and odd members are fine.
-    pub fn parse(body: &[u8]) -> Result<Delivery, WebhookError> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Delivery, WebhookError> {
         let Ok(Value::Object(mut members)) = serde_json::from_slice(body) else {
             return Err(WebhookError::NotAnObject);
         };

@@ -26,7 +26,7 @@ const RECENT: usize = 50;
 const LATE: u64 = 60;
 
 /// Looks at everything that the configured key may see.
-pub async fn look(config: &Config, report: &mut Report) {
+pub(super) async fn look(config: &Config, report: &mut Report) {
     let Some(section) = &config.btcpay else { return };
     let client = match client::client(config) {
         Ok(client) => client,
@@ -341,11 +341,9 @@ mod tests {
     #[test]
     fn a_delivery_that_waited_is_told() {
         let delivery = |made: u64| DeliveryRecord {
-            id: "d".into(),
             timestamp: UnixTime(1000),
             delivery_time: Some(UnixTime(made)),
             http_code: Some(204),
-            error_message: None,
             status: DeliveryStatus::HttpSuccess,
         };
         let mut report = Report::default();

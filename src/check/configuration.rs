@@ -9,7 +9,7 @@ use crate::config::{Config, Problems};
 const GROUP: &str = "configuration";
 
 /// Looks at the values, the keys and the revocations.
-pub fn look(config: &Config, report: &mut Report) {
+pub(super) fn look(config: &Config, report: &mut Report) {
     report.ok(GROUP, "file", format!("{} is well formed", config.file.display()));
     let mut problems = Problems::default();
     if let Some(keyring) = keyring(config, &mut problems) {

@@ -26,7 +26,7 @@ const START: &str =
     "start it: `systemctl enable --now hlsgate.socket hlsgate.service`; its log: `journalctl -u hlsgate`";
 
 /// Looks at the socket, asks the daemon, and sees whether nginx's workers can ask too.
-pub fn look(live: &Live, nginx: Option<&Dump>, report: &mut Report) {
+pub(super) fn look(live: &Live, nginx: Option<&Dump>, report: &mut Report) {
     let socket = match &live.config.listen {
         Listen::Unix(path) => Some(path.clone()),
         Listen::Systemd => Some(PathBuf::from(SYSTEMD_SOCKET)),

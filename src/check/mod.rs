@@ -3,11 +3,11 @@
 mod btcpay;
 mod configuration;
 mod daemon;
-pub mod nginx;
+pub(crate) mod nginx;
 mod probe;
-pub mod report;
+pub(crate) mod report;
 mod tokens;
-pub mod webhook;
+pub(crate) mod webhook;
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use report::{Level, Report};
 
 /// What can be looked at alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Group {
+pub(crate) enum Group {
     /// The file's values, keys, revocations, file modes.
     Configuration,
     /// Key rights, store, webhook, clock.
@@ -33,7 +33,7 @@ pub enum Group {
 
 /// What is to be looked at.
 #[derive(Debug)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// These groups alone; all of them if there is none.
     pub only: &'a [Group],
     /// Where to read what `nginx -T` printed, instead of running it; `-` is standard input.
@@ -53,7 +53,7 @@ impl Wanted<'_> {
 /// Looks at all that is wanted.
 ///
 /// Errors: the probe's URL or address is none that could be asked.
-pub async fn look(config: &Config, wanted: &Wanted<'_>) -> Result<Report, Failure> {
+pub(crate) async fn look(config: &Config, wanted: &Wanted<'_>) -> Result<Report, Failure> {
     let mut report = Report::default();
     let live = Live::load(&config.file).ok();
     let target = match (wanted.probe, &live) {

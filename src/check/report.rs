@@ -9,13 +9,13 @@ use crate::config::ConfigError;
 
 /// Everything that was looked at, in the order of looking.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     findings: Vec<Finding>,
 }
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The heading under which it stands.
     pub group: &'static str,
     /// How it is.
@@ -35,7 +35,7 @@ pub struct Finding {
 /// How a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub(crate) enum Level {
     /// As it should be.
     Ok,
     /// It works, and could be better or safer.
@@ -48,12 +48,12 @@ pub enum Level {
 
 impl Report {
     /// Notes something that is as it should be.
-    pub fn ok(&mut self, group: &'static str, what: impl Into<String>, seen: impl Into<String>) {
+    pub(crate) fn ok(&mut self, group: &'static str, what: impl Into<String>, seen: impl Into<String>) {
         self.note(group, Level::Ok, what, seen, "", "");
     }
 
     /// Notes something that is wrong: what was seen, what was expected, what to do.
-    pub fn wrong(
+    pub(crate) fn wrong(
         &mut self,
         group: &'static str,
         what: impl Into<String>,
@@ -65,7 +65,7 @@ impl Report {
     }
 
     /// Notes something that works, and could be better or safer.
-    pub fn warning(
+    pub(crate) fn warning(
         &mut self,
         group: &'static str,
         what: impl Into<String>,
@@ -77,7 +77,7 @@ impl Report {
     }
 
     /// Notes a finding of any level: what was seen, what was expected, what to do.
-    pub fn note(
+    pub(crate) fn note(
         &mut self,
         group: &'static str,
         level: Level,
@@ -91,7 +91,7 @@ impl Report {
     }
 
     /// Notes a configuration that cannot be used.
-    pub fn unusable(&mut self, err: &ConfigError) {
+    pub(crate) fn unusable(&mut self, err: &ConfigError) {
         match err {
             ConfigError::Problems { problems, .. } => {
                 for problem in problems.iter() {
@@ -103,7 +103,7 @@ impl Report {
     }
 
     /// 0 clean, 1 something is wrong, 2 something could not be looked at. Warnings are clean.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self.worst() {
             Level::Ok | Level::Warning => ExitCode::SUCCESS,
             Level::Unknown => ExitCode::from(2),
@@ -112,7 +112,7 @@ impl Report {
     }
 
     /// The findings and the result, as one JSON object.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({ "clean": self.worst() <= Level::Warning, "findings": self.findings })
     }
 

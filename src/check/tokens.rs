@@ -17,7 +17,7 @@ use crate::random;
 const LASTS: u64 = 120;
 
 /// The tokens of one run.
-pub struct TestTokens {
+pub(super) struct TestTokens {
     /// Opens the video for [`LASTS`] seconds.
     pub good: String,
     /// As good, but for a video whose id the first one's begins or continues.
@@ -30,7 +30,7 @@ pub struct TestTokens {
 
 impl TestTokens {
     /// Signs with the first key of the configuration.
-    pub fn new(live: &Live, video: VideoId) -> Result<TestTokens, Failure> {
+    pub(super) fn new(live: &Live, video: VideoId) -> Result<TestTokens, Failure> {
         let keyring = &live.policy.keyring;
         let signing = keyring.signing();
         let now = now();

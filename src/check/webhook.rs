@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::failure::chain;
 
 /// Where the daemon takes deliveries, below `public_url`.
-pub const PATH: &str = "/hlsgate/webhooks/btcpay";
+pub(crate) const PATH: &str = "/hlsgate/webhooks/btcpay";
 
 /// The events that are worth a look at the invoice.
 ///
@@ -19,7 +19,7 @@ pub const PATH: &str = "/hlsgate/webhooks/btcpay";
 /// paid in full, and confirmed. `InvoiceProcessing` and `InvoiceInvalid` are what a waiting viewer wants to know. Left out
 /// is what changes nothing for anybody and comes most often, since BTCPay delivers one after the other and a sale would
 /// wait behind it: `InvoiceCreated`, `InvoiceReceivedPayment`, and `InvoiceExpired`, the end of all that nobody paid.
-pub const EVENTS: [&str; 5] =
+pub(crate) const EVENTS: [&str; 5] =
     ["InvoiceProcessing", "InvoiceSettled", "InvoicePaymentSettled", "InvoicePaidAfterExpiration", "InvoiceInvalid"];
 
 /// What a trial delivery says: a type that nobody subscribes to, so that it is signed well and means nothing.
@@ -28,7 +28,7 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a trial delivery went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tried {
+pub(crate) enum Tried {
     /// 2xx: the daemon knows the secret.
     Accepted,
     /// Another status.
@@ -38,14 +38,14 @@ pub enum Tried {
 }
 
 /// Where deliveries have to go.
-pub fn target(config: &Config) -> Option<Url> {
+pub(crate) fn target(config: &Config) -> Option<Url> {
     let mut url = config.public_url.clone()?;
     url.set_path(&format!("{}{PATH}", url.path().trim_end_matches('/')));
     Some(url)
 }
 
 /// What is wrong with a webhook of ours; nothing when it is as it should be.
-pub fn problems(webhook: &Webhook) -> Vec<String> {
+pub(crate) fn problems(webhook: &Webhook) -> Vec<String> {
     let mut problems = Vec::new();
     if !webhook.enabled {
         problems.push("it was disabled".into());
@@ -70,7 +70,7 @@ pub fn problems(webhook: &Webhook) -> Vec<String> {
 }
 
 /// Sends a signed delivery that means nothing, as BTCPay would.
-pub async fn try_out(url: &str, secret: &WebhookSecret) -> Tried {
+pub(crate) async fn try_out(url: &str, secret: &WebhookSecret) -> Tried {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(TRIAL_TIMEOUT).build();
     let client = match client {
         Ok(client) => client,
@@ -90,7 +90,7 @@ pub async fn try_out(url: &str, secret: &WebhookSecret) -> Tried {
 
 impl Tried {
     /// What happened, and what it means.
-    pub fn told(&self, url: &str) -> String {
+    pub(crate) fn told(&self, url: &str) -> String {
         match self {
             Tried::Accepted => "a signed trial delivery was accepted".into(),
             Tried::Answered(403) => {

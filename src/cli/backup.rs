@@ -30,7 +30,7 @@ const MAX_BACKUP: u64 = 16 << 20;
   hlsgate keys backup - --recipient age1… | ssh vault 'cat > keys.age'
 
 It is an age file: `age --decrypt keys.age` gives the key file back without hlsgate.")]
-pub struct Backup {
+pub(crate) struct Backup {
     /// The new file; `-` is standard output. Nothing is overwritten.
     file: PathBuf,
     /// Who can open it: a public key of age. May be given several times.
@@ -48,7 +48,7 @@ pub struct Backup {
   hlsgate keys restore keys.age --passphrase-file pass.txt
   hlsgate keys restore keys.age --identity identity.txt     # as age-keygen makes it
   hlsgate keys restore keys.age --force                     # other keys are kept beside it")]
-pub struct Restore {
+pub(crate) struct Restore {
     /// The backup; `-` is standard input.
     file: PathBuf,
     /// The file with the secret key that a backup for a recipient needs.

@@ -22,7 +22,7 @@ use crate::live::client;
 
 /// Connect the shop with BTCPay Server.
 #[derive(Debug, Subcommand)]
-pub enum Btcpay {
+pub(crate) enum Btcpay {
     /// Register the webhook, or repair it.
     Connect(Connect),
 }
@@ -37,7 +37,7 @@ pub enum Btcpay {
   hlsgate btcpay connect --key-from-stdin     # paste the API key, then Enter and Ctrl-D
   hlsgate btcpay connect --new-secret
   hlsgate btcpay connect --url http://10.0.0.2/hlsgate/webhooks/btcpay    # by an inner address")]
-pub struct Connect {
+pub(crate) struct Connect {
     /// Read the API key from standard input, and store it in btcpay.api_key_file once BTCPay has said that it will do.
     #[arg(long)]
     key_from_stdin: bool,

@@ -21,7 +21,7 @@ use crate::live::client;
   hlsgate check --probe https://video.example/hls/c05f2318/master.m3u8
   ssh web nginx -T | hlsgate check --nginx-config -
   hlsgate check --json | jq '.findings[] | select(.level != \"ok\")'")]
-pub struct Check {
+pub(crate) struct Check {
     /// Print JSON.
     #[arg(long)]
     json: bool,

@@ -15,17 +15,17 @@ const DAEMON_USER: &str = "hlsgate";
 /// Makes a file that only its owner can read. Gives `false`, and leaves it as it is, if something is there already.
 ///
 /// Made by root, it belongs to the daemon's user, so that the daemon can read it.
-pub fn create_secret(file: &Path, content: &[u8]) -> Result<bool, Failure> {
+pub(crate) fn create_secret(file: &Path, content: &[u8]) -> Result<bool, Failure> {
     create(file, content, 0o600, true)
 }
 
 /// The same for a file that stays with whoever made it: a backup.
-pub fn create_own(file: &Path, content: &[u8]) -> Result<bool, Failure> {
+pub(crate) fn create_own(file: &Path, content: &[u8]) -> Result<bool, Failure> {
     create(file, content, 0o600, false)
 }
 
 /// Puts a secret of one line into a file that only its owner can read, in place of what is there.
-pub fn put_secret(file: &Path, secret: &[u8]) -> Result<(), Failure> {
+pub(crate) fn put_secret(file: &Path, secret: &[u8]) -> Result<(), Failure> {
     let line = zeroize::Zeroizing::new([secret, b"\n"].concat());
     match create_secret(file, &line)? {
         true => Ok(()),
@@ -34,7 +34,7 @@ pub fn put_secret(file: &Path, secret: &[u8]) -> Result<(), Failure> {
 }
 
 /// Makes a file that everybody may read. Gives `false`, and leaves it as it is, if something is there already.
-pub fn create_public(file: &Path, content: &[u8]) -> Result<bool, Failure> {
+pub(crate) fn create_public(file: &Path, content: &[u8]) -> Result<bool, Failure> {
     create(file, content, 0o644, false)
 }
 
@@ -62,7 +62,7 @@ fn create(file: &Path, content: &[u8], mode: u32, for_daemon: bool) -> Result<bo
 
 /// Puts new content into an existing file in one step; mode and owner stay. A link stays a link: the file behind it is
 /// the one that is replaced.
-pub fn replace(file: &Path, content: &[u8]) -> Result<(), Failure> {
+pub(crate) fn replace(file: &Path, content: &[u8]) -> Result<(), Failure> {
     let failed = |err: io::Error| Failure::file("write", file, &err);
     let file = &std::fs::canonicalize(file).map_err(failed)?;
     let before = std::fs::metadata(file).map_err(failed)?;
@@ -82,7 +82,7 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<(), Failure> {
 
 /// Holds the folder of `file` for one editing command at a time, until dropped. Behind a link it is the file's own folder,
 /// so that two names of one file share one lock.
-pub fn lock_folder(file: &Path) -> Result<File, Failure> {
+pub(crate) fn lock_folder(file: &Path) -> Result<File, Failure> {
     let file = &std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = folder_of(file).unwrap_or(Path::new("."));
     let failed = |err: io::Error| Failure::file("lock", folder, &err);
@@ -92,7 +92,7 @@ pub fn lock_folder(file: &Path) -> Result<File, Failure> {
 }
 
 /// Lets the daemon read a file that root made.
-pub fn give_to_daemon(file: &Path) -> io::Result<()> {
+pub(crate) fn give_to_daemon(file: &Path) -> io::Result<()> {
     if !Uid::effective().is_root() {
         return Ok(());
     }
@@ -103,6 +103,6 @@ pub fn give_to_daemon(file: &Path) -> io::Result<()> {
 }
 
 /// The folder of a file; `None` is the current one.
-pub fn folder_of(file: &Path) -> Option<&Path> {
+pub(crate) fn folder_of(file: &Path) -> Option<&Path> {
     file.parent().filter(|folder| !folder.as_os_str().is_empty())
 }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::gate::jwk::JwkSet;
 
 /// The commented configuration that every installation begins with.
-pub const TEMPLATE: &str = include_str!("hlsgate.toml");
+pub(crate) const TEMPLATE: &str = include_str!("hlsgate.toml");
 
 /// Make keys and a configuration, and tell the next steps.
 ///
@@ -21,7 +21,7 @@ pub const TEMPLATE: &str = include_str!("hlsgate.toml");
 #[command(after_help = "Examples:
   hlsgate init
   hlsgate init --config ./hlsgate.toml")]
-pub struct Init {}
+pub(crate) struct Init {}
 
 impl Init {
     pub(super) fn run(self, file: &Path) -> Result<ExitCode, Failure> {

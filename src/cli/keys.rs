@@ -26,7 +26,7 @@ use crate::shop::offers::Offers;
   hlsgate keys retire KID           # its tokens are dead, its buyers claim again
   hlsgate keys remove KID           # for a leaked key: its purchases are gone too
   hlsgate keys backup keys.age      # whoever has lost the keys has lost every token and claim")]
-pub enum Keys {
+pub(crate) enum Keys {
     /// Show every key: name, age, what it is for. No key material.
     List,
     /// Add a new key at the second place: it verifies, and does not sign yet.
@@ -47,14 +47,14 @@ pub enum Keys {
 
 /// A key.
 #[derive(Debug, Args)]
-pub struct Named {
+pub(crate) struct Named {
     /// The key's name, as `keys list` shows it.
     kid: String,
 }
 
 /// A key whose end needs a second thought.
 #[derive(Debug, Args)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// The key's name, as `keys list` shows it.
     kid: String,
     /// Do not ask.
@@ -202,7 +202,7 @@ fn sign_with(set: &mut JwkSet, mut key: Jwk) {
 }
 
 /// A new key with 32 random bytes; its name is random too.
-pub fn new_key() -> Result<Jwk, Failure> {
+pub(crate) fn new_key() -> Result<Jwk, Failure> {
     let mut secret = vec![0; MIN_KEY_LEN];
     random::fill(&mut secret)?;
     Ok(Jwk::new(random::name::<6>()?, Secret::new(secret), now().0))

@@ -1,16 +1,16 @@
 //! The commands, one file each. A command reads its input, calls the rooms below, and prints.
 
-pub mod backup;
-pub mod btcpay;
-pub mod check;
-pub mod files;
-pub mod init;
-pub mod keys;
-pub mod nginx;
-pub mod revoke;
-pub mod sales;
-pub mod serve;
-pub mod token;
+pub(crate) mod backup;
+pub(crate) mod btcpay;
+pub(crate) mod check;
+pub(crate) mod files;
+pub(crate) mod init;
+pub(crate) mod keys;
+pub(crate) mod nginx;
+pub(crate) mod revoke;
+pub(crate) mod sales;
+pub(crate) mod serve;
+pub(crate) mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,17 +32,17 @@ use crate::config::DEFAULT_FILE;
 pub struct Cli {
     /// The configuration.
     #[arg(long, short, global = true, value_name = "FILE", default_value = DEFAULT_FILE)]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Every command. What it is for stands at its own type, whose whole text `--help` shows.
 #[derive(Debug, Subcommand)]
 // Made once a run: its size is nobody's cost.
-#[expect(clippy::large_enum_variant, missing_docs)]
-pub enum Command {
+#[expect(clippy::large_enum_variant)]
+pub(crate) enum Command {
     Serve(serve::Serve),
     Init(init::Init),
     Check(check::Check),

@@ -18,7 +18,7 @@ use crate::failure::Failure;
   hlsgate nginx                                        # all of them, to read
   hlsgate nginx --only snippets/hlsgate-protect.conf   # one of them, to redirect into a file
   hlsgate nginx --write /etc/nginx                     # into their places; nothing is overwritten")]
-pub struct Nginx {
+pub(crate) struct Nginx {
     /// Print this file alone.
     #[arg(long, value_name = "NAME", conflicts_with = "write", value_parser = SHIPPED.map(|(name, _)| name))]
     only: Option<String>,

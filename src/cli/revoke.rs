@@ -24,7 +24,7 @@ use crate::live::clock::{date, now};
   hlsgate revoke - < token.txt        # a whole token; as an argument, other users could see it
   hlsgate revoke --undo HMprBnL9BTXWuPvpoKBS6e
   hlsgate revoke --list")]
-pub struct Revoke {
+pub(crate) struct Revoke {
     /// A token's id (for a bought one: the invoice's id), or a whole token; `-` reads it from standard input.
     #[arg(value_name = "JTI|TOKEN", required_unless_present = "list")]
     token: Option<String>,

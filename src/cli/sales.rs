@@ -41,7 +41,7 @@ const DEFAULT_SINCE: &str = "30d";
   hlsgate sales --since 2026-01-01
   hlsgate sales --since 7d --by tier
   hlsgate sales --since 365d --csv > sales.csv")]
-pub struct Sales {
+pub(crate) struct Sales {
     /// Invoices made from here on: a date, or so long ago.
     #[arg(long, value_name = "DATE|DURATION", default_value = DEFAULT_SINCE, value_parser = since)]
     since: Since,

@@ -30,7 +30,7 @@ use crate::server::{self, reload};
   hlsgate serve
   hlsgate serve --config ./hlsgate.toml --log-level debug
   RUST_LOG=hlsgate=debug,info hlsgate serve --log-format json")]
-pub struct Serve {
+pub(crate) struct Serve {
     /// How the log is written to standard error.
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,

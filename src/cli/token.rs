@@ -20,7 +20,7 @@ use crate::random;
 
 /// Issue tokens by hand, and look into them.
 #[derive(Debug, Subcommand)]
-pub enum Token {
+pub(crate) enum Token {
     /// Print a new token, and nothing else, on standard output.
     Issue(Issue),
     /// Tell what a token is worth here and now.
@@ -36,7 +36,7 @@ pub enum Token {
   hlsgate token issue --pass summer --tier press --jti press-2026-07
   hlsgate token issue --all                                # opens every video, never expires
   hlsgate token issue --invoice HMprBnL9BTXWuPvpoKBS6e      # the buyer kept the receipt only")]
-pub struct Issue {
+pub(crate) struct Issue {
     #[command(flatten)]
     new: New,
 }
@@ -80,7 +80,7 @@ struct What {
   hlsgate token issue --all | hlsgate token inspect
 
 The exit code is 0 for a token that opens something now, and 1 for any other.")]
-pub struct Inspect {
+pub(crate) struct Inspect {
     /// The token; `-` reads it from standard input, where other users of this machine cannot see it.
     #[arg(default_value = "-")]
     token: String,
@@ -96,7 +96,7 @@ pub struct Inspect {
   hlsgate token link --all --watch c05f2318 --file index.m3u8
 
 Whoever has such a link can watch. The first keeps the token behind `#`, which no server sees.")]
-pub struct Link {
+pub(crate) struct Link {
     #[command(flatten)]
     new: New,
     /// The video that the links lead to; needed with --pass and --all.
@@ -261,7 +261,7 @@ impl Link {
 }
 
 /// The jti of a text that is either an id or a whole token; a token is looked into, not checked.
-pub fn jti_of(text: &str, live: &Live) -> Result<String, Failure> {
+pub(crate) fn jti_of(text: &str, live: &Live) -> Result<String, Failure> {
     let looks_like_token = text.bytes().filter(|byte| *byte == b'.').count() == 2 && text.starts_with("ey");
     if !looks_like_token {
         return match is_jti(text) {
@@ -289,7 +289,7 @@ pub fn jti_of(text: &str, live: &Live) -> Result<String, Failure> {
 }
 
 /// A token, or a token's id, from standard input.
-pub fn read_token() -> Result<String, Failure> {
+pub(crate) fn read_token() -> Result<String, Failure> {
     match read_stdin()? {
         text if text.is_empty() => Err(Failure::new("nothing came in on standard input")
             .hint("put the token there, for instance with `< token.txt` behind the command")
@@ -299,7 +299,7 @@ pub fn read_token() -> Result<String, Failure> {
 }
 
 /// Standard input as text, for secrets that must not stand in an argument.
-pub fn read_stdin() -> Result<String, Failure> {
+pub(crate) fn read_stdin() -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
         eprintln!("Paste it here, then Enter and Ctrl-D:");
     }

@@ -15,12 +15,12 @@ use crate::gate::revocations::Revocations;
 const MAX_FILE: u64 = 64 << 20;
 
 /// Reads the keys.
-pub fn keyring(config: &Config, problems: &mut Problems) -> Option<Keyring> {
+pub(crate) fn keyring(config: &Config, problems: &mut Problems) -> Option<Keyring> {
     key_set(config, problems).map(|set| Keyring::new(&set))
 }
 
 /// Reads the keys as they stand in the file.
-pub fn key_set(config: &Config, problems: &mut Problems) -> Option<JwkSet> {
+pub(crate) fn key_set(config: &Config, problems: &mut Problems) -> Option<JwkSet> {
     let file = credential(&config.keys_file);
     let bytes = match read(&file) {
         Ok(bytes) => bytes,
@@ -42,7 +42,7 @@ pub fn key_set(config: &Config, problems: &mut Problems) -> Option<JwkSet> {
 }
 
 /// Reads the revocations. No file means that nothing was revoked yet.
-pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocations> {
+pub(crate) fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocations> {
     let file = &config.revocations_file;
     let bytes = match read(file) {
         Ok(bytes) => bytes,
@@ -58,7 +58,7 @@ pub fn revocations(config: &Config, problems: &mut Problems) -> Option<Revocatio
 }
 
 /// Reads a secret's lines: each without surrounding blanks, empty ones left out.
-pub fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option<Vec<Zeroizing<String>>> {
+pub(crate) fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option<Vec<Zeroizing<String>>> {
     let file = credential(file);
     let bytes = read(&file).map(Zeroizing::new);
     let bytes =
@@ -83,7 +83,7 @@ pub fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option
 /// The file as systemd hands it over (`LoadCredential=NAME:…` under the same name), or the file itself.
 ///
 /// An empty line is what the shipped unit hands over for a file that was not there when the daemon began.
-pub fn credential(file: &Path) -> PathBuf {
+pub(crate) fn credential(file: &Path) -> PathBuf {
     let empty = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.len() <= 1);
     let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
         .and_then(|folder| Some(Path::new(&folder).join(file.file_name()?)))
@@ -92,7 +92,7 @@ pub fn credential(file: &Path) -> PathBuf {
 }
 
 /// Every file of the configuration that holds a secret and is there.
-pub fn secrets(config: &Config) -> Vec<PathBuf> {
+pub(crate) fn secrets(config: &Config) -> Vec<PathBuf> {
     let selling = config.btcpay.iter().flat_map(|btcpay| [&btcpay.api_key_file, &btcpay.webhook_secret_file]);
     let files = std::iter::once(&config.keys_file).chain(selling).map(|file| credential(file));
     files.filter(|file| file.exists()).collect()
@@ -101,15 +101,15 @@ pub fn secrets(config: &Config) -> Vec<PathBuf> {
 /// A secret's file that others than its owner and group can read, or others than its owner write.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{seen}; run `{remedy}`")]
-pub struct TooOpen {
+pub(crate) struct TooOpen {
     /// The file and its mode.
-    pub seen: String,
+    pub(crate) seen: String,
     /// The command that closes it.
-    pub remedy: String,
+    pub(crate) remedy: String,
 }
 
 /// What is wrong with a secret file's mode, if anything.
-pub fn too_open(file: &Path) -> Option<TooOpen> {
+pub(crate) fn too_open(file: &Path) -> Option<TooOpen> {
     let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
     (mode & 0o027 != 0).then(|| TooOpen {
         seen: format!("{} has mode {mode:04o} and holds a secret", file.display()),

@@ -6,29 +6,29 @@ use crate::gate::scope::{Scope, VideoId};
 
 /// The path that nginx protects, with `{video}` as one whole segment of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MediaPath {
+pub(crate) struct MediaPath {
     prefix: String,
     suffix: String,
 }
 
 impl MediaPath {
     /// The fixed part, `/hls/`: it starts and ends with a slash. A path token follows it.
-    pub fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
 
     /// What stands between the video and its files: `/`, or for instance `/stream/`.
-    pub fn suffix(&self) -> &str {
+    pub(crate) fn suffix(&self) -> &str {
         &self.suffix
     }
 
     /// The path of a video's files: `/hls/VIDEO/`.
-    pub fn of_video(&self, video: &VideoId) -> String {
+    pub(crate) fn of_video(&self, video: &VideoId) -> String {
         format!("{}{video}{}", self.prefix, self.suffix)
     }
 
     /// The cookie path under which a token of this scope is of use.
-    pub fn of_scope(&self, scope: &Scope) -> String {
+    pub(crate) fn of_scope(&self, scope: &Scope) -> String {
         match scope {
             Scope::Video(video) => self.of_video(video),
             Scope::Pass(_) | Scope::All => self.prefix.clone(),

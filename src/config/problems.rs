@@ -11,13 +11,13 @@ pub struct Problems(Vec<Problem>);
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The field as the reader typed it, for instance `offers[1].price`.
-    pub field: String,
+    pub(crate) field: String,
     /// What was wrong, what was expected, what to do.
-    pub text: String,
+    pub(crate) text: String,
     /// Whether all that is wrong is that this user may not look.
-    pub denied: bool,
+    pub(crate) denied: bool,
 }
 
 /// A configuration that cannot be used. Exit code 78 (`EX_CONFIG`).
@@ -53,27 +53,27 @@ pub enum ConfigError {
 
 impl Problems {
     /// Notes a problem.
-    pub fn note(&mut self, field: impl Into<String>, text: impl fmt::Display) {
+    pub(crate) fn note(&mut self, field: impl Into<String>, text: impl fmt::Display) {
         self.0.push(Problem { field: field.into(), text: text.to_string(), denied: false });
     }
 
     /// Notes what this user may not look at.
-    pub fn note_denied(&mut self, field: impl Into<String>, text: impl fmt::Display) {
+    pub(crate) fn note_denied(&mut self, field: impl Into<String>, text: impl fmt::Display) {
         self.0.push(Problem { field: field.into(), text: text.to_string(), denied: true });
     }
 
     /// Keeps the value, or notes what is wrong and goes on.
-    pub fn check<T, E: fmt::Display>(&mut self, field: &str, value: Result<T, E>) -> Option<T> {
+    pub(crate) fn check<T, E: fmt::Display>(&mut self, field: &str, value: Result<T, E>) -> Option<T> {
         value.map_err(|err| self.note(field, err)).ok()
     }
 
     /// Whether nothing is wrong.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Each problem, in the order in which they were found.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::problems::Problems;
 
 /// A table of the file on its way to becoming values.
-pub struct Section {
+pub(crate) struct Section {
     path: String,
     table: Table,
     known: Vec<&'static str>,
@@ -16,24 +16,24 @@ pub struct Section {
 
 impl Section {
     /// The file's top level.
-    pub fn root(table: Table) -> Self {
+    pub(crate) fn root(table: Table) -> Self {
         Section { path: String::new(), table, known: Vec::new() }
     }
 
     /// The path of a field as the reader typed it.
-    pub fn path_of(&self, name: &str) -> String {
+    pub(crate) fn path_of(&self, name: &str) -> String {
         let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
         let name = if bare { name.to_owned() } else { format!("{name:?}") };
         if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
 
     /// The table `[name]`; an empty one if it is not there.
-    pub fn section(&mut self, name: &'static str, problems: &mut Problems) -> Section {
+    pub(crate) fn section(&mut self, name: &'static str, problems: &mut Problems) -> Section {
         self.optional_section(name, problems).unwrap_or_else(|| self.child(name, Table::new()))
     }
 
     /// The table `[name]`, if it is there.
-    pub fn optional_section(&mut self, name: &'static str, problems: &mut Problems) -> Option<Section> {
+    pub(crate) fn optional_section(&mut self, name: &'static str, problems: &mut Problems) -> Option<Section> {
         match self.take(name)? {
             Value::Table(table) => Some(self.child(name, table)),
             other => {
@@ -44,7 +44,7 @@ impl Section {
     }
 
     /// The tables of `[[name]]`, or of `name = [{…}, …]`; `None` if it is not there.
-    pub fn sections(&mut self, name: &'static str, problems: &mut Problems) -> Option<Vec<Section>> {
+    pub(crate) fn sections(&mut self, name: &'static str, problems: &mut Problems) -> Option<Vec<Section>> {
         let items = match self.take(name)? {
             Value::Array(items) => items,
             other => {
@@ -64,7 +64,7 @@ impl Section {
     }
 
     /// Every table that is left, by name: `[videos.ID]`, `[passes.NAME]`.
-    pub fn named_sections(&mut self) -> Vec<(String, Section)> {
+    pub(crate) fn named_sections(&mut self) -> Vec<(String, Section)> {
         let (tables, others): (Table, Table) =
             std::mem::take(&mut self.table).into_iter().partition(|(_, value)| value.is_table());
         // Neither a field nor a table: `finish` will say so.
@@ -77,7 +77,7 @@ impl Section {
     }
 
     /// A string.
-    pub fn string(&mut self, name: &'static str, problems: &mut Problems) -> Option<String> {
+    pub(crate) fn string(&mut self, name: &'static str, problems: &mut Problems) -> Option<String> {
         match self.take(name)? {
             Value::String(text) => Some(text),
             other => {
@@ -88,7 +88,7 @@ impl Section {
     }
 
     /// A string of a form that `T` knows.
-    pub fn parsed<T: FromStr>(&mut self, name: &'static str, problems: &mut Problems) -> Option<T>
+    pub(crate) fn parsed<T: FromStr>(&mut self, name: &'static str, problems: &mut Problems) -> Option<T>
     where
         T::Err: std::fmt::Display,
     {
@@ -97,7 +97,7 @@ impl Section {
     }
 
     /// A string through `read`, whose error says what is wrong.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         name: &'static str,
         problems: &mut Problems,
@@ -108,12 +108,12 @@ impl Section {
     }
 
     /// A length of time in whole seconds, such as `24h`.
-    pub fn duration(&mut self, name: &'static str, problems: &mut Problems) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, name: &'static str, problems: &mut Problems) -> Option<Duration> {
         self.read(name, problems, duration)
     }
 
     /// `true` or `false`.
-    pub fn boolean(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
         match self.take(name)? {
             Value::Boolean(value) => Some(value),
             other => {
@@ -124,7 +124,7 @@ impl Section {
     }
 
     /// A whole number from 1 on.
-    pub fn count(&mut self, name: &'static str, problems: &mut Problems) -> Option<u32> {
+    pub(crate) fn count(&mut self, name: &'static str, problems: &mut Problems) -> Option<u32> {
         match self.take(name)? {
             Value::Integer(value) if value > 0 && value <= i64::from(u32::MAX) => Some(value as u32),
             other => {
@@ -135,7 +135,7 @@ impl Section {
     }
 
     /// A list of strings.
-    pub fn strings(&mut self, name: &'static str, problems: &mut Problems) -> Option<Vec<String>> {
+    pub(crate) fn strings(&mut self, name: &'static str, problems: &mut Problems) -> Option<Vec<String>> {
         let value = self.take(name)?;
         let strings =
             value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
@@ -146,7 +146,7 @@ impl Section {
     }
 
     /// Either a word or a list of strings.
-    pub fn word_or_strings(
+    pub(crate) fn word_or_strings(
         &mut self,
         name: &'static str,
         problems: &mut Problems,
@@ -158,7 +158,7 @@ impl Section {
     }
 
     /// Notes a field that has to be there and is not.
-    pub fn require<T>(&self, name: &'static str, value: &Option<T>, problems: &mut Problems, hint: &str) {
+    pub(crate) fn require<T>(&self, name: &'static str, value: &Option<T>, problems: &mut Problems, hint: &str) {
         let path = self.path_of(name);
         let noted = problems.iter().any(|problem| problem.field == path);
         if value.is_none() && !noted {
@@ -167,7 +167,7 @@ impl Section {
     }
 
     /// Notes every field that nobody asked for.
-    pub fn finish(self, problems: &mut Problems) {
+    pub(crate) fn finish(self, problems: &mut Problems) {
         for name in self.table.keys() {
             let path = self.path_of(name);
             let nearest = self.known.iter().map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
@@ -192,7 +192,7 @@ impl Section {
 }
 
 /// A length of time in whole seconds, such as `24h` or `1h 30m`.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let form = "expected a number and a unit, such as \"30m\", \"24h\" or \"30d\"";
     let duration = humantime::parse_duration(text).map_err(|_| format!("{text:?} is no length of time; {form}"))?;
     match duration.subsec_nanos() {

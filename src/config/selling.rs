@@ -13,47 +13,47 @@ use crate::shop::offers::{Catalogue, Offer, OfferError, Offers, Sell};
 
 /// `[shop]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shop {
+pub(crate) struct Shop {
     /// Where the checkout sends the viewer back to, under `public_url`; `{video}` stands for the video's id.
-    pub page: String,
+    pub(crate) page: String,
     /// Most invoices that are made in a minute.
-    pub invoices_per_minute: u32,
+    pub(crate) invoices_per_minute: u32,
     /// Most invoices that are being made at once.
-    pub invoices_at_once: u32,
+    pub(crate) invoices_at_once: u32,
 }
 
 /// `[btcpay]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Btcpay {
+pub(crate) struct Btcpay {
     /// Where the API is called; a path is kept.
-    pub url: Url,
+    pub(crate) url: Url,
     /// Where viewers reach the checkout.
-    pub public_url: Url,
+    pub(crate) public_url: Url,
     /// The store's id.
-    pub store: String,
+    pub(crate) store: String,
     /// Holds the API key.
-    pub api_key_file: PathBuf,
+    pub(crate) api_key_file: PathBuf,
     /// Holds the webhook's secret, and on a second line the previous one during a change.
-    pub webhook_secret_file: PathBuf,
+    pub(crate) webhook_secret_file: PathBuf,
     /// Holds the certificates that BTCPay's has to be signed by, or be; `None` is the system's authorities.
-    pub ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
     /// `BTC-LN`, `BTC-CHAIN`, …
-    pub payment_methods: Vec<String>,
+    pub(crate) payment_methods: Vec<String>,
     /// How many confirmations count.
-    pub speed_policy: String,
+    pub(crate) speed_policy: String,
     /// For how long an invoice can be paid.
-    pub invoice_expiration: Duration,
+    pub(crate) invoice_expiration: Duration,
     /// For how long BTCPay watches it after that.
-    pub monitoring: Duration,
+    pub(crate) monitoring: Duration,
     /// Whether a person's "mark as settled" counts.
-    pub accept_marked: bool,
+    pub(crate) accept_marked: bool,
 }
 
 /// `[videos]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Videos {
+pub(crate) struct Videos {
     /// With it, only ids that have a folder here are sold.
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// The one name that no pass can have: the cookie of a pass is `hlsgate_NAME`, and `hlsgate_pending` holds a claim.

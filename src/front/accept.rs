@@ -17,18 +17,18 @@ use tracing::{debug, error};
 use super::quick::AtOnce;
 
 /// Most connections at once; more wait in the socket's backlog.
-pub const MAX_CONNECTIONS: usize = 20_000;
+pub(crate) const MAX_CONNECTIONS: usize = 20_000;
 /// Wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What answers a request. It never fails: every error is an answer.
-pub trait Handler: AtOnce + Send + Sync + 'static {
+pub(crate) trait Handler: AtOnce + Send + Sync + 'static {
     /// The answer to a request that was not answered at once.
     fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
 /// A listener of either kind.
-pub trait Acceptor: Send {
+pub(crate) trait Acceptor: Send {
     /// What it accepts.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// The next connection.
@@ -52,7 +52,7 @@ impl Acceptor for TcpListener {
 }
 
 /// What serves accepted connections.
-pub trait Takes<S> {
+pub(crate) trait Takes<S> {
     /// Serves a connection to its end; the place is held as long.
     fn take(&self, stream: S, place: Place);
     /// The drain has begun: idle connections are to be closed, requests that have begun to be ended.
@@ -60,21 +60,21 @@ pub trait Takes<S> {
 }
 
 /// One of [`MAX_CONNECTIONS`], given back when dropped. The drain is over when all are.
-pub struct Place {
+pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     drain: watch::Receiver<bool>,
 }
 
 impl Place {
     /// Waits until the drain begins.
-    pub async fn drain_begun(&mut self) {
+    pub(crate) async fn drain_begun(&mut self) {
         // An error means that the listener is gone, which is an end as well.
         let _ = self.drain.wait_for(|begun| *begun).await;
     }
 }
 
 /// Lets `taker` serve what `listener` accepts until `stop` is ready, then lets running requests end, for at most `drain`.
-pub async fn serve<A: Acceptor>(
+pub(crate) async fn serve<A: Acceptor>(
     listener: A,
     taker: impl Takes<A::Stream>,
     stop: impl Future<Output = ()>,

@@ -17,7 +17,7 @@ use tracing::debug;
 use super::accept::{Handler, Place, Takes};
 
 /// Largest head of a request. nginx itself takes 4 buffers of 8 KiB from a client.
-pub const MAX_HEAD: usize = 64 * 1024;
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
 /// Longest wait for a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a peer that sends no more is waited on with its answer. nginx ends its side only when its viewer has left; then
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// those that stay in its pool are the ones that go the short way.
 ///
 /// When the drain begins, a request that has begun ends first.
-pub async fn serve<H: Handler>(
+pub(crate) async fn serve<H: Handler>(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     read: Vec<u8>,
     handler: Arc<H>,
@@ -77,7 +77,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for LateEnd<R> {
 }
 
 /// Lets every connection go the long way, for listeners where nothing is urgent.
-pub struct LongWay<H>(pub Arc<H>);
+pub(crate) struct LongWay<H>(pub Arc<H>);
 
 impl<H: Handler, S: AsyncRead + AsyncWrite + Send + 'static> Takes<S> for LongWay<H> {
     fn take(&self, stream: S, place: Place) {

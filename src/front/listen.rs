@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::config::{Config, Listen};
 
 /// An open listener for nginx.
-pub enum Listener {
+pub(crate) enum Listener {
     /// A Unix socket; the file is removed at the end if we made it.
     Unix(UnixListener, Option<SocketFile>),
     /// TCP.
@@ -23,11 +23,11 @@ pub enum Listener {
 }
 
 /// A socket file of ours, removed on drop.
-pub struct SocketFile(PathBuf);
+pub(crate) struct SocketFile(PathBuf);
 
 /// Why there is no listener.
 #[derive(Debug, Error)]
-pub enum ListenError {
+pub(crate) enum ListenError {
     /// Something that is no socket is in the way.
     #[error("{} is there and is not a socket; remove it, or give `listen` another path", .0.display())]
     NotASocket(PathBuf),
@@ -79,7 +79,7 @@ pub enum ListenError {
 ///
 /// A socket that the service manager handed over is taken if it is the one that `listen` names: it outlives a restart, so
 /// that no request is refused meanwhile. Without any, the daemon makes its own.
-pub fn open(config: &Config) -> Result<Listener, ListenError> {
+pub(crate) fn open(config: &Config) -> Result<Listener, ListenError> {
     let handed_over = handed_over()?;
     if handed_over.is_empty() {
         return match &config.listen {
@@ -98,7 +98,7 @@ pub fn open(config: &Config) -> Result<Listener, ListenError> {
 /// Opens a TCP listener.
 ///
 /// - `field`: where the configuration names it, for the error.
-pub fn tcp(field: &str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub(crate) fn tcp(field: &str, address: SocketAddr) -> Result<TcpListener, ListenError> {
     let refused = |source| ListenError::Refused { place: format!("{address} ({field})"), source };
     let listener = std::net::TcpListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
@@ -190,7 +190,7 @@ impl Listener {
     }
 
     /// Where it listens, in the words of `listen`.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         let unknown = || "a socket without an address".to_owned();
         match self {
             Listener::Unix(listener, _) => {

@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const INBOX: Token = Token(usize::MAX);
 
 /// A connection of either kind, as it is polled here and as the runtime takes it.
-pub trait Stream: Read + Write + Source + Send + Sized + 'static {
+pub(crate) trait Stream: Read + Write + Source + Send + Sized + 'static {
     /// The runtime's type of it.
     type OfRuntime: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// Takes it from the runtime.
@@ -66,13 +66,13 @@ impl Stream for mio::net::TcpStream {
 }
 
 /// The threads, which get connections in turn.
-pub struct Pool<S: Stream> {
+pub(crate) struct Pool<S: Stream> {
     threads: Arc<[Mailbox<S>]>,
     next: AtomicUsize,
 }
 
 /// Tells whether the threads of a pool turn.
-pub struct Pulse<S: Stream>(Arc<[Mailbox<S>]>);
+pub(crate) struct Pulse<S: Stream>(Arc<[Mailbox<S>]>);
 
 struct Mailbox<S: Stream> {
     inbox: Sender<Message<S>>,
@@ -90,21 +90,21 @@ enum Message<S: Stream> {
 impl<S: Stream> Pool<S> {
     /// Starts as many threads as serve this machine: nginx takes about four times as long for a request as we do, so one
     /// for four processors. Called within the runtime that is to serve the long way.
-    pub fn start<H: Handler>(handler: Arc<H>) -> io::Result<Pool<S>> {
+    pub(crate) fn start<H: Handler>(handler: Arc<H>) -> io::Result<Pool<S>> {
         let processors = std::thread::available_parallelism()?.get();
         let threads = (0..processors.div_ceil(4)).map(|_| Poller::start(handler.clone())).collect::<io::Result<_>>()?;
         Ok(Pool { threads, next: AtomicUsize::new(0) })
     }
 
     /// For the watchdog.
-    pub fn pulse(&self) -> Pulse<S> {
+    pub(crate) fn pulse(&self) -> Pulse<S> {
         Pulse(self.threads.clone())
     }
 }
 
 impl<S: Stream> Pulse<S> {
     /// Waits until every thread has said that it turns; false if one has ended.
-    pub async fn beats(&self) -> bool {
+    pub(crate) async fn beats(&self) -> bool {
         for thread in self.0.iter() {
             let (answer, answered) = oneshot::channel();
             thread.send(Message::Pulse(answer));

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::poller::{Pulse, Stream};
 
 /// Tells the service manager, if there is one.
-pub fn notify(state: &[NotifyState<'_>]) {
+pub(crate) fn notify(state: &[NotifyState<'_>]) {
     if let Err(err) = sd_notify::notify(false, state) {
         warn!(%err, "cannot tell the service manager");
     }
@@ -16,7 +16,7 @@ pub fn notify(state: &[NotifyState<'_>]) {
 
 /// Feeds the service manager's watchdog (sd_watchdog_enabled(3)), twice as often as it asks for, as long as every thread that
 /// serves nginx answers. If one hangs, nothing more is said, and the service manager starts the daemon anew.
-pub async fn feed<S: Stream>(pulse: Pulse<S>) {
+pub(crate) async fn feed<S: Stream>(pulse: Pulse<S>) {
     let mut microseconds = 0;
     if !sd_notify::watchdog_enabled(false, &mut microseconds) {
         return;

@@ -9,7 +9,7 @@ use super::time::UnixTime;
 use super::token::{Claims, TokenError, UntrustedToken};
 
 /// Most tokens of one request that are looked at; further ones are passed over.
-pub const MAX_TOKENS: usize = 32;
+pub(crate) const MAX_TOKENS: usize = 32;
 
 /// What nginx asks.
 #[derive(Clone, Debug)]
@@ -28,11 +28,11 @@ pub struct CarriedTokens<'a>(ArrayVec<CarriedToken<'a>, MAX_TOKENS>);
 
 /// One token and the way it came.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CarriedToken<'a> {
+pub(crate) struct CarriedToken<'a> {
     /// Where it was found.
-    pub carrier: Carrier,
+    pub(crate) carrier: Carrier,
     /// Its text, decoded from its carrier's own encoding.
-    pub text: std::borrow::Cow<'a, [u8]>,
+    pub(crate) text: std::borrow::Cow<'a, [u8]>,
 }
 
 /// Where a token can stand in a request.
@@ -76,22 +76,22 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant<'a> {
     /// The tier of the longest-lived token that opens.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
     /// Its first refused second; `None` never expires.
-    pub expires: Option<UnixTime>,
+    pub(crate) expires: Option<UnixTime>,
     /// A cookie that the answer should set, so that the next requests carry the token by themselves.
-    pub cookie: Option<CookieGrant<'a>>,
+    pub(crate) cookie: Option<CookieGrant<'a>>,
 }
 
 /// A token that is worth a cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieGrant<'a> {
+pub(crate) struct CookieGrant<'a> {
     /// The token's text: ASCII without `;`, since it verified.
-    pub token: &'a [u8],
+    pub(crate) token: &'a [u8],
     /// What it opens: the cookie's name and path follow from it.
-    pub sub: Scope,
+    pub(crate) sub: Scope,
     /// Its first refused second; `None` never expires.
-    pub expires: Option<UnixTime>,
+    pub(crate) expires: Option<UnixTime>,
 }
 
 /// Why the viewer may not have it, the most hopeful reason first.
@@ -189,7 +189,8 @@ impl<'a> CarriedTokens<'a> {
     }
 
     /// The tokens, in the order in which they came.
-    pub fn iter(&self) -> impl Iterator<Item = &CarriedToken<'a>> {
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CarriedToken<'a>> {
         self.0.iter()
     }
 }
@@ -213,7 +214,7 @@ impl Kind {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Refusal; 8] = [
+    pub(crate) const ALL: [Refusal; 8] = [
         Refusal::Expired,
         Refusal::OtherVideo,
         Refusal::Revoked,
@@ -239,7 +240,7 @@ impl Refusal {
     }
 
     /// Whether paying would open it (401), or not (403).
-    pub const fn paying_helps(self) -> bool {
+    pub(crate) const fn paying_helps(self) -> bool {
         matches!(self, Refusal::Expired | Refusal::OtherVideo | Refusal::Missing)
     }
 }

@@ -12,7 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::jws::MAX_KID_LEN;
 
 /// Fewest bytes of a key (RFC 7518, section 3.2: at least as long as the hash).
-pub const MIN_KEY_LEN: usize = 32;
+pub(crate) const MIN_KEY_LEN: usize = 32;
 
 /// A key's bytes; `Debug` shows none of them, and they are overwritten when dropped.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
@@ -22,11 +22,11 @@ pub struct Secret(Vec<u8>);
 #[derive(Clone, Debug)]
 pub struct Jwk {
     /// Names the key in a token's header: 1 to 64 printable ASCII characters, no space, `"` or `\`.
-    pub kid: String,
+    pub(crate) kid: String,
     /// The key itself, [`MIN_KEY_LEN`] bytes or more.
-    pub secret: Secret,
+    pub(crate) secret: Secret,
     /// Verifies orders and claims, but no tokens.
-    pub retired: bool,
+    pub(crate) retired: bool,
     other: Map<String, Value>,
 }
 
@@ -34,7 +34,7 @@ pub struct Jwk {
 #[derive(Clone, Debug, Default)]
 pub struct JwkSet {
     /// At least one in a set that was read.
-    pub keys: Vec<Jwk>,
+    pub(crate) keys: Vec<Jwk>,
     other: Map<String, Value>,
 }
 
@@ -73,7 +73,7 @@ impl Secret {
     }
 
     /// The bytes, for keying a MAC.
-    pub fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }
@@ -92,17 +92,17 @@ impl Jwk {
     }
 
     /// When the key was made, UNIX seconds, if the file says so.
-    pub fn created(&self) -> Option<u64> {
+    pub(crate) fn created(&self) -> Option<u64> {
         self.other.get("created").and_then(Value::as_u64)
     }
 
     /// Until when the key signed, UNIX seconds; `None` while it signs, if it never did, or if the file does not say.
-    pub fn signed_until(&self) -> Option<u64> {
+    pub(crate) fn signed_until(&self) -> Option<u64> {
         self.other.get("signed_until").and_then(Value::as_u64)
     }
 
     /// Notes that the key stops signing now, or begins to: with `None`.
-    pub fn set_signed_until(&mut self, time: Option<u64>) {
+    pub(crate) fn set_signed_until(&mut self, time: Option<u64>) {
         match time {
             Some(time) => self.other.insert("signed_until".into(), time.into()),
             None => self.other.remove("signed_until"),
@@ -173,7 +173,7 @@ impl JwkSet {
     }
 
     /// Reads a key file. All that is wrong with it comes at once.
-    pub fn parse(json: &[u8]) -> Result<JwkSet, Vec<JwkError>> {
+    pub(crate) fn parse(json: &[u8]) -> Result<JwkSet, Vec<JwkError>> {
         // serde's own words could quote the text: its place is enough.
         let raw: RawSet = serde_json::from_slice(json)
             .map_err(|err| vec![JwkError::NotASet(format!("line {}, column {}", err.line(), err.column()))])?;

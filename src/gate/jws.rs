@@ -14,9 +14,9 @@ use std::fmt;
 use thiserror::Error;
 
 /// Longest text that is looked at, in bytes.
-pub const MAX_LEN: usize = 4096;
+pub(crate) const MAX_LEN: usize = 4096;
 /// Longest key id in bytes.
-pub const MAX_KID_LEN: usize = 64;
+pub(crate) const MAX_KID_LEN: usize = 64;
 /// Room for the decoded payload of the longest text.
 const MAX_PAYLOAD_LEN: usize = MAX_LEN / 4 * 3;
 /// Room for that of a token whose ids are not longer than most.
@@ -29,11 +29,11 @@ const MAX_HEADER_LEN: usize = 512;
 const MAX_MEMBERS: usize = 32;
 
 /// A key id as it stands in a header.
-pub type Kid = ArrayString<MAX_KID_LEN>;
+pub(crate) type Kid = ArrayString<MAX_KID_LEN>;
 
 /// A text of the form `header.payload.tag`. Nothing in it is to be believed before [`UntrustedJws::verify`].
 #[derive(Clone, Copy)]
-pub struct UntrustedJws<'a> {
+pub(crate) struct UntrustedJws<'a> {
     header: &'a [u8],
     payload: &'a [u8],
     signing_input: &'a [u8],
@@ -42,7 +42,7 @@ pub struct UntrustedJws<'a> {
 
 /// Why a text is no JWS of ours.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum JwsError {
+pub(crate) enum JwsError {
     /// Not three canonical base64url parts around a JSON header for HS256.
     #[error("not a compact JWS with HS256: {0}")]
     Malformed(&'static str),
@@ -53,7 +53,7 @@ pub enum JwsError {
 
 impl<'a> UntrustedJws<'a> {
     /// Splits `text` and decodes its tag; the header and payload stay as they are.
-    pub fn parse(text: &'a [u8]) -> Result<Self, JwsError> {
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, JwsError> {
         if text.len() > MAX_LEN {
             return Err(JwsError::Malformed("longer than 4 KiB"));
         }
@@ -72,7 +72,7 @@ impl<'a> UntrustedJws<'a> {
     }
 
     /// The key id that the header names. `Malformed` unless `alg` is `HS256`, `typ` (if any) is `JWT` and no `crit` is there.
-    pub fn kid(&self) -> Result<Kid, JwsError> {
+    pub(crate) fn kid(&self) -> Result<Kid, JwsError> {
         let mut buffer = [0; MAX_HEADER_LEN];
         let json = decode(self.header, &mut buffer, "the header is not base64url of a fitting size")?;
         let mut header = Header::default();
@@ -84,19 +84,19 @@ impl<'a> UntrustedJws<'a> {
     }
 
     /// The encoded header, for whoever can compare it as a whole.
-    pub fn encoded_header(&self) -> &'a [u8] {
+    pub(crate) fn encoded_header(&self) -> &'a [u8] {
         self.header
     }
 
     /// Checks the tag in constant time; `mac` is keyed and empty.
-    pub fn verify(&self, mac: &Hmac<Sha256>) -> Result<(), JwsError> {
+    pub(crate) fn verify(&self, mac: &Hmac<Sha256>) -> Result<(), JwsError> {
         let mut mac = mac.clone();
         mac.update(self.signing_input);
         mac.verify_slice(&self.tag).map_err(|_| JwsError::BadSignature)
     }
 
     /// Hands the decoded payload to `read`.
-    pub fn with_payload<T, E: From<JwsError>>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<T, E> {
+    pub(crate) fn with_payload<T, E: From<JwsError>>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<T, E> {
         let what = "the payload is not base64url";
         // Room has to be cleared before it is used, and nearly every payload fits into the smaller one.
         if self.payload.len() <= USUAL_PAYLOAD_LEN / 3 * 4 {
@@ -108,7 +108,7 @@ impl<'a> UntrustedJws<'a> {
 }
 
 /// Signs `payload` (JSON text); the header is `{"alg":"HS256","kid":KID}` without spaces.
-pub fn sign(kid: &str, mac: &Hmac<Sha256>, payload: &str) -> String {
+pub(crate) fn sign(kid: &str, mac: &Hmac<Sha256>, payload: &str) -> String {
     let mut text = encoded_header(kid);
     text.push('.');
     URL_SAFE_NO_PAD.encode_string(payload, &mut text);
@@ -120,7 +120,7 @@ pub fn sign(kid: &str, mac: &Hmac<Sha256>, payload: &str) -> String {
 }
 
 /// The first part of every text that [`sign`] makes with this key. `kid` needs no escapes: the keyring sees to that.
-pub fn encoded_header(kid: &str) -> String {
+pub(crate) fn encoded_header(kid: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#))
 }
 
@@ -130,7 +130,7 @@ fn decode<'b>(text: &[u8], buffer: &'b mut [u8], otherwise: &'static str) -> Res
 }
 
 /// Receives the members of one JSON object, each name once.
-pub trait Members {
+pub(crate) trait Members {
     /// Reads the value of `name`, or gives `false` to have it skipped.
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
@@ -138,7 +138,7 @@ pub trait Members {
 /// Reads `json`, one object without a repeated name and nothing behind it, into `into`.
 ///
 /// RFC 7519, section 4: a repeated name is refused, or else two readers could see two different tokens in one text.
-pub fn read_object(json: &[u8], into: &mut impl Members) -> Result<(), serde_json::Error> {
+pub(crate) fn read_object(json: &[u8], into: &mut impl Members) -> Result<(), serde_json::Error> {
     // As a whole: from a slice, each string would be looked at by itself.
     let text = std::str::from_utf8(json).map_err(de::Error::custom)?;
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -194,7 +194,7 @@ impl<'de> Visitor<'de> for MemberName {
 }
 
 /// A string value that parses as `T`, read without an allocation.
-pub struct Text<T>(pub T);
+pub(crate) struct Text<T>(pub T);
 
 impl<'de, T: TextValue> de::Deserialize<'de> for Text<T> {
     fn deserialize<D: de::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
@@ -213,7 +213,7 @@ impl<'de, T: TextValue> de::Deserialize<'de> for Text<T> {
 }
 
 /// What [`Text`] can read.
-pub trait TextValue: Sized {
+pub(crate) trait TextValue: Sized {
     /// The value that `text` stands for, if it is of the right form.
     fn from_text(text: &str) -> Option<Self>;
 }

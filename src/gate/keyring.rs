@@ -32,7 +32,7 @@ pub struct Key {
 
 /// What a MAC is for. Each kind has a key of its own, so that none can pass for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// A viewer's token: the key of the set itself, so that any JWT library can take part.
     Token,
     /// The order in an invoice's metadata.
@@ -117,17 +117,17 @@ impl Key {
     }
 
     /// The key's name.
-    pub fn kid(&self) -> &str {
+    pub(crate) fn kid(&self) -> &str {
         &self.kid
     }
 
     /// Whether the key verifies orders and claims only.
-    pub fn retired(&self) -> bool {
+    pub(crate) fn retired(&self) -> bool {
         self.retired
     }
 
     /// The keyed, empty MAC for this kind of artefact.
-    pub fn mac(&self, purpose: Purpose) -> &Hmac<Sha256> {
+    pub(crate) fn mac(&self, purpose: Purpose) -> &Hmac<Sha256> {
         match purpose {
             Purpose::Token => &self.token,
             Purpose::Order => &self.order,

@@ -5,11 +5,19 @@
 //! Sockets, files, clocks and randomness belong to the callers; clippy refuses them here.
 #![deny(clippy::disallowed_methods)]
 
-pub mod decision;
-pub mod jwk;
-pub mod jws;
-pub mod keyring;
-pub mod revocations;
-pub mod scope;
-pub mod time;
-pub mod token;
+pub(crate) mod decision;
+pub(crate) mod jwk;
+pub(crate) mod jws;
+pub(crate) mod keyring;
+pub(crate) mod revocations;
+pub(crate) mod scope;
+pub(crate) mod time;
+pub(crate) mod token;
+
+pub use decision::{AuthRequest, CarriedTokens, Carrier, Kind, Policy, decide};
+pub use jwk::{Jwk, JwkSet, Secret};
+pub use keyring::Keyring;
+pub use revocations::Revocations;
+pub use scope::{PassVideos, Passes};
+pub use time::UnixTime;
+pub use token::{Jti, NewToken, UntrustedToken};

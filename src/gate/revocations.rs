@@ -17,7 +17,7 @@ pub struct Revocations(HashSet<Box<str>>);
 )]
 pub struct RevocationsError {
     /// The line's number, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 impl Revocations {
@@ -39,23 +39,18 @@ impl Revocations {
     }
 
     /// Whether the token of this id is revoked.
-    pub fn contains(&self, jti: &str) -> bool {
+    pub(crate) fn contains(&self, jti: &str) -> bool {
         self.0.contains(jti)
     }
 
     /// How many ids are revoked.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether nothing is revoked.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
 /// The id on a line of the file, without its comment; `None` for a line that holds none.
-pub fn jti_of_line(line: &str) -> Option<&str> {
+pub(crate) fn jti_of_line(line: &str) -> Option<&str> {
     let starts_comment = |at: usize| at == 0 || matches!(line.as_bytes()[at - 1], b' ' | b'\t');
     let comment = line.match_indices('#').map(|(at, _)| at).find(|at| starts_comment(*at));
     let text = &line[..comment.unwrap_or(line.len())];
@@ -64,7 +59,7 @@ pub fn jti_of_line(line: &str) -> Option<&str> {
 }
 
 /// Whether `text` can be a token's id: 1 to [`MAX_JTI_LEN`] printable ASCII characters, no space, not starting with `#`.
-pub fn is_jti(text: &str) -> bool {
+pub(crate) fn is_jti(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_JTI_LEN
         && !text.starts_with('#')

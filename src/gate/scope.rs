@@ -8,9 +8,9 @@ use arrayvec::ArrayString;
 use thiserror::Error;
 
 /// Longest video id in bytes.
-pub const MAX_VIDEO_LEN: usize = 128;
+pub(crate) const MAX_VIDEO_LEN: usize = 128;
 /// Longest pass name and tier in bytes.
-pub const MAX_NAME_LEN: usize = 32;
+pub(crate) const MAX_NAME_LEN: usize = 32;
 /// What stands before the name of a pass in `sub`.
 const PASS_PREFIX: &str = "pass:";
 
@@ -73,7 +73,7 @@ impl Passes {
     }
 
     /// Whether there is a pass of this name that holds the video.
-    pub fn hold(&self, pass: &PassName, video: &VideoId) -> bool {
+    pub(crate) fn hold(&self, pass: &PassName, video: &VideoId) -> bool {
         match self.0.get(pass) {
             None => false,
             Some(PassVideos::All) => true,
@@ -82,19 +82,19 @@ impl Passes {
     }
 
     /// Whether the configuration has a pass of this name.
-    pub fn contains(&self, pass: &PassName) -> bool {
+    pub(crate) fn contains(&self, pass: &PassName) -> bool {
         self.0.contains_key(pass)
     }
 
     /// Every pass with its videos, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&PassName, &PassVideos)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PassName, &PassVideos)> {
         self.0.iter()
     }
 }
 
 impl Scope {
     /// Whether a token of this scope opens `video`. A pass that is not in the configuration opens nothing.
-    pub fn covers(&self, video: &VideoId, passes: &Passes) -> bool {
+    pub(crate) fn covers(&self, video: &VideoId, passes: &Passes) -> bool {
         match self {
             Scope::All => true,
             Scope::Pass(name) => passes.hold(name, video),
@@ -105,7 +105,7 @@ impl Scope {
 
 impl VideoId {
     /// The id, if `bytes` are one. No error text is made: the gate asks this of every request.
-    pub fn from_bytes(bytes: &[u8]) -> Option<VideoId> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<VideoId> {
         let first_fits = matches!(bytes.first(), Some(b) if b.is_ascii_alphanumeric() || *b == b'_');
         let all_fit = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if !first_fits || !all_fit {
@@ -116,7 +116,7 @@ impl VideoId {
     }
 
     /// The id as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -129,14 +129,14 @@ fn short_name(text: &str) -> Option<ArrayString<MAX_NAME_LEN>> {
 
 impl PassName {
     /// The name as text, without `pass:`.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl Tier {
     /// The tier as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -11,15 +11,15 @@ pub struct UnixTime(pub u64);
 
 impl UnixTime {
     /// The largest time that every JSON reader takes for the same number (RFC 7493, section 2.2): 2^53 - 1.
-    pub const MAX: UnixTime = UnixTime((1 << 53) - 1);
+    pub(crate) const MAX: UnixTime = UnixTime((1 << 53) - 1);
 
     /// `self` + `seconds`, at most [`UnixTime::MAX`].
-    pub fn plus(self, seconds: u64) -> UnixTime {
+    pub(crate) fn plus(self, seconds: u64) -> UnixTime {
         UnixTime(self.0.saturating_add(seconds)).min(UnixTime::MAX)
     }
 
     /// Seconds from `self` until `later`; 0 when that has passed.
-    pub fn until(self, later: UnixTime) -> u64 {
+    pub(crate) fn until(self, later: UnixTime) -> u64 {
         later.0.saturating_sub(self.0)
     }
 }

@@ -14,7 +14,7 @@ use super::scope::{Scope, Tier};
 use super::time::UnixTime;
 
 /// Longest token id in bytes.
-pub const MAX_JTI_LEN: usize = 128;
+pub(crate) const MAX_JTI_LEN: usize = 128;
 
 /// A token's id: what `revoke` names. [`is_jti`] tells its form.
 pub type Jti = ArrayString<MAX_JTI_LEN>;
@@ -27,7 +27,7 @@ pub struct UntrustedToken<'a>(UntrustedJws<'a>);
 ///
 /// That it is authentic does not say that it opens anything now: see [`Claims::refused_at`] and [`Scope::covers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claims {
+pub(crate) struct Claims {
     sub: Scope,
     tier: Tier,
     iat: UnixTime,
@@ -57,7 +57,7 @@ pub struct Token(String);
 
 /// Why a token opens nothing. No text holds any of the token's bytes but its public ids.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     /// Not a token's form, or claims of another.
     #[error("not a token: {0}")]
     Malformed(&'static str),
@@ -102,12 +102,12 @@ pub enum TokenError {
 
 impl<'a> UntrustedToken<'a> {
     /// Takes a token's three parts apart.
-    pub fn parse(text: &'a [u8]) -> Result<Self, TokenError> {
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, TokenError> {
         UntrustedJws::parse(text).map(UntrustedToken).map_err(TokenError::from)
     }
 
     /// The claims, if a key of the set that is not retired signed them.
-    pub fn verify(&self, keyring: &Keyring) -> Result<Claims, TokenError> {
+    pub(crate) fn verify(&self, keyring: &Keyring) -> Result<Claims, TokenError> {
         let Some(key) = keyring.named_by(&self.0)? else {
             return Err(TokenError::UnknownKey { kid: self.0.kid()?.as_str().into() });
         };
@@ -124,34 +124,34 @@ impl<'a> UntrustedToken<'a> {
 
 impl Claims {
     /// What the token opens.
-    pub fn sub(&self) -> &Scope {
+    pub(crate) fn sub(&self) -> &Scope {
         &self.sub
     }
 
     /// The offer it was bought as.
-    pub fn tier(&self) -> &Tier {
+    pub(crate) fn tier(&self) -> &Tier {
         &self.tier
     }
 
     /// When the purchase was settled.
-    pub fn iat(&self) -> UnixTime {
+    pub(crate) fn iat(&self) -> UnixTime {
         self.iat
     }
 
     /// First refused second; `None` never expires.
-    pub fn exp(&self) -> Option<UnixTime> {
+    pub(crate) fn exp(&self) -> Option<UnixTime> {
         self.exp
     }
 
     /// The token's id.
-    pub fn jti(&self) -> &str {
+    pub(crate) fn jti(&self) -> &str {
         &self.jti
     }
 
     /// Why the token, though authentic, opens nothing at `now`: revoked, past its `exp` or before its `nbf`.
     ///
     /// - `leeway`: seconds that clocks may differ, for both bounds.
-    pub fn refused_at(&self, now: UnixTime, leeway: u64, revocations: &Revocations) -> Option<TokenError> {
+    pub(crate) fn refused_at(&self, now: UnixTime, leeway: u64, revocations: &Revocations) -> Option<TokenError> {
         if revocations.contains(&self.jti) {
             return Some(TokenError::Revoked { jti: self.jti.as_str().into() });
         }
@@ -166,7 +166,7 @@ impl Claims {
     }
 
     /// The same claims, to be signed anew by today's key.
-    pub fn renewed(&self) -> NewToken {
+    pub(crate) fn renewed(&self) -> NewToken {
         NewToken { sub: self.sub, tier: self.tier, iat: self.iat, exp: self.exp, jti: self.jti }
     }
 

@@ -11,7 +11,7 @@ use crate::config::{Btcpay, Config};
 use crate::failure::{EXIT_CONFIG, Failure, chain};
 
 /// `[btcpay]`, which these commands cannot do without.
-pub fn section(config: &Config) -> Result<&Btcpay, Failure> {
+pub(crate) fn section(config: &Config) -> Result<&Btcpay, Failure> {
     config.btcpay.as_ref().ok_or_else(|| {
         Failure::new(format!("{} has no [btcpay]: there is no payment machine to ask", config.file.display()))
             .hint("take the # away there before [btcpay], url, store and one of the [[offers]], and fill them in; public_url too")
@@ -20,7 +20,7 @@ pub fn section(config: &Config) -> Result<&Btcpay, Failure> {
 }
 
 /// The API key, or `None` if there is no file for it yet.
-pub fn api_key(btcpay: &Btcpay) -> Result<Option<ApiKey>, Failure> {
+pub(crate) fn api_key(btcpay: &Btcpay) -> Result<Option<ApiKey>, Failure> {
     let file = credential(&btcpay.api_key_file);
     let text = match std::fs::read_to_string(&file).map(Zeroizing::new) {
         Ok(text) if text.trim().is_empty() => return Ok(None),
@@ -34,7 +34,7 @@ pub fn api_key(btcpay: &Btcpay) -> Result<Option<ApiKey>, Failure> {
 }
 
 /// A client with this key.
-pub fn client_with(btcpay: &Btcpay, api_key: ApiKey) -> Result<Client, Failure> {
+pub(crate) fn client_with(btcpay: &Btcpay, api_key: ApiKey) -> Result<Client, Failure> {
     let settings = Settings {
         url: btcpay.url.clone(),
         public_url: Some(btcpay.public_url.clone()),
@@ -47,7 +47,7 @@ pub fn client_with(btcpay: &Btcpay, api_key: ApiKey) -> Result<Client, Failure> 
 }
 
 /// A client with the configured key.
-pub fn client(config: &Config) -> Result<Client, Failure> {
+pub(crate) fn client(config: &Config) -> Result<Client, Failure> {
     let btcpay = section(config)?;
     let key = api_key(btcpay)?.ok_or_else(|| {
         Failure::new(format!("there is no API key in {}", btcpay.api_key_file.display()))
@@ -58,7 +58,7 @@ pub fn client(config: &Config) -> Result<Client, Failure> {
 }
 
 /// Runs what a command has to wait for.
-pub fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -67,6 +67,6 @@ pub fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 }
 
 /// What a question to BTCPay came to, told to the end of its chain of reasons.
-pub fn failed(doing: &str, err: &Error) -> Failure {
+pub(crate) fn failed(doing: &str, err: &Error) -> Failure {
     Failure::new(format!("cannot {doing}: {}", chain(err)))
 }

@@ -14,7 +14,7 @@ pub fn now() -> UnixTime {
 }
 
 /// UNIX seconds as a date and time, UTC.
-pub fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     if seconds >= YEAR_10000 {
         return "after the year 9999".into();
     }

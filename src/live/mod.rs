@@ -1,9 +1,9 @@
 //! What is in force now: the configuration, and the keys and revocations that it names. Replaced as a whole by a reload.
 
-pub mod client;
-pub mod clock;
+pub(crate) mod client;
+pub(crate) mod clock;
 mod in_force;
-pub mod selling;
+pub(crate) mod selling;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigError, Problems, files};
 use crate::gate::decision::Policy;
-pub use in_force::InForce;
+pub(crate) use in_force::InForce;
 use selling::Selling;
 
 /// A configuration with everything that an answer needs. It never changes: a reload makes a new one.
 #[derive(Clone, Debug)]
 pub struct Live {
     /// The values of the file.
-    pub config: Config,
+    pub(crate) config: Config,
     /// What the gate decides by.
     pub policy: Policy,
     /// The payment machine; `None` for a gate only, and for commands that need none.
-    pub selling: Option<Arc<Selling>>,
+    pub(crate) selling: Option<Arc<Selling>>,
     /// The files of keys and revocations, as they were when they were read.
     stamps: [Option<Stamp>; 2],
 }
@@ -37,12 +37,12 @@ impl Live {
     }
 
     /// As [`Live::load`], with the secrets of `[btcpay]`: what the daemon runs by.
-    pub fn load_to_serve(file: &Path) -> Result<Live, ConfigError> {
+    pub(crate) fn load_to_serve(file: &Path) -> Result<Live, ConfigError> {
         Live::read(file, Selling::load)
     }
 
     /// What the files say now, to be put in this one's place.
-    pub fn load_again(&self) -> Result<Live, ConfigError> {
+    pub(crate) fn load_again(&self) -> Result<Live, ConfigError> {
         Live::read(&self.config.file, |config, problems| {
             self.note_lost_revocations(config, problems);
             Selling::load(config, problems)
@@ -72,7 +72,7 @@ impl Live {
     }
 
     /// The same configuration with its keys and revocations read anew; each of them stays as it was if it is bad now.
-    pub fn with_files_read_again(&self) -> (Live, Problems) {
+    pub(crate) fn with_files_read_again(&self) -> (Live, Problems) {
         let mut problems = Problems::default();
         let mut live = Live { stamps: stamps(&self.config), ..self.clone() };
         if let Some(keyring) = files::keyring(&self.config, &mut problems) {
@@ -86,7 +86,7 @@ impl Live {
     }
 
     /// Whether the files of keys and revocations are others than those that were read.
-    pub fn files_changed(&self) -> bool {
+    pub(crate) fn files_changed(&self) -> bool {
         self.stamps != stamps(&self.config)
     }
 

@@ -10,20 +10,20 @@ use crate::shop::settlement::Terms;
 
 /// The payment machine, ready to be asked.
 #[derive(Clone, Debug)]
-pub struct Selling {
+pub(crate) struct Selling {
     /// Asks BTCPay.
-    pub client: Client,
+    pub(crate) client: Client,
     /// What deliveries are signed with.
-    pub secrets: WebhookSecrets,
+    pub(crate) secrets: WebhookSecrets,
     /// What counts as settled.
-    pub terms: Terms,
+    pub(crate) terms: Terms,
     /// `[btcpay]`
-    pub config: Btcpay,
+    pub(crate) config: Btcpay,
 }
 
 impl Selling {
     /// Reads the secrets of `[btcpay]`. `None` without that section, or with a problem noted.
-    pub fn load(config: &Config, problems: &mut Problems) -> Option<Selling> {
+    pub(crate) fn load(config: &Config, problems: &mut Problems) -> Option<Selling> {
         let btcpay = config.btcpay.as_ref()?;
         let key = secret_lines("btcpay.api_key_file", &btcpay.api_key_file, problems);
         let secrets = secret_lines("btcpay.webhook_secret_file", &btcpay.webhook_secret_file, problems);

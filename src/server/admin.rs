@@ -13,7 +13,7 @@ use crate::front::accept::Handler;
 use crate::front::quick::AtOnce;
 
 /// Answers operators and their tools.
-pub struct Admin(pub Arc<App>);
+pub(crate) struct Admin(pub Arc<App>);
 
 /// Nothing here is urgent.
 impl AtOnce for Admin {

@@ -27,11 +27,11 @@ pub struct App {
     in_force: InForce,
     draining: AtomicBool,
     /// Keeps reloads apart.
-    pub reloading: Reloading,
+    pub(crate) reloading: Reloading,
     /// What Prometheus is told.
-    pub metrics: Metrics,
+    pub(crate) metrics: Metrics,
     /// What sells.
-    pub shop: Shop,
+    pub(crate) shop: Shop,
 }
 
 impl App {
@@ -51,20 +51,20 @@ impl App {
     }
 
     /// Puts something else in force, for all requests that come from now on.
-    pub fn put_in_force(&self, live: Live) {
+    pub(crate) fn put_in_force(&self, live: Live) {
         self.shop.sell_by(&live);
         self.in_force.replace(live);
         self.note_in_force();
     }
 
     /// No longer ready: a drain has begun.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.shop.drain();
     }
 
     /// Whether a drain has begun.
-    pub fn draining(&self) -> bool {
+    pub(crate) fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 

@@ -18,7 +18,7 @@ use crate::gate::time::UnixTime;
 use crate::live::Live;
 
 /// For how many seconds nginx may keep a decision: the stated delay of a revocation where decisions are cached.
-pub const KEEP_DECISION: u64 = 10;
+pub(crate) const KEEP_DECISION: u64 = 10;
 
 /// Which video nginx is about to serve.
 const VIDEO: &str = "x-hlsgate-video";
@@ -27,7 +27,7 @@ const KIND: &str = "x-hlsgate-kind";
 
 /// The answer to nginx.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// 204
     Granted {
         /// The tier of the token that opened.
@@ -44,7 +44,7 @@ pub enum Answer {
 }
 
 /// The answer to a question with these headers.
-pub fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTime) -> Answer {
+pub(crate) fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTime) -> Answer {
     let request = match question(headers) {
         Ok(request) => request,
         Err(refusal) => return Answer::Refused(refusal),
@@ -102,7 +102,7 @@ fn set_cookie(cookie: &CookieGrant<'_>, live: &Live, now: UnixTime) -> Option<He
 
 impl Answer {
     /// For the metrics.
-    pub fn outcome(&self) -> Result<(), Refusal> {
+    pub(crate) fn outcome(&self) -> Result<(), Refusal> {
         match self {
             Answer::Granted { .. } => Ok(()),
             Answer::Refused(refusal) => Err(*refusal),
@@ -110,7 +110,7 @@ impl Answer {
     }
 
     /// The bytes of the answer, appended to `out`.
-    pub fn write_to(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(match self.status() {
             StatusCode::NO_CONTENT => b"HTTP/1.1 204 No Content\r\n".as_slice(),
             StatusCode::UNAUTHORIZED => b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n",
@@ -125,7 +125,7 @@ impl Answer {
     }
 
     /// The same answer for hyper. Its body has the known length 0: nginx keeps the connection to us only then.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
         *response.status_mut() = self.status();
         self.each_header(|name, value| {

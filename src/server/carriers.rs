@@ -12,7 +12,7 @@ pub const QUERY: &str = "x-hlsgate-query";
 /// Name of the query's field.
 const QUERY_FIELD: &str = "token";
 /// Name of the cookie of a video or of `*`; the cookie of a pass has `_NAME` behind it.
-pub const COOKIE_NAME: &str = "hlsgate";
+pub(crate) const COOKIE_NAME: &str = "hlsgate";
 
 /// Every token in the headers that nginx passes on, in the order path, query, `Authorization`, cookies.
 ///
@@ -32,7 +32,7 @@ pub fn tokens<H: Headers + ?Sized>(headers: &H) -> CarriedTokens<'_> {
 }
 
 /// The tokens that a browser's or player's own headers carry.
-pub fn bearer_and_cookies<'a, H: Headers + ?Sized>(headers: &'a H, found: &mut CarriedTokens<'a>) {
+pub(crate) fn bearer_and_cookies<'a, H: Headers + ?Sized>(headers: &'a H, found: &mut CarriedTokens<'a>) {
     for value in headers.all("authorization") {
         if let Some(token) = bearer(value) {
             found.push(Carrier::Bearer, token);
@@ -48,13 +48,13 @@ pub fn bearer_and_cookies<'a, H: Headers + ?Sized>(headers: &'a H, found: &mut C
 }
 
 /// The credentials of `Authorization: Bearer …` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1).
-pub fn bearer(value: &[u8]) -> Option<&[u8]> {
+pub(crate) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
 }
 
 /// The name-value pairs of a `Cookie` header (RFC 6265, section 4.2.1), quotes around a value taken off.
-pub fn cookies(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn cookies(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     value.split(|byte| *byte == b';').filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
@@ -73,7 +73,7 @@ fn is_token_cookie(name: &[u8]) -> bool {
 }
 
 /// The values of `token` in a query, decoded once; borrowed where nothing was encoded.
-pub fn query_tokens(query: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+pub(crate) fn query_tokens(query: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
     url::form_urlencoded::parse(query).filter(|(name, _)| name == QUERY_FIELD).map(|(_, value)| match value {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),

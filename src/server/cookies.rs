@@ -8,11 +8,11 @@ use crate::gate::scope::Scope;
 use crate::gate::time::UnixTime;
 
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.5): 400 days.
-pub const MAX_AGE: u64 = 400 * 24 * 60 * 60;
+pub(crate) const MAX_AGE: u64 = 400 * 24 * 60 * 60;
 
 /// A cookie to be set.
 #[derive(Clone, Copy)]
-pub struct SetCookie<'a> {
+pub(crate) struct SetCookie<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its value: a token or claim, in characters that need no quotes.
@@ -25,7 +25,7 @@ pub struct SetCookie<'a> {
 
 impl SetCookie<'_> {
     /// The header's value, always `HttpOnly`. `None` if the value holds what no cookie can hold.
-    pub fn header(&self, attributes: &Cookie) -> Option<HeaderValue> {
+    pub(crate) fn header(&self, attributes: &Cookie) -> Option<HeaderValue> {
         let SetCookie { name, value, path, max_age } = self;
         if !value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\')) {
             return None;
@@ -49,7 +49,7 @@ impl SetCookie<'_> {
 }
 
 /// The name of the cookie that carries a token of this scope.
-pub fn name_of(scope: &Scope) -> String {
+pub(crate) fn name_of(scope: &Scope) -> String {
     match scope {
         Scope::Pass(name) => format!("{COOKIE_NAME}_{name}"),
         Scope::Video(_) | Scope::All => COOKIE_NAME.into(),
@@ -57,6 +57,6 @@ pub fn name_of(scope: &Scope) -> String {
 }
 
 /// Seconds for which a cookie with a token is kept: as long as the token lasts, at most [`MAX_AGE`].
-pub fn max_age(expires: Option<UnixTime>, now: UnixTime) -> u64 {
+pub(crate) fn max_age(expires: Option<UnixTime>, now: UnixTime) -> u64 {
     expires.map_or(MAX_AGE, |exp| now.until(exp).min(MAX_AGE))
 }

@@ -12,7 +12,7 @@ use crate::gate::decision::Refusal;
 const DECISION_BUCKETS: [f64; 10] = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2, 1e-1];
 
 /// Every figure of the daemon, and the registry that prints them.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     granted: IntCounter,
     refused: [IntCounter; Refusal::ALL.len()],
@@ -24,7 +24,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// All at zero.
-    pub fn new() -> Metrics {
+    pub(crate) fn new() -> Metrics {
         let registry = Registry::new();
         let decisions = counters(
             &registry,
@@ -60,7 +60,7 @@ impl Metrics {
     }
 
     /// Counts one answer to nginx.
-    pub fn decided(&self, outcome: Result<(), Refusal>, took: Duration) {
+    pub(crate) fn decided(&self, outcome: Result<(), Refusal>, took: Duration) {
         match outcome {
             Ok(()) => self.granted.inc(),
             Err(refusal) => self.refused[Refusal::ALL.iter().position(|each| *each == refusal).unwrap_or(0)].inc(),
@@ -69,23 +69,23 @@ impl Metrics {
     }
 
     /// Counts a reload: `what` is `configuration` or `files`.
-    pub fn reloaded(&self, what: &str, applied: bool) {
+    pub(crate) fn reloaded(&self, what: &str, applied: bool) {
         self.reloads.with_label_values(&[what, if applied { "applied" } else { "refused" }]).inc();
     }
 
     /// Notes what is in force.
-    pub fn in_force(&self, keys: usize, revocations: usize) {
+    pub(crate) fn in_force(&self, keys: usize, revocations: usize) {
         self.keys.set(keys as i64);
         self.revocations.set(revocations as i64);
     }
 
     /// Where other parts of the daemon add their own.
-    pub fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
     /// Everything, in Prometheus' text format.
-    pub fn text(&self) -> Vec<u8> {
+    pub(crate) fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         debug_assert!(encoded.is_ok());
@@ -100,17 +100,17 @@ impl Default for Metrics {
 }
 
 /// A family of counters, registered.
-pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+pub(crate) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
 /// A gauge, registered.
-pub fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+pub(crate) fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     register(registry, IntGauge::new(name, help))
 }
 
 /// Registers a metric. Names are constants: a wrong or repeated one shows at the first start of any test.
-pub fn register<C: prometheus::core::Collector + Clone + 'static>(
+pub(crate) fn register<C: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<C>,
 ) -> C {

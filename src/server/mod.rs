@@ -3,14 +3,14 @@
 //! [`run`] takes the listeners and a future that ends it; [`app`] holds what all connections share; each endpoint is a
 //! file: [`auth`] for nginx, [`shop`] for viewers and BTCPay, [`admin`] for operators.
 
-pub mod admin;
-pub mod app;
-pub mod auth;
-pub mod carriers;
-pub mod cookies;
-pub mod metrics;
-pub mod reload;
-pub mod shop;
+pub(crate) mod admin;
+pub(crate) mod app;
+pub(crate) mod auth;
+pub(crate) mod carriers;
+pub(crate) mod cookies;
+pub(crate) mod metrics;
+pub(crate) mod reload;
+pub(crate) mod shop;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ use crate::live::clock::now;
 use app::App;
 
 /// Longest time that running requests get after a SIGTERM. A long poll is answered at once by then.
-pub const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until `stop` is ready, then drains.
 ///
 /// Errors: the system gives no thread or epoll for nginx's questions.
-pub async fn run(
+pub(crate) async fn run(
     listener: Listener,
     admin: Option<TcpListener>,
     app: Arc<App>,

@@ -18,14 +18,14 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// One reload at a time: the slower of two would put back what the faster one replaced.
 #[derive(Default)]
-pub struct Reloading {
+pub(crate) struct Reloading {
     turn: Mutex<()>,
     /// Another configuration is in force, and may name other files.
     configured: Notify,
 }
 
 /// Reads the configuration and its files again. If anything is wrong, all stays as it was and the log says what it was.
-pub async fn all(app: &Arc<App>) {
+pub(crate) async fn all(app: &Arc<App>) {
     let _turn = app.reloading.turn.lock().await;
     let before = app.live();
     let loading = before.clone();
@@ -67,7 +67,7 @@ async fn files(app: &Arc<App>) {
 }
 
 /// Follows the key and revocation files for as long as the daemon runs.
-pub async fn follow_files(app: Arc<App>) {
+pub(crate) async fn follow_files(app: Arc<App>) {
     let (changed, mut changes) = mpsc::channel(1);
     let mut watched = None;
     loop {
@@ -139,7 +139,7 @@ fn watch(app: &Arc<App>, folders: &BTreeSet<Folder>, changed: mpsc::Sender<()>) 
 }
 
 /// Without its folder no video is sold, and the shipped unit shows the daemon few folders.
-pub fn warn_of_hidden_folder(config: &Config) {
+pub(crate) fn warn_of_hidden_folder(config: &Config) {
     if let Some(folder) = config.videos.folder.as_ref().filter(|folder| !folder.is_dir()) {
         let folder = folder.display();
         warn!(

@@ -21,17 +21,17 @@ const CLAIM_LEN: usize = DIGEST_LEN + TAG_LEN;
 
 /// A claim's text. It is a secret: `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Claim(String);
+pub(crate) struct Claim(String);
 
 /// A claim that one of our keys made for this invoice; the order it is for is still to be compared.
 #[derive(Clone)]
-pub struct VerifiedClaim {
+pub(crate) struct VerifiedClaim {
     digest: [u8; DIGEST_LEN],
 }
 
 impl Claim {
     /// The claim on an invoice that was just made for `order` (the order's signed text).
-    pub fn new(key: &Key, invoice: &str, order: &str) -> Claim {
+    pub(crate) fn new(key: &Key, invoice: &str, order: &str) -> Claim {
         let digest = digest(order);
         let mut bytes = [0; CLAIM_LEN];
         bytes[..DIGEST_LEN].copy_from_slice(&digest);
@@ -40,7 +40,7 @@ impl Claim {
     }
 
     /// The text, for the buyer.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -49,7 +49,7 @@ impl VerifiedClaim {
     /// Checks `text` as a claim on `invoice`, in constant time, under every key of the set, retired ones included.
     ///
     /// - `text`: as the viewer sent it; whatever is no claim on this invoice gives `None`, without a reason.
-    pub fn verify(text: &[u8], invoice: &str, keyring: &Keyring) -> Option<VerifiedClaim> {
+    pub(crate) fn verify(text: &[u8], invoice: &str, keyring: &Keyring) -> Option<VerifiedClaim> {
         let mut bytes = [0; CLAIM_LEN];
         match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
             Ok(CLAIM_LEN) => {}
@@ -62,7 +62,7 @@ impl VerifiedClaim {
     }
 
     /// Whether the claim is for this order (the order's signed text, from the invoice's metadata).
-    pub fn is_for(&self, order: &str) -> bool {
+    pub(crate) fn is_for(&self, order: &str) -> bool {
         self.digest.ct_eq(&digest(order)).into()
     }
 }

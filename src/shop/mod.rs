@@ -5,8 +5,10 @@
 //! Asking BTCPay, clocks and randomness belong to the callers; clippy refuses them here.
 #![deny(clippy::disallowed_methods)]
 
-pub mod claim;
-pub mod money;
-pub mod offers;
-pub mod order;
-pub mod settlement;
+pub(crate) mod claim;
+pub(crate) mod money;
+pub(crate) mod offers;
+pub(crate) mod order;
+pub(crate) mod settlement;
+
+pub use order::{METADATA_KEY, Order};

@@ -45,7 +45,7 @@ pub struct Currency(ArrayString<MAX_CODE_LEN>);
 
 /// An amount of money that somebody asks for: more than zero, no finer than its currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
+pub(crate) struct Price {
     value: Decimal,
     currency: Currency,
 }
@@ -65,7 +65,7 @@ pub enum CurrencyError {
 
 /// Why a text is no [`Price`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum PriceError {
+pub(crate) enum PriceError {
     /// Not digits with at most one decimal point.
     #[error("{0:?} is no price; write digits and at most one decimal point, like \"100\" or \"5.00\"")]
     NotDecimal(String),
@@ -98,7 +98,7 @@ fn decimals(allowed: u32) -> String {
 
 impl Price {
     /// Reads a price as it stands in the configuration.
-    pub fn parse(text: &str, currency: Currency) -> Result<Price, PriceError> {
+    pub(crate) fn parse(text: &str, currency: Currency) -> Result<Price, PriceError> {
         if let Some(positive) = text.strip_prefix('-')
             && is_decimal(positive)
         {
@@ -128,17 +128,17 @@ impl Price {
     }
 
     /// The amount.
-    pub fn value(&self) -> Decimal {
+    pub(crate) fn value(&self) -> Decimal {
         self.value
     }
 
     /// The amount's currency.
-    pub fn currency(&self) -> Currency {
+    pub(crate) fn currency(&self) -> Currency {
         self.currency
     }
 
     /// The same price as BTCPay is asked for it: satoshis as bitcoin with 8 decimals, which no store spread changes.
-    pub fn as_invoiced(&self) -> Price {
+    pub(crate) fn as_invoiced(&self) -> Price {
         let mut value = self.value;
         match self.currency.as_str() {
             // A whole number of satoshis: moving its decimal point is the conversion.
@@ -166,14 +166,14 @@ fn is_decimal(text: &str) -> bool {
 }
 
 /// Reads an amount that BTCPay tells: a decimal in text, negative and long ones included.
-pub fn decimal(text: &str) -> Option<Decimal> {
+pub(crate) fn decimal(text: &str) -> Option<Decimal> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if is_decimal(digits) { text.parse().ok() } else { None }
 }
 
 impl Currency {
     /// The currency of an order that this shop signed, also one that it would no longer take up into its configuration.
-    pub fn of_order(code: &str) -> Option<Currency> {
+    pub(crate) fn of_order(code: &str) -> Option<Currency> {
         match code.parse() {
             Ok(currency) => Some(currency),
             Err(CurrencyError::Unknown(code)) => ArrayString::from(&code).ok().map(Currency),
@@ -186,7 +186,7 @@ impl Currency {
     }
 
     /// How many decimals BTCPay keeps of an amount of it (bitcoin 8, satoshis none).
-    pub fn decimals(&self) -> u32 {
+    pub(crate) fn decimals(&self) -> u32 {
         known_decimals(self.as_str()).unwrap_or_default()
     }
 

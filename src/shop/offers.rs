@@ -9,18 +9,18 @@ use crate::gate::scope::{NameError, PassName, PassVideos, Passes, Scope, Tier, V
 
 /// One way to buy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// The offer's id, unique among those of one video or pass.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
     /// What it costs.
-    pub price: Price,
+    pub(crate) price: Price,
     /// Seconds that the token lasts; `None` never expires.
-    pub duration: Option<u64>,
+    pub(crate) duration: Option<u64>,
 }
 
 /// What is wrong with one offer.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum OfferError {
+pub(crate) enum OfferError {
     /// The offer's id.
     #[error(transparent)]
     Tier(#[from] NameError),
@@ -38,20 +38,20 @@ pub enum OfferError {
 /// Two offers of one list have the same id.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("two offers have the tier {tier:?}; give each its own")]
-pub struct DuplicateTier {
+pub(crate) struct DuplicateTier {
     /// The id that is there twice.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
     /// Place of the second one in the list, from 0.
-    pub index: usize,
+    pub(crate) index: usize,
 }
 
 /// The offers of one video or pass, in the configuration's order, no tier twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offers(Vec<Offer>);
+pub(crate) struct Offers(Vec<Offer>);
 
 /// Which video ids are sold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sell {
+pub(crate) enum Sell {
     /// Any id, at the general offers unless it has its own.
     #[default]
     Any,
@@ -63,24 +63,24 @@ pub enum Sell {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     /// What every video is sold at, unless it has offers of its own.
-    pub general: Offers,
+    pub(crate) general: Offers,
     /// The videos that the configuration names; `Some` replaces the general offers, `Some` of none is off sale.
-    pub videos: BTreeMap<VideoId, Option<Offers>>,
+    pub(crate) videos: BTreeMap<VideoId, Option<Offers>>,
     /// Which videos each pass holds.
-    pub passes: Passes,
+    pub(crate) passes: Passes,
     /// What each pass is sold at; a pass without an entry is not on sale.
-    pub pass_offers: BTreeMap<PassName, Offers>,
+    pub(crate) pass_offers: BTreeMap<PassName, Offers>,
     /// Which video ids are sold.
-    pub sell: Sell,
+    pub(crate) sell: Sell,
 }
 
 /// An offer together with what its token will open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfferFor<'a> {
     /// The token's future `sub`: the video, or a pass that holds it.
-    pub covers: Scope,
+    pub(crate) covers: Scope,
     /// What is offered.
-    pub offer: &'a Offer,
+    pub(crate) offer: &'a Offer,
 }
 
 impl Offer {
@@ -88,7 +88,12 @@ impl Offer {
     ///
     /// - `price`, `currency`: see [`Price::parse`] and [`Currency`].
     /// - `duration`: seconds; `None` never expires.
-    pub fn parse(tier: &str, price: &str, currency: &str, duration: Option<u64>) -> Result<Offer, Vec<OfferError>> {
+    pub(crate) fn parse(
+        tier: &str,
+        price: &str,
+        currency: &str,
+        duration: Option<u64>,
+    ) -> Result<Offer, Vec<OfferError>> {
         let mut problems: Vec<OfferError> = Vec::new();
         let tier = tier.parse().map_err(|err: NameError| problems.push(err.into()));
         let currency = currency.parse::<Currency>().map_err(|err| problems.push(err.into()));
@@ -106,7 +111,7 @@ impl Offer {
 
 impl OfferError {
     /// The name of the offer's field that is wrong, as the configuration spells it.
-    pub fn field(&self) -> &'static str {
+    pub(crate) fn field(&self) -> &'static str {
         match self {
             OfferError::Tier(_) => "tier",
             OfferError::Price(_) => "price",
@@ -118,7 +123,7 @@ impl OfferError {
 
 impl Offers {
     /// Takes the offers of one list together; every repeated tier comes back.
-    pub fn new(offers: Vec<Offer>) -> Result<Offers, Vec<DuplicateTier>> {
+    pub(crate) fn new(offers: Vec<Offer>) -> Result<Offers, Vec<DuplicateTier>> {
         let mut seen = BTreeSet::new();
         let again = |(index, offer): (usize, &Offer)| match seen.insert(offer.tier) {
             true => None,
@@ -129,12 +134,12 @@ impl Offers {
     }
 
     /// The offers, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Offer> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Offer> {
         self.0.iter()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -144,7 +149,7 @@ impl Catalogue {
     ///
     /// A video with an empty list of its own is off sale, also through a pass. With [`Sell::Listed`] a video that only
     /// a pass lists is sold by that pass alone.
-    pub fn offers_for(&self, video: &VideoId) -> Vec<OfferFor<'_>> {
+    pub(crate) fn offers_for(&self, video: &VideoId) -> Vec<OfferFor<'_>> {
         let listed = self.videos.get(video);
         let alone = match (listed, self.sell) {
             (Some(Some(own)), _) if own.is_empty() => return Vec::new(),

@@ -28,7 +28,7 @@ pub struct Order {
 
 /// Why a text is no order of ours.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum OrderError {
+pub(crate) enum OrderError {
     /// Not a signed text, or its tag does not fit.
     #[error(transparent)]
     Jws(#[from] JwsError),
@@ -85,7 +85,7 @@ impl Order {
     }
 
     /// Reads an order that some key of the set signed, retired ones included.
-    pub fn verify(text: &str, keyring: &Keyring) -> Result<Order, OrderError> {
+    pub(crate) fn verify(text: &str, keyring: &Keyring) -> Result<Order, OrderError> {
         let jws = UntrustedJws::parse(text.as_bytes())?;
         let kid = jws.kid()?;
         let key = keyring.find(&kid).ok_or(OrderError::UnknownKey(kid))?;
@@ -107,22 +107,22 @@ impl Order {
     }
 
     /// The token's future `sub`.
-    pub fn sub(&self) -> &Scope {
+    pub(crate) fn sub(&self) -> &Scope {
         &self.sub
     }
 
     /// The video on whose page it was bought.
-    pub fn video(&self) -> &VideoId {
+    pub(crate) fn video(&self) -> &VideoId {
         &self.video
     }
 
     /// The offer's id.
-    pub fn tier(&self) -> &Tier {
+    pub(crate) fn tier(&self) -> &Tier {
         &self.tier
     }
 
     /// Seconds that the token lasts; `None` never expires.
-    pub fn duration(&self) -> Option<u64> {
+    pub(crate) fn duration(&self) -> Option<u64> {
         self.duration
     }
 

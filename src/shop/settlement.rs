@@ -19,51 +19,51 @@ const STANDARD: &str = "Standard";
 
 /// What BTCPay tells of one invoice, as far as a sale depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invoice {
+pub(crate) struct Invoice {
     /// The invoice's id.
-    pub id: String,
+    pub(crate) id: String,
     /// The store it is in.
-    pub store: String,
+    pub(crate) store: String,
     /// `Standard` or `TopUp`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// How far it is.
-    pub status: Status,
+    pub(crate) status: Status,
     /// By which way it got there.
-    pub additional: Additional,
+    pub(crate) additional: Additional,
     /// The price, in `currency`.
-    pub amount: Decimal,
+    pub(crate) amount: Decimal,
     /// The price's currency.
-    pub currency: String,
+    pub(crate) currency: String,
     /// When it was made.
-    pub created: UnixTime,
+    pub(crate) created: UnixTime,
     /// The order's text in its metadata, if there is one.
-    pub order: Option<String>,
+    pub(crate) order: Option<String>,
     /// Its payments; `None` when they were not asked for.
-    pub payments: Option<Vec<Payment>>,
+    pub(crate) payments: Option<Vec<Payment>>,
 }
 
 /// One payment on an invoice, by any method.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Payment {
+pub(crate) struct Payment {
     /// The method's id, for instance `BTC-LN`.
-    pub method: String,
+    pub(crate) method: String,
     /// Payment hash, or transaction and output.
-    pub id: String,
+    pub(crate) id: String,
     /// When BTCPay recorded it.
-    pub received: UnixTime,
+    pub(crate) received: UnixTime,
     /// In the method's currency.
-    pub value: Decimal,
+    pub(crate) value: Decimal,
     /// In the method's currency: the part of `value` that pays for the payment itself.
-    pub fee: Decimal,
+    pub(crate) fee: Decimal,
     /// What one unit of the method's currency is in the invoice's.
-    pub rate: Decimal,
+    pub(crate) rate: Decimal,
     /// Whether it is confirmed.
-    pub status: PaymentStatus,
+    pub(crate) status: PaymentStatus,
 }
 
 /// An invoice's `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
+pub(crate) enum Status {
     /// Not paid, or not fully.
     New,
     /// Paid, not yet confirmed.
@@ -78,7 +78,7 @@ pub enum Status {
 
 /// An invoice's `additionalStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Additional {
+pub(crate) enum Additional {
     /// Nothing special.
     None,
     /// Paid after it expired.
@@ -95,7 +95,7 @@ pub enum Additional {
 
 /// A payment's `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PaymentStatus {
+pub(crate) enum PaymentStatus {
     /// Seen, not confirmed.
     Processing,
     /// Confirmed.
@@ -106,25 +106,25 @@ pub enum PaymentStatus {
 
 /// What a sale depends on beside the invoice and the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// Our store's id.
-    pub store: String,
+    pub(crate) store: String,
     /// Whether an invoice that a person marked as settled counts.
-    pub accept_marked: bool,
+    pub(crate) accept_marked: bool,
 }
 
 /// A settled invoice of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settlement {
+pub(crate) struct Settlement {
     /// What was bought.
-    pub order: Order,
+    pub(crate) order: Order,
     /// The claims of its token.
-    pub token: NewToken,
+    pub(crate) token: NewToken,
 }
 
 /// Why an invoice buys nothing (yet).
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum NotSettled {
+pub(crate) enum NotSettled {
     /// It is in another store.
     #[error("the invoice is in store {0:?}, which is not the configured one")]
     OtherStore(String),
@@ -175,7 +175,7 @@ impl Invoice {
     ///
     /// Settled means: our store, a price, an order of ours with that price, and fully paid by confirmed payments (late
     /// ones included), or marked by a person if `terms` count that.
-    pub fn settle(&self, terms: &Terms, keyring: &Keyring) -> Result<Settlement, NotSettled> {
+    pub(crate) fn settle(&self, terms: &Terms, keyring: &Keyring) -> Result<Settlement, NotSettled> {
         let order = self.order(terms, keyring)?;
         let iat = self.settled_at(terms)?;
         let jti = Some(self.id.as_str()).filter(|id| is_jti(id)).and_then(|id| Jti::from(id).ok());
@@ -190,7 +190,7 @@ impl Invoice {
     }
 
     /// The order that the invoice carries, if the invoice is the one that was ordered, paid or not.
-    pub fn order(&self, terms: &Terms, keyring: &Keyring) -> Result<Order, NotSettled> {
+    pub(crate) fn order(&self, terms: &Terms, keyring: &Keyring) -> Result<Order, NotSettled> {
         if self.store != terms.store {
             return Err(NotSettled::OtherStore(self.store.clone()));
         }
@@ -206,17 +206,17 @@ impl Invoice {
     }
 
     /// Whether BTCPay counts it as paid, so that its payments have to be known to judge it.
-    pub fn needs_payments(&self) -> bool {
+    pub(crate) fn needs_payments(&self) -> bool {
         matches!((self.status, self.additional), (Status::Settled, _) | (Status::Expired, Additional::PaidLate))
     }
 
     /// Whether it counts as paid, whoever's order it carries.
-    pub fn is_paid(&self, terms: &Terms) -> bool {
+    pub(crate) fn is_paid(&self, terms: &Terms) -> bool {
         self.settled_at(terms).is_ok()
     }
 
     /// Whether BTCPay will never take it back: settled by a payment, not by a person.
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.status == Status::Settled
             && self.additional != Additional::Marked
             && self.payments.iter().flatten().any(Payment::is_settled)

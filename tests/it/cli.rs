@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use clap::CommandFactory;
-use hlsgate::cli::Cli;
+use hlsgate::Cli;
 
 #[test]
 fn every_command_says_does_and_leaves_what_is_written_down() {

@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::harness::random::Random;
-use hlsgate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Policy, decide};
-use hlsgate::gate::keyring::Keyring;
-use hlsgate::gate::revocations::Revocations;
-use hlsgate::gate::scope::{PassVideos, Passes};
-use hlsgate::gate::time::UnixTime;
-use hlsgate::gate::token::{Jti, NewToken};
+use hlsgate::gate::Keyring;
+use hlsgate::gate::Revocations;
+use hlsgate::gate::UnixTime;
+use hlsgate::gate::{AuthRequest, CarriedTokens, Carrier, Kind, Policy, decide};
+use hlsgate::gate::{Jti, NewToken};
+use hlsgate::gate::{PassVideos, Passes};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

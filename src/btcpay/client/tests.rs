@@ -60,12 +60,11 @@ fn new_invoice() -> NewInvoice {
 /// Each shape of refusal, what it is called, and whether a creation that ends so may have happened.
 #[tokio::test]
 async fn every_answer_has_its_error() {
-    type Case = (fn() -> Reply, &'static str, bool, &'static str);
+    type Case = (fn() -> Reply, &'static str, &'static str);
     let cases: [Case; 17] = [
         (
             || json("401 Unauthorized", r#"{"code":"unauthenticated","message":"ApiKey authentication failed"}"#),
             "unauthenticated",
-            false,
             "refused the API key (401)",
         ),
         (
@@ -76,17 +75,15 @@ async fn every_answer_has_its_error() {
                 )
             },
             "missing-permission",
-            false,
             "lacks btcpay.store.cancreateinvoice (403)",
         ),
-        (|| html("403 Forbidden"), "forbidden", false, "something before BTCPay"),
+        (|| html("403 Forbidden"), "forbidden", "something before BTCPay"),
         (
             || json("404 Not Found", r#"{"code":"invoice-not-found","message":"The invoice was not found"}"#),
             "not-found",
-            false,
             "The invoice was not found (invoice-not-found)",
         ),
-        (|| html("404 Not Found"), "not-greenfield", false, "(404, text/html)"),
+        (|| html("404 Not Found"), "not-greenfield", "(404, text/html)"),
         (
             || {
                 json(
@@ -96,50 +93,44 @@ async fn every_answer_has_its_error() {
                 )
             },
             "invalid",
-            false,
             "Checkout.PaymentMethods[0]: Invalid PaymentMethodId; amount: no",
         ),
         (
             || json("400 Bad Request", r#"{"code":"generic-error","message":"Rate unavailable"}"#),
             "refused",
-            false,
             "(400): Rate unavailable (generic-error)",
         ),
-        (|| json("409 Conflict", r#"{"code":"webhookdelivery-pruned"}"#), "refused", false, "webhookdelivery-pruned"),
-        (|| html("429 Too Many Requests"), "busy", false, "(429)"),
-        (|| html("502 Bad Gateway"), "unavailable", true, "(502): no reason given"),
+        (|| json("409 Conflict", r#"{"code":"webhookdelivery-pruned"}"#), "refused", "webhookdelivery-pruned"),
+        (|| html("429 Too Many Requests"), "busy", "(429)"),
+        (|| html("502 Bad Gateway"), "unavailable", "(502): no reason given"),
         (
             || json("503 Service Unavailable", r#"{"code":"lightning-node-unavailable","message":null}"#),
             "unavailable",
-            true,
             "lightning-node-unavailable",
         ),
         (
             || Reply::Full("HTTP/1.1 302 Found\r\nLocation: https://u:p@evil.example/x?k=v".into(), vec![]),
             "redirected",
-            false,
             "(302, to https://evil.example/x)",
         ),
-        (|| html("200 OK"), "not-greenfield", true, "(200, text/html)"),
-        (|| json("200 OK", r#"{"id":"a"}"#), "unreadable", true, "not an invoice"),
-        (|| Reply::Raw(b""), "interrupted", true, "broke before"),
+        (|| html("200 OK"), "not-greenfield", "(200, text/html)"),
+        (|| json("200 OK", r#"{"id":"a"}"#), "unreadable", "not an invoice"),
+        (|| Reply::Raw(b""), "interrupted", "broke before"),
         (
             || Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"),
             "interrupted",
-            true,
             "broke before",
         ),
         (
             || Reply::Full("HTTP/1.1 200 OK\r\nContent-Type: application/json".into(), vec![b' '; MAX_BODY + 1]),
             "too-large",
-            true,
             "longer than",
         ),
     ];
-    for (reply, kind, may_have_happened, words) in cases {
+    for (reply, kind, words) in cases {
         let server = TestServer::start(move |_| reply());
         let err = client(&server).create_invoice(&new_invoice()).await.unwrap_err();
-        assert_eq!((err.kind(), err.may_have_happened()), (kind, may_have_happened), "{err}");
+        assert_eq!(err.kind(), kind, "{err}");
         assert!(err.to_string().contains(words), "{kind}: {err}");
         assert!(Error::KINDS.contains(&kind));
         assert_eq!(server.requests().len(), 1, "{kind}: asked once");
@@ -151,13 +142,13 @@ async fn every_answer_has_its_error() {
 async fn silence_ends_and_an_open_door_is_told_from_a_closed_one() {
     let server = TestServer::start(|_| Reply::Silence);
     let err = client(&server).invoice("abc").await.unwrap_err();
-    assert_eq!((err.kind(), err.may_have_happened()), ("timeout", true));
+    assert_eq!(err.kind(), "timeout");
 
     // Bound and closed again: nobody listens there.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = Client::new(&settings(&format!("http://{closed}"))).unwrap();
     let err = client.create_invoice(&new_invoice()).await.unwrap_err();
-    assert_eq!((err.kind(), err.may_have_happened()), ("unreachable", false));
+    assert_eq!(err.kind(), "unreachable");
     assert!(!format!("{err} {err:?} {client:?}").contains(KEY));
 }
 
@@ -254,7 +245,6 @@ async fn a_list_leaves_out_what_cannot_be_read() {
     let query = InvoiceQuery {
         start_date: Some(UnixTime(1785000000)),
         statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],
-        order_ids: vec!["c05f2318 24h".into()],
         include_payment_methods: true,
         take: 25,
         ..InvoiceQuery::default()
@@ -264,7 +254,7 @@ async fn a_list_leaves_out_what_cannot_be_read() {
     assert_eq!((ids, page.unreadable), (vec!["One", "Two"], 2));
     assert!(server.requests()[0].starts_with(
         "GET /api/v1/stores/9CiNzKo/invoices?take=25&startDate=1785000000&status=Settled&status=Expired\
-         &orderId=c05f2318+24h&includePaymentMethods=true HTTP/1.1"
+         &includePaymentMethods=true HTTP/1.1"
     ));
 }
 
@@ -399,7 +389,6 @@ async fn the_set_up_is_read_and_written() {
     assert_eq!(client.store().await.unwrap().name, "Cinema");
     assert!(client.store_payment_methods().await.unwrap()[0].enabled);
     assert!(client.webhooks().await.unwrap()[0].authorized_events.contains("InvoiceSettled"));
-    assert_eq!(client.webhook("N3h").await.unwrap().id, "N3h");
     assert_eq!(client.deliveries("N3h", 50).await.unwrap()[0].http_code, None);
 
     let secret = WebhookSecret::new("hush").unwrap();

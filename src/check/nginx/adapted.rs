@@ -3,7 +3,7 @@
 use crate::config::{Config, Listen, MediaPath};
 
 /// The shipped files: path below nginx's configuration folder, and text.
-pub const SHIPPED: [(&str, &str); 6] = [
+pub(crate) const SHIPPED: [(&str, &str); 6] = [
     ("conf.d/hlsgate.conf", include_str!("../../../nginx/conf.d/hlsgate.conf")),
     ("snippets/hlsgate.conf", include_str!("../../../nginx/snippets/hlsgate.conf")),
     ("snippets/hlsgate-protect.conf", include_str!("../../../nginx/snippets/hlsgate-protect.conf")),
@@ -13,7 +13,7 @@ pub const SHIPPED: [(&str, &str); 6] = [
 ];
 
 /// The text of a shipped file for another media path and socket.
-pub fn adapted(text: &str, config: &Config) -> String {
+pub(crate) fn adapted(text: &str, config: &Config) -> String {
     let socket = match &config.listen {
         Listen::Unix(path) => format!("unix:{}", path.display()),
         Listen::Tcp(address) => address.to_string(),

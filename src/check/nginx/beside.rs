@@ -9,7 +9,7 @@ use crate::check::report::Report;
 use crate::config::Config;
 
 /// Looks at every server that has to do with the gate.
-pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
+pub(super) fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
     for server in servers.iter().filter(|server| server.has_gate() || server.protects()) {
         for location in &server.locations {
             beside(config, location, report);

@@ -14,7 +14,7 @@ const MAX_TEXT: u64 = 64 << 20;
 
 /// The files of a configuration, as nginx read them.
 #[derive(Debug)]
-pub struct Dump {
+pub(crate) struct Dump {
     /// The main file's directives, with those of included files in place of each `include`.
     pub main: Vec<Directive>,
     /// Text by file name.
@@ -23,7 +23,7 @@ pub struct Dump {
 
 /// Why there is no dump.
 #[derive(Debug)]
-pub enum NoDump {
+pub(crate) enum NoDump {
     /// There is no nginx on this machine, or it may not be run.
     NotHere(String),
     /// It was run, but not as a user who may read everything.
@@ -35,7 +35,7 @@ pub enum NoDump {
 }
 
 /// Runs `nginx -T`.
-pub fn from_nginx() -> Result<Dump, NoDump> {
+pub(super) fn from_nginx() -> Result<Dump, NoDump> {
     let (program, output) = run("-T")?;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() {
@@ -57,7 +57,7 @@ fn complaint(text: &str) -> &str {
 }
 
 /// Reads the text that somebody else had nginx print; `-` is standard input.
-pub fn from_file(file: &Path) -> Result<Dump, NoDump> {
+pub(super) fn from_file(file: &Path) -> Result<Dump, NoDump> {
     let mut bytes = Vec::new();
     let read = match file == Path::new("-") {
         true => std::io::stdin().lock().take(MAX_TEXT + 1).read_to_end(&mut bytes),
@@ -72,7 +72,7 @@ pub fn from_file(file: &Path) -> Result<Dump, NoDump> {
 }
 
 /// What `nginx -V` prints: version and the options that it was built with.
-pub fn build() -> Result<String, NoDump> {
+pub(super) fn build() -> Result<String, NoDump> {
     let (_, output) = run("-V")?;
     Ok(String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -91,7 +91,7 @@ fn run(option: &str) -> Result<(PathBuf, std::process::Output), NoDump> {
 
 impl Dump {
     /// Takes the output of `nginx -T` apart.
-    pub fn parse(text: &str) -> Result<Dump, NoDump> {
+    pub(crate) fn parse(text: &str) -> Result<Dump, NoDump> {
         let mut files: BTreeMap<String, String> = BTreeMap::new();
         let mut main_file = None;
         let mut current: Option<&mut String> = None;
@@ -118,7 +118,7 @@ impl Dump {
     }
 
     /// The file whose name ends with `name`, such as `snippets/hlsgate.conf`.
-    pub fn file(&self, name: &str) -> Option<(&str, &str)> {
+    pub(crate) fn file(&self, name: &str) -> Option<(&str, &str)> {
         let ends = |file: &str| Path::new(file).ends_with(name);
         self.files.iter().find(|(file, _)| ends(file)).map(|(file, text)| (file.as_str(), text.as_str()))
     }

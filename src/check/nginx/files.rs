@@ -13,7 +13,7 @@ use crate::config::Config;
 const MAX_ENTRIES: usize = 10_000;
 
 /// Looks for open ways into each protected folder.
-pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
+pub(super) fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
     let folders = protected_folders(config, servers);
     let mut found = false;
     for server in servers.iter().filter(|server| server.own("return").is_empty()) {

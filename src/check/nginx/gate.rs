@@ -16,7 +16,7 @@ const CARRIERS: [&str; 6] =
 const REWRITES: [&str; 3] = ["rewrite", "return", "break"];
 
 /// Looks at every server that has to do with the gate.
-pub fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
+pub(super) fn look(config: &Config, servers: &[Server<'_>], report: &mut Report) {
     for server in servers.iter().filter(|server| server.has_gate() || server.protects()) {
         placement(server, report);
         question(server, report);

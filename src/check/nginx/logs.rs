@@ -31,7 +31,7 @@ const TELLING: [&str; 19] = [
 ];
 
 /// Looks at the logs and the addresses of every server with a gate.
-pub fn look(main: &[Directive], servers: &[Server<'_>], report: &mut Report) {
+pub(super) fn look(main: &[Directive], servers: &[Server<'_>], report: &mut Report) {
     let mut formats: BTreeMap<&str, String> = BTreeMap::from([("combined", "$request".to_owned())]);
     let https = main.iter().filter(|directive| directive.name == "http");
     for format in https.flat_map(|http| http.all("log_format")) {

@@ -4,7 +4,7 @@
 //! findings: [`shipped`] the files of hlsgate, [`gate`] how they are put to use, [`beside`] what opens doors beside them,
 //! [`files`] other ways to the same files, [`logs`] logs and addresses.
 
-pub mod adapted;
+pub(crate) mod adapted;
 mod beside;
 mod dump;
 mod files;
@@ -16,7 +16,7 @@ mod tree;
 
 use std::path::Path;
 
-pub use dump::Dump;
+pub(crate) use dump::Dump;
 use dump::NoDump;
 
 use super::report::{Level, Report};
@@ -32,7 +32,7 @@ const SAMPLES: [&str; 9] =
 /// Looks at the configuration that nginx prints, or at the text of `nginx -T` in a file.
 ///
 /// Gives what was read, for those who look at the rest of the machine.
-pub fn look(config: &Config, file: Option<&Path>, report: &mut Report) -> Option<Dump> {
+pub(crate) fn look(config: &Config, file: Option<&Path>, report: &mut Report) -> Option<Dump> {
     let read = match file {
         Some(file) => dump::from_file(file),
         None => dump::from_nginx(),

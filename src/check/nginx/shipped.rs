@@ -38,7 +38,7 @@ const ESSENTIAL: [&str; 14] = [
 ];
 
 /// Compares each shipped file that the configuration includes.
-pub fn look(config: &Config, dump: &Dump, report: &mut Report) {
+pub(super) fn look(config: &Config, dump: &Dump, report: &mut Report) {
     for (name, text) in SHIPPED {
         match dump.file(name) {
             Some((file, found)) => compare(name, file, found, &adapted(text, config), report),

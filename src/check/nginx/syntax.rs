@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// One directive with its words and, if it has one, its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Directive {
+pub(crate) struct Directive {
     /// Its name; in a `map` or `types` block the left side.
     pub name: String,
     /// The words behind it, unquoted.
@@ -19,7 +19,7 @@ pub struct Directive {
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The file.
     pub file: Arc<str>,
     /// Its line, from 1.
@@ -28,7 +28,7 @@ pub struct Place {
 
 /// A text that nginx would not have taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyntaxError {
+pub(super) struct SyntaxError {
     place: Place,
     what: &'static str,
 }
@@ -37,34 +37,34 @@ pub struct SyntaxError {
 const MAX_DEPTH: usize = 64;
 
 /// Reads the text of one file; `include` stays as it is.
-pub fn parse(text: &str, file: &str) -> Result<Vec<Directive>, SyntaxError> {
+pub(super) fn parse(text: &str, file: &str) -> Result<Vec<Directive>, SyntaxError> {
     let mut reader = Reader { rest: text, place: Place { file: file.into(), line: 1 } };
     reader.block(0)
 }
 
 impl Directive {
     /// Every directive of its block; none if it has no block.
-    pub fn inside(&self) -> &[Directive] {
+    pub(crate) fn inside(&self) -> &[Directive] {
         self.block.as_deref().unwrap_or_default()
     }
 
     /// Those of its block that have this name.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a Directive> {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a Directive> {
         self.inside().iter().filter(move |directive| directive.name == name)
     }
 
     /// The words behind the name without the last one, which in some directives is of another kind.
-    pub fn all_but_last(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn all_but_last(&self) -> impl Iterator<Item = &str> {
         self.args[..self.args.len().saturating_sub(1)].iter().map(String::as_str)
     }
 
     /// The first word behind the name, or nothing.
-    pub fn first(&self) -> &str {
+    pub(crate) fn first(&self) -> &str {
         self.args.first().map_or("", String::as_str)
     }
 
     /// The directive as one would write it, without its block.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         std::iter::once(&self.name).chain(&self.args).map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 }

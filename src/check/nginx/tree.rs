@@ -7,7 +7,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::syntax::Directive;
 
 /// The question's location, which the server's snippet brings.
-pub const AUTH_LOCATION: &str = "/hlsgate-auth";
+pub(super) const AUTH_LOCATION: &str = "/hlsgate-auth";
 /// The folder of `root` when nobody names one; relative to the place where nginx was built to live.
 const DEFAULT_ROOT: &str = "html";
 /// What answers instead of a file.
@@ -24,7 +24,7 @@ const HANDLERS: [&str; 8] = [
 
 /// A `server` block.
 #[derive(Debug)]
-pub struct Server<'a> {
+pub(super) struct Server<'a> {
     /// `http`, then `server`.
     levels: [&'a Directive; 2],
     /// Every location of it, nested ones behind the one that holds them.
@@ -33,7 +33,7 @@ pub struct Server<'a> {
 
 /// A `location` block.
 #[derive(Debug)]
-pub struct Location<'a> {
+pub(super) struct Location<'a> {
     /// From `http` down to the location itself.
     levels: Vec<&'a Directive>,
     /// How it is found.
@@ -42,7 +42,7 @@ pub struct Location<'a> {
 
 /// How nginx finds a location.
 #[derive(Debug)]
-pub enum Found {
+pub(super) enum Found {
     /// `location = /path`
     Exactly(String),
     /// `location /path`; `alone` with `^~`: no regular expression takes its requests.
@@ -60,7 +60,7 @@ pub enum Found {
 
 /// How a location is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
+pub(super) enum Guard {
     /// By hlsgate.
     Gate,
     /// It asks, but lacks the rest of `hlsgate-protect.conf`: every request is refused.
@@ -72,7 +72,7 @@ pub enum Guard {
 }
 
 /// Something with levels above it that it inherits from.
-pub trait Inherits<'a> {
+pub(super) trait Inherits<'a> {
     /// From `http` down.
     fn levels(&self) -> &[&'a Directive];
 
@@ -116,7 +116,7 @@ impl<'a> Inherits<'a> for Location<'a> {
 }
 
 /// Every server of every `http` block.
-pub fn servers(main: &[Directive]) -> Vec<Server<'_>> {
+pub(super) fn servers(main: &[Directive]) -> Vec<Server<'_>> {
     let https = main.iter().filter(|directive| directive.name == "http");
     https.flat_map(|http| http.all("server").map(move |server| Server::new(http, server))).collect()
 }
@@ -129,23 +129,23 @@ impl<'a> Server<'a> {
     }
 
     /// What to call it: its first name, and where it stands.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let name = self.own("server_name").first().map(|names| names.first()).filter(|name| !name.is_empty());
         format!("server {} ({})", name.unwrap_or("without a name"), self.directive().place)
     }
 
     /// Whether `snippets/hlsgate.conf` is part of it, in whatever file its text stands.
-    pub fn has_gate(&self) -> bool {
+    pub(super) fn has_gate(&self) -> bool {
         self.locations.iter().any(|location| matches!(&location.found, Found::Exactly(path) if path == AUTH_LOCATION))
     }
 
     /// Whether any location of it asks the gate.
-    pub fn protects(&self) -> bool {
+    pub(super) fn protects(&self) -> bool {
         self.locations.iter().any(|location| matches!(location.guard(), Guard::Gate | Guard::Shut))
     }
 
     /// Where a request for `path` ends: the location, or `None` for the server itself.
-    pub fn find(&self, path: &str) -> Option<&Location<'a>> {
+    pub(super) fn find(&self, path: &str) -> Option<&Location<'a>> {
         self.find_below(2, None, path)
     }
 
@@ -215,12 +215,12 @@ impl Found {
 
 impl Location<'_> {
     /// What to call it: as it is written, and where it stands.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{} ({})", self.directive().text(), self.directive().place)
     }
 
     /// The path of a prefix location.
-    pub fn prefix(&self) -> Option<&str> {
+    pub(super) fn prefix(&self) -> Option<&str> {
         match &self.found {
             Found::Prefix { path, .. } => Some(path),
             _ => None,
@@ -228,7 +228,7 @@ impl Location<'_> {
     }
 
     /// How it is guarded.
-    pub fn guard(&self) -> Guard {
+    pub(super) fn guard(&self) -> Guard {
         match self.value("auth_request") {
             Some(AUTH_LOCATION) => {
                 let asks = self.directive().all("set").any(|set| set.first() == "$hlsgate_path");
@@ -245,18 +245,18 @@ impl Location<'_> {
     }
 
     /// Whether a location around it asks the gate.
-    pub fn inside_protected(&self) -> bool {
+    pub(super) fn inside_protected(&self) -> bool {
         let asks = |level: &&Directive| level.all("auth_request").any(|request| request.first() == AUTH_LOCATION);
         self.levels[..self.levels.len() - 1].iter().any(|level| level.name == "location" && asks(level))
     }
 
     /// Whether requests are answered with files: nothing else answers in their place, and paths lead there.
-    pub fn serves_files(&self) -> bool {
+    pub(super) fn serves_files(&self) -> bool {
         self.has_no_handler() && !matches!(self.found, Found::Named)
     }
 
     /// Whether a request for `path` that is handed over to it is answered with the file of that path, not with a page for all.
-    pub fn serves_what_was_asked_for(&self, path: &str) -> bool {
+    pub(super) fn serves_what_was_asked_for(&self, path: &str) -> bool {
         let own = self.directive();
         let of_the_path = |target: &String| target.contains('$');
         let leads_elsewhere = |rewrite: &Directive| {
@@ -275,7 +275,7 @@ impl Location<'_> {
     }
 
     /// The file system's folder of everything below `path`, as far as it is the same for all requests.
-    pub fn folder_of(&self, path: &str) -> PathBuf {
+    pub(super) fn folder_of(&self, path: &str) -> PathBuf {
         match (self.own("alias").first(), &self.found) {
             (Some(alias), Found::Prefix { path: prefix, .. } | Found::Exactly(prefix)) => {
                 joined(alias.first(), path.strip_prefix(prefix.as_str()).unwrap_or_default())
@@ -287,7 +287,7 @@ impl Location<'_> {
 }
 
 /// Path and folder put together as nginx does it, as text; links are followed as far as the path is on this machine.
-pub fn joined(folder: &str, path: &str) -> PathBuf {
+pub(super) fn joined(folder: &str, path: &str) -> PathBuf {
     let whole = fixed_part(&format!("{folder}/{path}"));
     // What is relative here is relative to a place that nginx knows.
     let mut above = whole.ancestors().filter(|_| whole.is_absolute());

@@ -24,14 +24,14 @@ const WINDOW: usize = 16;
 const MAX_SILENCE: usize = 4;
 
 /// What is asked for.
-pub struct Target {
+pub(super) struct Target {
     url: Url,
     video: VideoId,
 }
 
 impl Target {
     /// A file below the media path of this configuration, such as `https://site.example/hls/VIDEO/master.m3u8`.
-    pub fn new(text: &str, live: &Live) -> Result<Target, Failure> {
+    pub(super) fn new(text: &str, live: &Live) -> Result<Target, Failure> {
         let form = format!(
             "https://site.example{}master.m3u8",
             live.config.media.of_video(&VideoId::from_bytes(b"VIDEO").expect("an id"))
@@ -57,7 +57,7 @@ impl Target {
 }
 
 /// Sends every request, one after the other, and notes what came back.
-pub fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Report) -> Result<(), Failure> {
+pub(super) fn look(target: &Target, connect: Option<&str>, live: &Live, report: &mut Report) -> Result<(), Failure> {
     let site = Site::new(&target.url, connect)?;
     let tokens = TestTokens::new(live, target.video)?;
     let requests = Requests {

@@ -1,7 +1,7 @@
 //! Paths that lead to a file, or that somebody on the way takes for one that does: what a request can call it but its name.
 
 /// Every such path of `{prefix}{video}{behind}`; `other` is the video that some of them seem to name.
-pub fn confusing(prefix: &str, video: &str, behind: &str, other: &str) -> Vec<String> {
+pub(super) fn confusing(prefix: &str, video: &str, behind: &str, other: &str) -> Vec<String> {
     let bare = prefix.trim_matches('/');
     let file = format!("{video}{behind}");
     let encoded =

@@ -5,7 +5,7 @@ use crate::check::tokens::TestTokens;
 use crate::config::MediaPath;
 
 /// A request, byte by byte, and what may come back.
-pub struct Trial {
+pub(super) struct Trial {
     /// What is tried, for a person.
     pub name: String,
     /// The request.
@@ -16,7 +16,7 @@ pub struct Trial {
 
 /// What would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub(super) enum Expect {
     /// No success at all: it asks for the protected file by its name.
     Refused,
     /// Whatever the site likes, but not a byte of the file: the path may lead elsewhere.
@@ -28,7 +28,7 @@ pub enum Expect {
 }
 
 /// Builds the requests for one file.
-pub struct Requests<'a> {
+pub(super) struct Requests<'a> {
     /// The `Host` header's value.
     pub authority: &'a str,
     /// The file's path, with its slash.
@@ -43,7 +43,7 @@ pub struct Requests<'a> {
 
 impl Trial {
     /// The request as a person may see it: without Host and Connection, tokens named instead of shown.
-    pub fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let usual = |line: &&str| !line.is_empty() && !line.starts_with("Host: ") && *line != "Connection: close";
         let lines: Vec<String> = text.lines().filter(usual).map(|line| format!("`{}`", without_tokens(line))).collect();
@@ -69,12 +69,12 @@ fn without_tokens(line: &str) -> String {
 
 impl Requests<'_> {
     /// The file by a way that leaves no token in any log, whatever comes of it.
-    pub fn reference(&self) -> Trial {
+    pub(super) fn reference(&self) -> Trial {
         self.get("the file itself", self.path, &bearer(&self.tokens.good), Expect::File)
     }
 
     /// Everything that is tried. The first asks without a token: where that gets in, nothing else says anything.
-    pub fn all(&self) -> Vec<Trial> {
+    pub(super) fn all(&self) -> Vec<Trial> {
         let mut all = self.without_token();
         all.extend(self.good());
         all.extend(self.bad_tokens());

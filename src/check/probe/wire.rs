@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 256 * 1024;
 
 /// Where requests go.
-pub struct Site {
+pub(super) struct Site {
     /// The `Host` header's value.
     pub authority: String,
     host: String,
@@ -29,7 +29,7 @@ pub struct Site {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The status; `None` where the connection ended without HTTP.
     pub status: Option<u16>,
     head: String,
@@ -39,7 +39,7 @@ pub struct Answer {
 
 impl Site {
     /// The site of a URL; `connect` is an address to go to instead of the one that its name stands for.
-    pub fn new(url: &Url, connect: Option<&str>) -> Result<Site, Failure> {
+    pub(super) fn new(url: &Url, connect: Option<&str>) -> Result<Site, Failure> {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default().unwrap_or(443);
         let authority = match url.port() {
@@ -57,7 +57,7 @@ impl Site {
     }
 
     /// Sends `request` over a connection of its own and reads until the other side closes it.
-    pub fn send(&self, request: &[u8]) -> io::Result<Answer> {
+    pub(super) fn send(&self, request: &[u8]) -> io::Result<Answer> {
         let addresses: Vec<_> = self.place.to_socket_addrs()?.collect();
         let mut stream = Err(io::Error::other("the name stands for no address"));
         for address in addresses {
@@ -123,7 +123,7 @@ fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>
 }
 
 /// Why nothing came back.
-pub fn reason(err: &io::Error) -> String {
+pub(super) fn reason(err: &io::Error) -> String {
     match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => format!("its certificate cannot be trusted ({why})"),
         _ => err.to_string(),
@@ -131,7 +131,7 @@ pub fn reason(err: &io::Error) -> String {
 }
 
 /// What to do about it.
-pub fn advice(err: &io::Error) -> &'static str {
+pub(super) fn advice(err: &io::Error) -> &'static str {
     use rustls::{AlertDescription, Error};
     let tls = err.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match (tls, err.kind()) {
@@ -165,18 +165,18 @@ impl Answer {
     }
 
     /// The first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
 
     /// Whether it is a success.
-    pub fn succeeded(&self) -> bool {
+    pub(super) fn succeeded(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
     /// Status and, where it says one, the reason; never a header or a body as it came.
-    pub fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let Some(status) = self.status else {
             return if self.body.is_empty() {
                 "the connection was closed".into()

@@ -17,7 +17,7 @@ use crate::random;
 const SECRET_LEN: usize = 32;
 
 /// The secret that BTCPay shall sign with, and how it came to be.
-pub struct Ready {
+pub(super) struct Ready {
     /// On the first line of the file now.
     pub current: WebhookSecret,
     /// Whether it replaced another one, which is on the second line now.
@@ -26,7 +26,7 @@ pub struct Ready {
 }
 
 /// Reads the secret; makes one if there is none, or if a new one is wanted. The file is on the disk before BTCPay hears of it.
-pub fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
+pub(super) fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
     let _lock = file.parent().filter(|folder| folder.is_dir()).map(|_| files::lock_folder(file)).transpose()?;
     match (read(file)?, renew) {
         (Some(current), false) => Ok(Ready { current, renewed: false, made: false }),
@@ -46,7 +46,7 @@ pub fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
 
 impl Ready {
     /// For the person at the terminal.
-    pub fn told(&self, file: &Path) -> String {
+    pub(super) fn told(&self, file: &Path) -> String {
         match (self.made, self.renewed) {
             (_, true) => format!("new in {}; the previous one is on its second line", file.display()),
             (true, false) => format!("made: {}", file.display()),

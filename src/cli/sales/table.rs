@@ -26,7 +26,7 @@ impl<'a> Line<'a> {
 }
 
 /// Prints a line for each name, in their order, and the totals.
-pub fn print<'a>(
+pub(super) fn print<'a>(
     heading: &str,
     named: impl Iterator<Item = (String, &'a Sale)>,
     out: &mut impl Write,

@@ -8,7 +8,7 @@ use crate::live::client;
 use crate::shop::settlement::Terms;
 
 /// Fetches the invoice and judges it as the shop does. Gives the video that it was bought at, and the token.
-pub fn token(invoice: &str, live: &Live) -> Result<(VideoId, Token), Failure> {
+pub(super) fn token(invoice: &str, live: &Live) -> Result<(VideoId, Token), Failure> {
     let section = client::section(&live.config)?;
     let client = client::client(&live.config)?;
     let fetched = client::wait(client.invoice_with_payments(invoice))?.map_err(|err| {

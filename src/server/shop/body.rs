@@ -14,14 +14,14 @@ use serde_json::error::Category;
 use super::problem::Problem;
 
 /// Most bytes of a body.
-pub const MAX_BODY: usize = 64 * 1024;
+pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Most bytes that are read and dropped of a longer one: who still sends does not see the answer.
 const MAX_DRAINED: usize = 1024 * 1024;
 /// Longest wait for a whole body: nginx sends it at once.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads the whole body.
-pub async fn read(body: Incoming) -> Result<Bytes, Problem> {
+pub(super) async fn read(body: Incoming) -> Result<Bytes, Problem> {
     match tokio::time::timeout(TIMEOUT, within_limit(body)).await {
         Ok(read) => read,
         Err(_) => Err(Problem::bad_json("the body did not come in time")),
@@ -46,7 +46,11 @@ async fn within_limit(mut body: Incoming) -> Result<Bytes, Problem> {
 /// Reads a JSON object.
 ///
 /// - `expected`: its form, for the error's text. Nothing of the body itself is repeated there: it may hold a secret.
-pub async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Incoming, expected: &str) -> Result<T, Problem> {
+pub(super) async fn json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Incoming,
+    expected: &str,
+) -> Result<T, Problem> {
     if !is_json(headers) {
         return Err(Problem::unsupported_media_type());
     }
@@ -76,7 +80,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// An answer in JSON that no cache keeps.
-pub fn answer(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+pub(super) fn answer(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
     let mut json = serde_json::to_vec(value).unwrap_or_default();
     json.push(b'\n');
     let mut response = Response::new(Full::from(json));

@@ -67,7 +67,7 @@ struct Onchain {
 }
 
 /// Makes the invoice.
-pub async fn answer(
+pub(super) async fn answer(
     shop: &Shop,
     live: &Live,
     selling: &Selling,

@@ -24,7 +24,7 @@ use entry::{Asking, Entry};
 /// Most invoices that are remembered.
 const CAPACITY: usize = 20_000;
 /// Most requests held for one invoice: a person has a few tabs and devices.
-pub const MAX_HELD: usize = 16;
+pub(crate) const MAX_HELD: usize = 16;
 /// Most look-ups at once that deliveries hinted at.
 const HINTED_AT_ONCE: usize = 8;
 
@@ -32,7 +32,7 @@ const HINTED_AT_ONCE: usize = 8;
 const MAX_COME_AGAIN: Duration = Duration::from_secs(60);
 
 /// The cache, those who wait on it, and what is being asked.
-pub struct Ledger {
+pub(crate) struct Ledger {
     state: Mutex<State>,
     wake: Notify,
     hinted: Semaphore,
@@ -42,18 +42,18 @@ pub struct Ledger {
 
 /// How often BTCPay is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Tempo {
+pub(crate) struct Tempo {
     /// Least time between two paced requests: two fit into no second.
-    pub spacing: Duration,
+    pub(crate) spacing: Duration,
     /// Time from one listing's newest page to the next.
-    pub listing: Duration,
+    pub(crate) listing: Duration,
     /// Time from a look-up to the next one that hints ask for: BTCPay tells of one payment in several deliveries. The first
     /// hint is followed at once, and finds the payment as a rule.
-    pub gather: Duration,
+    pub(crate) gather: Duration,
     /// First and longest wait after a failure.
-    pub retry: (Duration, Duration),
+    pub(crate) retry: (Duration, Duration),
     /// First and longest wait between two look-ups of an invoice that listings do not cover.
-    pub again: (Duration, Duration),
+    pub(crate) again: (Duration, Duration),
 }
 
 impl Default for Tempo {
@@ -78,13 +78,13 @@ impl Tempo {
 
 /// Whom to ask, and what counts.
 #[derive(Clone)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// BTCPay.
-    pub source: Arc<dyn Source>,
+    pub(crate) source: Arc<dyn Source>,
     /// What counts as settled, for the metrics.
-    pub terms: Terms,
+    pub(crate) terms: Terms,
     /// For how long after its creation an invoice is watched by listings.
-    pub window: Duration,
+    pub(crate) window: Duration,
 }
 
 struct State {
@@ -114,7 +114,7 @@ struct Outage {
 
 /// No more can be held: for this invoice, or at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub(crate) enum Full {
     /// [`MAX_HELD`] requests wait for this invoice.
     Invoice,
     /// All of the cache is waited for.
@@ -123,17 +123,17 @@ pub enum Full {
 
 /// What is known of an invoice now.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub(crate) struct Known {
     /// The facts as they were fetched last.
-    pub invoice: Option<Arc<Invoice>>,
+    pub(crate) invoice: Option<Arc<Invoice>>,
     /// Whether they were fetched just now, or can no longer change.
-    pub fresh: bool,
+    pub(crate) fresh: bool,
     /// Why the last look-up told nothing.
-    pub error: Option<LookupError>,
+    pub(crate) error: Option<LookupError>,
 }
 
 /// Somebody who waits for an invoice to change. While there is one, BTCPay is asked.
-pub struct Held {
+pub(crate) struct Held {
     ledger: Arc<Ledger>,
     id: Arc<str>,
     changes: Receiver<u64>,
@@ -141,7 +141,7 @@ pub struct Held {
 
 impl Ledger {
     /// An empty cache. `on_settled` is called when an invoice is first seen as settled.
-    pub fn new(tempo: Tempo, on_settled: Box<dyn Fn() + Send + Sync>) -> Arc<Ledger> {
+    pub(crate) fn new(tempo: Tempo, on_settled: Box<dyn Fn() + Send + Sync>) -> Arc<Ledger> {
         let state = State {
             entries: HashMap::new(),
             waited: HashSet::new(),
@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     /// From now on this store is asked; `None` asks nobody.
-    pub fn ask(&self, asked: Option<Asked>) {
+    pub(crate) fn ask(&self, asked: Option<Asked>) {
         let mut state = self.lock();
         let other_store =
             state.asked.as_ref().map(|asked| &asked.terms.store) != asked.as_ref().map(|asked| &asked.terms.store);
@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     /// Notes an invoice that was just made. Facts that a delivery brought before stay: they are newer.
-    pub fn made(&self, invoice: Invoice, asked_at: Instant) {
+    pub(crate) fn made(&self, invoice: Invoice, asked_at: Instant) {
         let mut state = self.lock();
         let id: Arc<str> = invoice.id.as_str().into();
         if let Some(entry) = state.entry(&id)
@@ -192,7 +192,7 @@ impl Ledger {
 
     /// A delivery says that the invoice changed. It is looked up at once; hints that come while that is under way cause exactly
     /// one more look-up, [`Tempo::gather`] later.
-    pub fn hint(self: &Arc<Self>, id: &str) {
+    pub(crate) fn hint(self: &Arc<Self>, id: &str) {
         let id: Arc<str> = id.into();
         let mut state = self.lock();
         if state.asked.is_none() {
@@ -210,12 +210,12 @@ impl Ledger {
     }
 
     /// Whether anybody waits for this invoice.
-    pub fn is_waited_for(&self, id: &str) -> bool {
+    pub(crate) fn is_waited_for(&self, id: &str) -> bool {
         self.lock().waited.contains(id)
     }
 
     /// Waits for an invoice, until the [`Held`] is dropped.
-    pub fn hold(self: &Arc<Self>, id: &str) -> Result<Held, Full> {
+    pub(crate) fn hold(self: &Arc<Self>, id: &str) -> Result<Held, Full> {
         let id: Arc<str> = id.into();
         let mut state = self.lock();
         let entry = state.entry(&id).ok_or(Full::Ledger)?;
@@ -357,7 +357,7 @@ impl State {
 
 impl Held {
     /// What is known now.
-    pub fn known(&mut self) -> Known {
+    pub(crate) fn known(&mut self) -> Known {
         self.changes.mark_unchanged();
         let state = self.ledger.lock();
         let Some(entry) = state.entries.get(&self.id) else {
@@ -377,14 +377,14 @@ impl Held {
     }
 
     /// Whether this is the first time that its token is handed out here, as far as the cache remembers.
-    pub fn claimed_first(&self) -> bool {
+    pub(crate) fn claimed_first(&self) -> bool {
         let mut state = self.ledger.lock();
         let entry = state.entries.get_mut(&self.id);
         entry.is_some_and(|entry| !std::mem::replace(&mut entry.claimed, true))
     }
 
     /// Ready when something was learned since [`Held::known`].
-    pub async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
             // The entry is gone, which does not happen while it is waited for.
             std::future::pending::<()>().await;

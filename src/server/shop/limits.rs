@@ -9,7 +9,7 @@ use super::problem::Problem;
 use crate::config::Shop;
 
 /// The limits on creation, for all viewers together. nginx limits each address.
-pub struct Limits {
+pub(crate) struct Limits {
     state: Mutex<State>,
 }
 
@@ -24,7 +24,7 @@ struct State {
 
 impl Limits {
     /// Nothing was made yet.
-    pub fn new(shop: &Shop) -> Limits {
+    pub(crate) fn new(shop: &Shop) -> Limits {
         Limits {
             state: Mutex::new(State {
                 per_minute: shop.invoices_per_minute,
@@ -39,7 +39,7 @@ impl Limits {
     /// A place to make one invoice, given back when dropped.
     ///
     /// Errors: `busy`, 503 when all places are taken, 429 when there were too many within a minute.
-    pub fn enter(&self, shop: &Shop, now: Instant) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(crate) fn enter(&self, shop: &Shop, now: Instant) -> Result<OwnedSemaphorePermit, Problem> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.follow(shop);
         state.fill(now);

@@ -15,7 +15,7 @@ const CLAIM_BUCKETS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0
 const DELIVERIES: [&str; 5] = ["looked-up", "ignored", "bad-signature", "too-large", "busy"];
 
 /// The figures of the shop.
-pub struct ShopMetrics {
+pub(crate) struct ShopMetrics {
     created: IntCounter,
     refused: IntCounterVec,
     settled: IntCounter,
@@ -27,7 +27,7 @@ pub struct ShopMetrics {
 
 impl ShopMetrics {
     /// All at zero.
-    pub fn new(registry: &Registry) -> ShopMetrics {
+    pub(crate) fn new(registry: &Registry) -> ShopMetrics {
         let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help));
         let options = HistogramOpts::new(
             "hlsgate_claim_seconds",
@@ -64,37 +64,37 @@ impl ShopMetrics {
     }
 
     /// An invoice was made.
-    pub fn created(&self) {
+    pub(crate) fn created(&self) {
         self.created.inc();
     }
 
     /// No invoice was made.
-    pub fn not_created(&self, reason: &str) {
+    pub(crate) fn not_created(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();
     }
 
     /// An invoice was seen as settled for the first time.
-    pub fn settled(&self) {
+    pub(crate) fn settled(&self) {
         self.settled.inc();
     }
 
     /// A token was handed out for the first time, so long after it was paid for.
-    pub fn claimed(&self, after: Duration) {
+    pub(crate) fn claimed(&self, after: Duration) {
         self.claim_time.observe(after.as_secs_f64());
     }
 
     /// A delivery came.
-    pub fn delivery(&self, outcome: &str) {
+    pub(crate) fn delivery(&self, outcome: &str) {
         self.deliveries.with_label_values(&[outcome]).inc();
     }
 
     /// A request to BTCPay failed.
-    pub fn failed(&self, err: &Error) {
+    pub(crate) fn failed(&self, err: &Error) {
         self.errors.with_label_values(&[err.kind()]).inc();
     }
 
     /// So many more, or fewer, requests are held.
-    pub fn held(&self, change: i64) {
+    pub(crate) fn held(&self, change: i64) {
         self.held.add(change);
     }
 }

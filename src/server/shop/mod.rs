@@ -6,13 +6,13 @@
 
 mod body;
 mod create;
-pub mod ledger;
-pub mod limits;
-pub mod metrics;
+pub(crate) mod ledger;
+pub(crate) mod limits;
+pub(crate) mod metrics;
 mod offers;
-pub mod problem;
+pub(crate) mod problem;
 mod session;
-pub mod source;
+pub(crate) mod source;
 mod status;
 mod token_cookies;
 mod wait;
@@ -41,14 +41,14 @@ use source::Store;
 use webhook::Complaints;
 
 /// What every path of the shop starts with.
-pub const PREFIX: &str = "/hlsgate/";
+pub(crate) const PREFIX: &str = "/hlsgate/";
 /// How much longer than an invoice can be paid listings watch it.
 const WINDOW_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// What all requests to the shop share.
-pub struct Shop {
+pub(crate) struct Shop {
     /// What is known of invoices.
-    pub ledger: Arc<Ledger>,
+    pub(crate) ledger: Arc<Ledger>,
     limits: Limits,
     metrics: Arc<ShopMetrics>,
     complaints: Complaints,
@@ -57,7 +57,7 @@ pub struct Shop {
 
 impl Shop {
     /// A shop that knows of no invoice yet.
-    pub fn new(live: &Live, registry: &Registry) -> Shop {
+    pub(crate) fn new(live: &Live, registry: &Registry) -> Shop {
         let metrics = Arc::new(ShopMetrics::new(registry));
         let counting = metrics.clone();
         let ledger = Ledger::new(Tempo::default(), Box::new(move || counting.settled()));
@@ -73,7 +73,7 @@ impl Shop {
     }
 
     /// From now on BTCPay is asked as `live` says.
-    pub fn sell_by(&self, live: &Live) {
+    pub(crate) fn sell_by(&self, live: &Live) {
         self.ledger.ask(live.selling.as_ref().map(|selling| {
             let metrics = self.metrics.clone();
             let on_error = move |what: &'static str, err: &Error| {
@@ -87,7 +87,7 @@ impl Shop {
     }
 
     /// A drain has begun: held requests are answered.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.send_replace(true);
     }
 
@@ -128,7 +128,7 @@ fn complain(what: &str, err: &Error) {
 }
 
 /// Answers a request whose path starts with [`PREFIX`].
-pub async fn handle(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(crate) async fn handle(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> Response<Full<Bytes>> {
     answer(shop, in_force, request).await.unwrap_or_else(Problem::response)
 }
 

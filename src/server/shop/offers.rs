@@ -58,7 +58,7 @@ struct Pending {
 }
 
 /// Tells about one video.
-pub async fn answer(
+pub(super) async fn answer(
     shop: &Shop,
     live: &Live,
     video: VideoId,
@@ -84,7 +84,7 @@ pub async fn answer(
 }
 
 /// The offers for a video that is there.
-pub async fn on_sale<'a>(live: &'a Live, video: &VideoId) -> Vec<OfferFor<'a>> {
+pub(super) async fn on_sale<'a>(live: &'a Live, video: &VideoId) -> Vec<OfferFor<'a>> {
     let listed = live.config.catalogue.videos.contains_key(video);
     if let Some(folder) = live.config.videos.folder.as_ref().filter(|_| !listed) {
         let folder = folder.join(video.as_str());

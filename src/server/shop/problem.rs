@@ -10,7 +10,7 @@ use crate::gate::decision::Refusal;
 
 /// An error as a viewer, a page or BTCPay is told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     reason: &'static str,
     detail: String,
@@ -24,67 +24,67 @@ impl Problem {
     }
 
     /// There is no such thing.
-    pub fn not_found(detail: &str) -> Problem {
+    pub(crate) fn not_found(detail: &str) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
     /// The path is right and the method is not.
-    pub fn wrong_method(allow: &'static str) -> Problem {
+    pub(crate) fn wrong_method(allow: &'static str) -> Problem {
         let detail = format!("only {allow} is answered here");
         Problem { allow: Some(allow), ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not-found", detail) }
     }
 
     /// The body is no JSON.
-    pub fn bad_json(detail: impl Into<String>) -> Problem {
+    pub(crate) fn bad_json(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
     }
 
     /// The body is not said to be JSON.
-    pub fn unsupported_media_type() -> Problem {
+    pub(crate) fn unsupported_media_type() -> Problem {
         let detail = "expected the header Content-Type: application/json";
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
     }
 
     /// The body is longer than any honest one.
-    pub fn too_large(limit: usize) -> Problem {
+    pub(crate) fn too_large(limit: usize) -> Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("a body has at most {limit} bytes"))
     }
 
     /// Whether it is [`Problem::too_large`].
-    pub fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         self.status == StatusCode::PAYLOAD_TOO_LARGE
     }
 
     /// A field is unknown, missing, or holds what it cannot.
-    pub fn bad_field(detail: impl Into<String>) -> Problem {
+    pub(crate) fn bad_field(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-field", detail)
     }
 
     /// No claim, or one on something else. It says nothing of the invoice.
-    pub fn wrong_claim() -> Problem {
+    pub(crate) fn wrong_claim() -> Problem {
         Problem::new(StatusCode::FORBIDDEN, "wrong-claim", "the claim does not open this invoice")
     }
 
     /// Somebody asks too often: 429.
-    pub fn too_often(detail: &str, retry_after: u64) -> Problem {
+    pub(crate) fn too_often(detail: &str, retry_after: u64) -> Problem {
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", detail);
         Problem { retry_after: Some(retry_after.max(1)), ..problem }
     }
 
     /// We have too much to do: 503.
-    pub fn overloaded(detail: &str, retry_after: u64) -> Problem {
+    pub(crate) fn overloaded(detail: &str, retry_after: u64) -> Problem {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
         Problem { retry_after: Some(retry_after.max(1)), ..problem }
     }
 
     /// BTCPay does not answer, or not as it should; the log has the details.
-    pub fn btcpay_unavailable() -> Problem {
+    pub(crate) fn btcpay_unavailable() -> Problem {
         let detail = "the payment server cannot be asked now; try again in a moment";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "btcpay-unavailable", detail)
     }
 
     /// A delivery that BTCPay did not sign.
-    pub fn bad_signature() -> Problem {
+    pub(crate) fn bad_signature() -> Problem {
         Problem::new(
             StatusCode::FORBIDDEN,
             Refusal::BadSignature.reason(),
@@ -93,18 +93,18 @@ impl Problem {
     }
 
     /// A token that opens nothing, with the gate's statuses and reasons.
-    pub fn token(refusal: Refusal) -> Problem {
+    pub(crate) fn token(refusal: Refusal) -> Problem {
         let status = if refusal.paying_helps() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         Problem::new(status, refusal.reason(), "the token opens nothing now")
     }
 
     /// The stable word.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         self.reason
     }
 
     /// The answer.
-    pub fn response(self) -> Response<Full<Bytes>> {
+    pub(crate) fn response(self) -> Response<Full<Bytes>> {
         #[derive(Serialize)]
         struct Body<'a> {
             r#type: &'a str,

@@ -28,7 +28,7 @@ struct Answer<'a> {
 }
 
 /// Gives the token back, signed by today's key, and sets its cookies.
-pub async fn answer(
+pub(super) async fn answer(
     headers: &HeaderMap,
     body: Incoming,
     live: &Live,

@@ -15,10 +15,10 @@ use crate::gate::time::UnixTime;
 use crate::shop::settlement::Invoice;
 
 /// Invoices in one page of a listing.
-pub const PAGE: usize = 200;
+pub(crate) const PAGE: usize = 200;
 
 /// Something that knows invoices.
-pub trait Source: Send + Sync + 'static {
+pub(crate) trait Source: Send + Sync + 'static {
     /// One invoice as it stands, with its payments once it counts as paid.
     fn invoice<'a>(&'a self, id: &'a str) -> Answer<'a, Looked>;
     /// The store's invoices made at `since` or later, newest first.
@@ -26,7 +26,7 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// A list on its way: none of it comes twice.
-pub trait Walk: Send {
+pub(crate) trait Walk: Send {
     /// The next page, without those that cannot be read.
     fn next(&mut self) -> Answer<'_, Vec<Invoice>>;
     /// Whether that was the last one.
@@ -34,20 +34,20 @@ pub trait Walk: Send {
 }
 
 /// What a [`Source`] promises.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupError>> + Send + 'a>>;
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupError>> + Send + 'a>>;
 
 /// An invoice that was looked up.
 #[derive(Clone, Debug)]
-pub struct Looked {
+pub(crate) struct Looked {
     /// The invoice.
-    pub invoice: Invoice,
+    pub(crate) invoice: Invoice,
     /// How many requests it took.
-    pub requests: u32,
+    pub(crate) requests: u32,
 }
 
 /// Why a look-up told nothing, as far as it decides what to do next.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum LookupError {
+pub(crate) enum LookupError {
     /// BTCPay as a whole cannot be asked now.
     #[error("BTCPay cannot be asked now")]
     Outage,
@@ -67,7 +67,7 @@ pub enum LookupError {
 
 impl LookupError {
     /// What an error of the client means for later look-ups.
-    pub fn of(err: &Error) -> LookupError {
+    pub(crate) fn of(err: &Error) -> LookupError {
         match err {
             Error::NotFound { .. } | Error::BadId { .. } => LookupError::Unknown,
             Error::MissingPermission { .. } => LookupError::Hidden,
@@ -79,25 +79,25 @@ impl LookupError {
     }
 
     /// Whether BTCPay as a whole cannot be asked now.
-    pub fn is_outage(self) -> bool {
+    pub(crate) fn is_outage(self) -> bool {
         matches!(self, LookupError::Outage | LookupError::ComeAgain(_))
     }
 
     /// When BTCPay asked to be asked again.
-    pub fn come_again(self) -> Option<Duration> {
+    pub(crate) fn come_again(self) -> Option<Duration> {
         if let LookupError::ComeAgain(after) = self { Some(after) } else { None }
     }
 }
 
 /// Told what was being done, and what went wrong.
-pub type OnError = Arc<dyn Fn(&'static str, &Error) + Send + Sync>;
+pub(crate) type OnError = Arc<dyn Fn(&'static str, &Error) + Send + Sync>;
 
 /// The store that the configuration names, at its BTCPay.
-pub struct Store {
+pub(crate) struct Store {
     /// The client.
-    pub client: Client,
+    pub(crate) client: Client,
     /// Told of every failure.
-    pub on_error: OnError,
+    pub(crate) on_error: OnError,
 }
 
 impl Store {

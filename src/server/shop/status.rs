@@ -9,7 +9,7 @@ use crate::shop::settlement::{Invoice, NotSettled, Settlement, Status, Terms};
 /// The stable words of section 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Word {
+pub(super) enum Word {
     /// Waits for a payment.
     New,
     /// Paid, not yet confirmed.
@@ -24,13 +24,13 @@ pub enum Word {
 
 impl Word {
     /// The word that a viewer saw last.
-    pub fn parse(text: &str) -> Option<Word> {
+    pub(super) fn parse(text: &str) -> Option<Word> {
         let all = [Word::New, Word::Processing, Word::Settled, Word::Expired, Word::Invalid];
         all.into_iter().find(|word| word.as_str() == text)
     }
 
     /// The word.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Word::New => "new",
             Word::Processing => "processing",
@@ -43,7 +43,7 @@ impl Word {
 
 /// What an invoice is worth to its buyer.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub(super) struct Judged {
     /// How far it is: [`Word::Settled`] if and only if there is a `settlement`.
     pub word: Word,
     /// What was ordered.
@@ -53,7 +53,7 @@ pub struct Judged {
 }
 
 /// Judges a fetched invoice by what is in force. `None` if its order is not ours.
-pub fn judge(invoice: &Invoice, terms: &Terms, policy: &Policy) -> Option<Judged> {
+pub(super) fn judge(invoice: &Invoice, terms: &Terms, policy: &Policy) -> Option<Judged> {
     let order = Order::verify(invoice.order.as_deref()?, &policy.keyring).ok()?;
     let (word, settlement) = match invoice.settle(terms, &policy.keyring) {
         Ok(settlement) => (Word::Settled, Some(settlement)),

@@ -20,7 +20,7 @@ const PENDING_MAX_AGE: u64 = 7 * 24 * 60 * 60;
 
 /// Sets a token's cookies: for the player, below the media path, and for the shop to tell the page whether it is open.
 /// An expired token gets none, for its cookie would delete another.
-pub fn set_token(
+pub(super) fn set_token(
     response: &mut Response<Full<Bytes>>,
     token: &str,
     sub: &Scope,
@@ -43,13 +43,13 @@ pub fn set_token(
 }
 
 /// Sets the cookie with the newest purchase.
-pub fn set_pending(response: &mut Response<Full<Bytes>>, invoice: &str, claim: &str, live: &Live) {
+pub(super) fn set_pending(response: &mut Response<Full<Bytes>>, invoice: &str, claim: &str, live: &Live) {
     let value = format!("{invoice}~{claim}");
     add(response, SetCookie { name: PENDING, value: &value, path: "/hlsgate/", max_age: PENDING_MAX_AGE }, live);
 }
 
 /// Every pending purchase of the request: invoice and claim. Neither was verified.
-pub fn pending(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+pub(super) fn pending(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     let cookies = headers.get_all(COOKIE).into_iter().flat_map(|value| carriers::cookies(value.as_bytes()));
     cookies.filter(|(name, _)| *name == PENDING.as_bytes()).filter_map(|(_, value)| {
         let at = value.iter().position(|byte| *byte == BETWEEN)?;

@@ -50,7 +50,7 @@ struct Wish {
 }
 
 /// Answers whoever has the claim. Nothing is asked, nor said, before it is verified.
-pub async fn answer(
+pub(super) async fn answer(
     shop: &Shop,
     in_force: &InForce,
     id: &str,

@@ -25,10 +25,10 @@ const COMPLAINTS_APART: Duration = Duration::from_secs(60);
 
 /// When the log was last told of a refused delivery.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<Option<Instant>>);
+pub(super) struct Complaints(Mutex<Option<Instant>>);
 
 /// Takes a delivery.
-pub async fn answer(
+pub(super) async fn answer(
     shop: &Shop,
     live: &Live,
     selling: &Selling,

@@ -8,8 +8,8 @@ mod shop;
 use std::os::unix::fs::PermissionsExt;
 
 use clap::Parser;
-use hlsgate::btcpay::setup::Webhook;
-use hlsgate::cli::Cli;
+use hlsgate::Cli;
+use hlsgate::btcpay::Webhook;
 use serde_json::json;
 
 use crate::harness::btcpay::{API_KEY, STORE};
@@ -213,8 +213,7 @@ async fn check_names_each_trouble() {
     finds(0, "ok payment methods: BTC-LN, BTC-CHAIN offered by the latest invoice");
 
     // Deliveries that were refused: the daemon has another secret than BTCPay.
-    let secrets =
-        shop.site.secrets.lock().unwrap().replace(hlsgate::btcpay::secret::WebhookSecrets::parse("x").unwrap());
+    let secrets = shop.site.secrets.lock().unwrap().replace(hlsgate::btcpay::WebhookSecrets::parse("x").unwrap());
     finds(
         1,
         "wrong trial delivery: a signed trial delivery was refused (403): the running daemon has another secret, or a firewall is in the way",

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use hlsgate::btcpay::invoice::{Invoice, Metadata, NewCheckout, NewInvoice, NewReceipt};
-use hlsgate::btcpay::secret::WebhookSecrets;
-use hlsgate::btcpay::webhook::verify;
+use hlsgate::btcpay::WebhookSecrets;
+use hlsgate::btcpay::verify;
 use hlsgate::btcpay::{ApiKey, Client, Settings, Timeouts};
+use hlsgate::btcpay::{Invoice, Metadata, NewCheckout, NewInvoice, NewReceipt};
 use hlsgate::config::Config;
-use hlsgate::gate::keyring::Keyring;
-use hlsgate::shop::order::{METADATA_KEY, Order};
+use hlsgate::gate::Keyring;
+use hlsgate::shop::{METADATA_KEY, Order};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -11,11 +11,11 @@ mod recorder;
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use hlsgate::btcpay::client::InvoiceQuery;
-use hlsgate::btcpay::invoice::{InvoiceStatus, Metadata, NewCheckout, NewInvoice, NewReceipt};
-use hlsgate::btcpay::secret::WebhookSecret;
-use hlsgate::btcpay::setup::{AuthorizedEvents, NewWebhook};
+use hlsgate::btcpay::InvoiceQuery;
+use hlsgate::btcpay::WebhookSecret;
 use hlsgate::btcpay::{ApiKey, Client, Error, Settings, Timeouts};
+use hlsgate::btcpay::{AuthorizedEvents, NewWebhook};
+use hlsgate::btcpay::{InvoiceStatus, Metadata, NewCheckout, NewInvoice, NewReceipt};
 use serde_json::{Value, json};
 
 use crate::harness::btcpay::{API_KEY, Btcpay, STORE};
@@ -23,7 +23,7 @@ use document::{Document, Exchange};
 use recorder::Recorder;
 
 /// What the client asks in the course of a sale, its set-up and its checks.
-const OPERATIONS: [&str; 14] = [
+const OPERATIONS: [&str; 13] = [
     "GET /api/v1/api-keys/current",
     "GET /api/v1/health",
     "GET /api/v1/invoices/{invoiceId}",
@@ -33,7 +33,6 @@ const OPERATIONS: [&str; 14] = [
     "GET /api/v1/stores/{storeId}/invoices",
     "GET /api/v1/stores/{storeId}/payment-methods",
     "GET /api/v1/stores/{storeId}/webhooks",
-    "GET /api/v1/webhooks/{webhookId}",
     "GET /api/v1/webhooks/{webhookId}/deliveries",
     "POST /api/v1/stores/{storeId}/invoices",
     "POST /api/v1/stores/{storeId}/webhooks",
@@ -163,7 +162,7 @@ async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
     // With the commit that it was built of.
     assert!(client.server_info().await.unwrap().version.starts_with(version));
     client.api_key().await.unwrap();
-    assert_eq!(client.store().await.unwrap().id, STORE);
+    client.store().await.unwrap();
     assert!(!client.store_payment_methods().await.unwrap().is_empty());
 
     // Nobody listens there: each delivery fails and is recorded.
@@ -182,8 +181,8 @@ async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
         ..webhook
     };
     client.update_webhook(&made.id, &changed).await.unwrap();
-    assert!(client.webhook(&made.id).await.unwrap().authorized_events.everything);
-    assert_eq!(client.webhooks().await.unwrap().len(), 1);
+    let webhooks = client.webhooks().await.unwrap();
+    assert!(webhooks.len() == 1 && webhooks[0].authorized_events.everything);
 
     let invoice = client.create_invoice(&new_invoice(&["BTC-LN", "BTC-CHAIN", "BTC-LNURL"])).await.unwrap();
     assert_eq!((invoice.status, invoice.metadata.text("hlsgate")), (InvoiceStatus::New, Some("a.b.c")));
@@ -201,7 +200,6 @@ async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
     let query = InvoiceQuery {
         start_date: Some(invoice.created_time),
         statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],
-        order_ids: vec!["c05f2318 24h".into()],
         include_payment_methods: true,
         take: 10,
         ..InvoiceQuery::default()

@@ -60,7 +60,7 @@ impl Ledger {
     /// Runs for as long as the daemon.
     ///
     /// - `now`: the time of day, which BTCPay's clock is close to.
-    pub async fn watch(self: Arc<Self>, now: fn() -> UnixTime) {
+    pub(crate) async fn watch(self: Arc<Self>, now: fn() -> UnixTime) {
         loop {
             let step = self.lock().next_step(&self, Instant::now(), now());
             match step {
