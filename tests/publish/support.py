@@ -10,6 +10,8 @@ import time
 import unittest
 from pathlib import Path
 
+from hlspublish import playlist
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = ROOT / "examples" / "publish" / "publish"
 
@@ -106,6 +108,10 @@ class PublishTest(unittest.TestCase):
     def stream(self, video: str) -> Path:
         return self.out / "hls" / video
 
+    def made(self, video: str) -> Path:
+        """The folder of the revision that is shown."""
+        return revision_of(self.stream(video))
+
     def catalogue(self) -> list[dict]:
         return json.loads((self.out / "videos.json").read_text())["videos"]
 
@@ -133,6 +139,11 @@ class PublishTest(unittest.TestCase):
                                "-vf", "scale=8:8:flags=area", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
                               capture_output=True, check=True)
         return done.stdout
+
+
+def revision_of(stream: Path) -> Path:
+    master = playlist.parse_master((stream / "master.m3u8").read_text())
+    return stream / master.variants[0].uri.partition("/")[0]
 
 
 def streams_of(file: Path) -> list[dict]:

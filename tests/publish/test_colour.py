@@ -52,7 +52,7 @@ class Colours(PublishTest):
 
     def looks(self, video: str) -> list[dict]:
         """For the browser: the largest rendition of the stream, and the poster."""
-        folder = next(f for f in self.stream(video).iterdir() if f.is_dir() and f.name.endswith("p"))
+        folder = next(f for f in self.made(video).iterdir() if f.is_dir() and f.name.endswith("p"))
         return [{"kind": "stream", "path": folder, "points": POINTS},
                 {"kind": "image", "path": self.out / "posters" / f"{video}.jpg", "points": POINTS}]
 
@@ -148,7 +148,7 @@ class Colours(PublishTest):
 
     def numbers(self, video: str) -> list:
         """The stream's colours as BT.709's formulas make them of its bytes."""
-        folder = next(f for f in self.stream(video).iterdir() if f.is_dir() and f.name.endswith("p"))
+        folder = next(f for f in self.made(video).iterdir() if f.is_dir() and f.name.endswith("p"))
         done = subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-allowed_extensions", "ALL", "-i", folder / "index.m3u8",
                                "-ss", "0.2", "-frames:v", "1", "-vf", "zscale=min=709:rin=limited:m=gbr:r=full,format=gbrp,format=rgb24",
                                "-f", "rawvideo", "-"], capture_output=True, check=True)

@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 
 from hlspublish.conform import Check
-from support import PublishTest, film
+from support import PublishTest, film, revision_of
 
 
 class Conform(PublishTest):
@@ -25,7 +25,7 @@ class Conform(PublishTest):
     def findings(self, container: str, change) -> str:
         shutil.rmtree(self.broken, ignore_errors=True)
         shutil.copytree(self.good[container], self.broken)
-        change(self.broken)
+        change(revision_of(self.broken))
         problems = Check(self.broken).run()
         self.assertTrue(problems, "it passes")
         return "\n".join(problems)
@@ -38,10 +38,11 @@ class Conform(PublishTest):
     def test_each_fault_is_found_and_named(self):
         def edit(name: str, pattern: str, replacement: str):
             def change(folder: Path) -> None:
-                text = (folder / name).read_text()
+                file = (folder.parent if name == "master.m3u8" else folder) / name
+                text = file.read_text()
                 made = re.sub(pattern, replacement, text, count=1, flags=re.DOTALL)
                 self.assertNotEqual(text, made)
-                (folder / name).write_text(made)
+                file.write_text(made)
             return change
 
         def swap(folder: Path) -> None:
@@ -64,12 +65,11 @@ class Conform(PublishTest):
             a, b = folder / "90p/00000.m4s", folder / "90p/00001.m4s"
             a.write_bytes(a.read_bytes() + b.read_bytes())
             b.unlink()
-            edit("90p/index.m3u8", r"#EXTINF:6\.0+,\n00000.m4s\n#EXTINF:6\.0+,\n00001.m4s", "#EXTINF:12,\n00000.m4s")(folder)
-            edit("90p/index.m3u8", "TARGETDURATION:6", "TARGETDURATION:12")(folder)
+            edit("90p/index.m3u8", r"#EXTINF:2\.0+,\n00000.m4s\n#EXTINF:2\.0+,\n00001.m4s", "#EXTINF:4,\n00000.m4s")(folder)
 
         faults = {
-            "no master": (lambda f: (f / "master.m3u8").unlink(), "master.m3u8: there is no such file"),
-            "empty master": (lambda f: (f / "master.m3u8").write_text(""), "#EXTM3U"),
+            "no master": (lambda f: (f.parent / "master.m3u8").unlink(), "master.m3u8: there is no such file"),
+            "empty master": (lambda f: (f.parent / "master.m3u8").write_text(""), "#EXTM3U"),
             "a rendition is missing": (lambda f: shutil.rmtree(f / "90p"), "90p/index.m3u8 is named, and there is no such"),
             "a segment is missing": (lambda f: (f / "90p/00001.m4s").unlink(), "00001.m4s is named, and there is no such"),
             "a segment is empty": (truncate("90p/00001.m4s", 0), "00001.m4s is empty"),
@@ -83,15 +83,15 @@ class Conform(PublishTest):
             "target duration too small": (edit("180p/index.m3u8", "TARGETDURATION:6", "TARGETDURATION:5"), "TARGETDURATION is 5"),
             "target duration too large": (edit("180p/index.m3u8", "TARGETDURATION:6", "TARGETDURATION:60"), "TARGETDURATION is 60"),
             "no end": (edit("180p/index.m3u8", "#EXT-X-ENDLIST", ""), "ENDLIST is missing"),
-            "other boundaries": (merge, "90p/index.m3u8: it has 2 segments, and 180p/index.m3u8 has 3"),
-            "durations that lie": (edit("90p/index.m3u8", r"EXTINF:6\.0+,", "EXTINF:5.5,"), "segment 1 begins at 5.500 s"),
+            "other boundaries": (merge, "90p/index.m3u8: it has 4 segments, and rev-"),
+            "durations that lie": (edit("90p/index.m3u8", r"EXTINF:6\.0+,", "EXTINF:5.5,"), "segment 4 begins at 11.500 s"),
             "an absolute address": (edit("180p/index.m3u8", "00000.m4s", "https://cdn.example/0.m4s"), "not relative"),
             "an absolute path": (edit("180p/index.m3u8", "00000.m4s", "/hls/x/0.m4s"), "not relative"),
-            "out of the folder": (edit("180p/index.m3u8", "00000.m4s", "../../other/0.m4s"), "leads out"),
+            "out of the folder": (edit("180p/index.m3u8", "00000.m4s", "../../../other/0.m4s"), "leads out"),
             "bandwidth too small": (edit("master.m3u8", r":BANDWIDTH=\d+", ":BANDWIDTH=1000"), "BANDWIDTH 1000"),
             "a group that is not there": (edit("master.m3u8", 'AUDIO="audio"', 'AUDIO="sound"'), "group sound"),
             "captions of another length": (
-                edit("captions/en/index.m3u8", r"#EXTINF:6\.0+,\n00001.vtt\n", ""), "captions/en/index.m3u8: it has 2 segments"),
+                edit("captions/en/index.m3u8", r"#EXTINF:2\.0+,\n00001.vtt\n", ""), "captions/en/index.m3u8: it has 4 segments"),
             "a leftover": (lambda f: (f / "180p/00009.m4s").write_bytes(b"x"), "180p/00009.m4s: no playlist names this file"),
         }
         for name, (change, expected) in faults.items():

@@ -126,7 +126,7 @@ class Gate(PublishTest):
                 self.assertEqual(self.frames(self.url(f"/hls/~{token}/{video}/master.m3u8")), expected)
                 other = next(v for v in ids.values() if v != video)
                 paths = [f.relative_to(self.out) for f in self.stream(video).rglob("*") if f.is_file()]
-                self.assertEqual("hls/%s/key" % video in map(str, paths), kind != "plain")
+                self.assertEqual(f"hls/{video}/{self.made(video).name}/key" in map(str, paths), kind != "plain")
                 for path in paths:
                     inside = Path(path).relative_to("hls")
                     self.assertEqual(self.status(f"/hls/~{token}/{inside}"), 200, inside)
@@ -150,7 +150,7 @@ class Gate(PublishTest):
         joined = self.folder / "joined.mp4"
         with joined.open("wb") as out:
             for name in ("init.mp4", "00000.m4s", "00001.m4s"):
-                url = f"http://127.0.0.1:{self.cdn_port}/films/{video}/180p/{name}"
+                url = f"http://127.0.0.1:{self.cdn_port}/films/{video}/{self.made(video).name}/180p/{name}"
                 with urllib.request.urlopen(url, timeout=10) as answer:
                     out.write(answer.read())
         done = subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-i", str(joined), "-f", "framecrc", "-"],

@@ -7,7 +7,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from support import COMMAND, ROOT, PublishTest, film
+from support import COMMAND, ROOT, PublishTest, film, revision_of
 
 UNITS = ROOT / "examples" / "publish" / "systemd"
 USER_ID = 990
@@ -113,7 +113,7 @@ class Service(PublishTest):
         self.conforms(self.video / "hls" / entry["id"])
         self.assertIn("going on where an earlier run was interrupted", self.journal())
         self.assertIn("not a video", (self.video / "refused" / "bad.mp4.why.txt").read_text())
-        key = (self.video / "hls" / entry["id"] / "key").stat()
+        key = (revision_of(self.video / "hls" / entry["id"]) / "key").stat()
         self.assertEqual((key.st_uid, key.st_mode & 0o777), (USER_ID, 0o640), "nginx's group reads the key, and others do not")
         self.assertEqual(self.inside("systemctl", "is-active", "hlsgate-publish.path").stdout, "active\n")
 

@@ -20,7 +20,7 @@ def levels(file: Path) -> tuple[float, float]:
 
 class Levels(PublishTest):
     def sound(self, video: str) -> Path:
-        return self.stream(video) / "audio0" / "index.m3u8"
+        return self.made(video) / "audio0" / "index.m3u8"
 
     def test_many_channels_at_full_scale_become_stereo_below_the_true_peak(self):
         layouts = {"5.1": 6, "7.1": 8, "quad": 4}

@@ -5,8 +5,9 @@ import re
 import unittest
 from pathlib import Path
 
+import chromium
 from hlspublish import aes, captions, playlist
-from support import H264, PublishTest, clip, film, moving, opened, run_ffmpeg, streams_of, tone
+from support import H264, PublishTest, clip, film, moving, opened, revision_of, run_ffmpeg, streams_of, tone
 
 
 def master_of(folder: Path) -> playlist.MasterPlaylist:
@@ -27,16 +28,16 @@ class Ordinary(PublishTest):
                 video = self.publish("--container", container, "--chunk", "6", "--title", "A “film”", source)
                 self.assertRegex(video, r"\A[0-9a-f]{16}\Z")
                 master = master_of(self.stream(video))
-                self.assertEqual([v.attributes["RESOLUTION"] for v in master.variants], ["640x360", "426x240"])
+                self.assertEqual({v.attributes["RESOLUTION"] for v in master.variants}, {"640x360", "426x240"})
                 for variant in master.variants:
                     media = media_of(self.stream(video) / variant.uri)
-                    self.assertEqual([s.seconds for s in media.segments][:2], [6.006, 6.006])
+                    self.assertEqual([round(s.seconds, 4) for s in media.segments], [2.002, 2.002, 2.002, 6.006, 2.002])
                     self.assertTrue(all(s.uri.endswith(f".{extension}") for s in media.segments))
                     self.assertRegex(variant.attributes["CODECS"], r"\Aavc1\.[0-9A-F]{6},mp4a\.40\.2\Z")
                 poster = streams_of(self.out / "posters" / f"{video}.jpg")[0]
                 self.assertEqual((poster["codec_name"], poster["width"], poster["height"]), ("mjpeg", 640, 360))
                 self.assertEqual(self.catalogue(), [{
-                    "id": video, "title": "A “film”", "poster": f"/posters/{video}.jpg", "duration": 14.014,
+                    "id": video, "title": "A “film”", "poster": f"/posters/{video}.jpg?{self.made(video).name}", "duration": 14.014,
                     "width": 640, "height": 360}])
                 self.conforms(self.stream(video))
                 self.assertFalse((self.out / "hls" / ".publish").exists())
@@ -89,11 +90,48 @@ class Ordinary(PublishTest):
         self.publish("--again", "--container", "ts", film())
         self.assertEqual(self.catalogue()[0]["price"], "by hand")
         self.assertTrue(list(self.stream(first).rglob("*.ts")))
-        self.assertFalse(list(self.stream(first).rglob("*.m4s")))
+        self.assertFalse(list(self.made(first).rglob("*.m4s")))
         self.assertEqual([v["title"] for v in self.catalogue()], ["New"])
         (self.out / "videos.json").unlink()
         self.publish(film())
         self.assertEqual([v["id"] for v in self.catalogue()], [first])
+
+    def test_what_is_made_again_has_other_names(self):
+        """Caches may keep for a year what lies in a revision's folder; only the master playlist changes, by a rename."""
+        source = film()
+        video = self.publish("--preview", "2", source)
+        first = {file: file.read_bytes() for root in (self.stream(video), self.out / "previews" / video)
+                 for file in root.rglob("*") if file.is_file() and file.name != "master.m3u8"}
+        self.assertTrue(first)
+        for file in first:
+            self.assertRegex(str(file), rf"/{video}/rev-[0-9a-f]{{8,64}}/")
+        self.publish("--again", "--preview", "2", "--ladder", "90", source)
+        # Who watches the film goes on with the revision that their player knows.
+        for file, content in first.items():
+            self.assertEqual(file.read_bytes(), content)
+        self.assertNotIn(str(self.made(video)), str(list(first)))
+        self.conforms(self.stream(video))
+        self.assertIn(self.made(video).name, self.catalogue()[0]["poster"])
+        old = next(child for child in self.stream(video).glob("rev-*") if child != self.made(video))
+        # A day later the next one clears it away.
+        os.utime(old, (0, 0))
+        self.publish("--again", "--ladder", "90", source)
+        self.assertFalse(old.exists())
+        self.assertEqual(len(list(self.stream(video).glob("rev-*"))), 2)
+
+    def test_players_begin_with_what_a_slow_line_carries(self):
+        """The first variant is where players start; its first segments are short, in every rendition alike."""
+        noise = clip("noise.mp4", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25:duration=15,noise=alls=30:allf=t", *tone(15), *H264,
+                     "-c:a", "aac", "-shortest")
+        video = self.publish("--ladder", "720,360,90", noise)
+        variants = master_of(self.stream(video)).variants
+        self.assertEqual([v.attributes["RESOLUTION"] for v in variants], ["160x90", "1280x720", "640x360"])
+        self.assertLessEqual(int(variants[0].attributes["AVERAGE-BANDWIDTH"]), 700_000)
+        for variant in variants:
+            self.assertEqual((variant.attributes["VIDEO-RANGE"], variant.attributes["CLOSED-CAPTIONS"]), ("SDR", "NONE"))
+        for name in ("720p", "360p", "90p", "audio0"):
+            seconds = [s.seconds for s in media_of(self.made(video) / name / "index.m3u8").segments]
+            self.assertEqual([round(s) for s in seconds], [2, 2, 2, 6, 3])
 
     def test_folders_and_paths_are_the_operators(self):
         video = self.publish("--streams", self.folder / "s", "--posters", self.folder / "p", "--previews", self.folder / "v",
@@ -102,7 +140,7 @@ class Ordinary(PublishTest):
         self.conforms(self.folder / "s" / video)
         self.assertTrue((self.folder / "p" / f"{video}.jpg").exists())
         entry = (self.folder / "site" / "list.json").read_text()
-        self.assertIn(f'"/img/{video}.jpg"', entry)
+        self.assertIn(f'"/img/{video}.jpg?rev-', entry)
         self.assertIn(f'"/free/{video}/master.m3u8"', entry)
         self.assertFalse(self.out.exists())
 
@@ -123,7 +161,7 @@ class Kinds(PublishTest):
         video = self.publish(source)
         entry = self.catalogue()[0]
         self.assertEqual((entry["width"], entry["height"]), (180, 320))
-        for file in (self.stream(video) / "180p" / "index.m3u8", self.out / "posters" / f"{video}.jpg"):
+        for file in (self.made(video) / "180p" / "index.m3u8", self.out / "posters" / f"{video}.jpg"):
             shown, wanted = self.first_picture(file), self.first_picture(source)
             self.assertTrue(all(abs(a - b) < 40 for a, b in zip(shown, wanted)), file)
             top, bottom = shown[:3], shown[-3:]
@@ -151,7 +189,7 @@ class Kinds(PublishTest):
                       "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
         untouched = self.first_picture(source)[0]
         video = self.publish(source)
-        for file in (self.stream(video) / "90p" / "index.m3u8", self.out / "posters" / f"{video}.jpg"):
+        for file in (self.made(video) / "90p" / "index.m3u8", self.out / "posters" / f"{video}.jpg"):
             self.assertGreater(self.first_picture(file)[0], untouched + 15, file)
         made = streams_of(self.stream(video) / "master.m3u8")[0]
         self.assertEqual((made["codec_name"], made["pix_fmt"], made.get("color_transfer")), ("h264", "yuv420p", "bt709"))
@@ -228,16 +266,16 @@ class Captions(PublishTest):
         (source.parent / "film.en.vtt").write_text("WEBVTT\n\n00:03.000 --> 00:04.000\nother\n", encoding="utf-8-sig")
         video = self.publish("--preview", "3", source)
         self.assertEqual([(c["lang"], c["label"], c["src"]) for c in self.catalogue()[0]["captions"]], [
-            ("en", "English", f"/hls/{video}/captions/en.vtt"), ("de", "Deutsch", f"/hls/{video}/captions/de.vtt"),
-            ("en", "English-2", f"/hls/{video}/captions/en-2.vtt")])
-        folder = self.stream(video) / "captions"
+            ("en", "English", f"/hls/{video}/{self.made(video).name}/captions/en.vtt"), ("de", "Deutsch", f"/hls/{video}/{self.made(video).name}/captions/de.vtt"),
+            ("en", "English-2", f"/hls/{video}/{self.made(video).name}/captions/en-2.vtt")])
+        folder = self.made(video) / "captions"
         self.assertIn("Grüße", (folder / "de.vtt").read_text(encoding="utf-8"))
         self.assertIn("film.de.srt are not in UTF-8; they are taken for cp1252", self.log)
         # To the frame of sound that players skip at this file's beginning.
         self.assertAlmostEqual(captions.parse((folder / "en.vtt").read_text())[1].start, 5.5, delta=0.022)
-        for segment in ("00000.vtt", "00001.vtt"):
+        for segment in ("00002.vtt", "00003.vtt"):
             self.assertIn("across", (folder / "en" / segment).read_text())
-        preview = self.out / "previews" / video / "captions"
+        preview = revision_of(self.out / "previews" / video) / "captions"
         self.assertIn("Hello", (preview / "en.vtt").read_text())
         self.assertNotIn("across", (preview / "en.vtt").read_text())
         self.conforms(self.stream(video))
@@ -281,10 +319,26 @@ class Options(PublishTest):
         self.conforms(preview)
         self.conforms(self.stream(video))
 
+    def test_av1_stands_beside_h264_with_the_same_boundaries_and_fewer_bytes(self):
+        source = clip("grain.mp4", "-f", "lavfi", "-i", "mandelbrot=size=320x180:rate=25", "-t", "8", *H264, "-crf", "12")
+        video = self.publish("--codecs", "h264,av1", "--ladder", "180", "--preset", "medium", source)
+        old, new = master_of(self.stream(video)).variants
+        self.assertRegex(old.attributes["CODECS"], r"\Aavc1\.")
+        self.assertRegex(new.attributes["CODECS"], r"\Aav01\.0\.0\dM\.08\Z")
+        self.assertEqual(new.uri.split("/")[1], "180p-av1")
+        self.assertLess(int(new.attributes["AVERAGE-BANDWIDTH"]), 0.9 * int(old.attributes["AVERAGE-BANDWIDTH"]))
+        self.conforms(self.stream(video))
+        made = streams_of(self.stream(video) / new.uri)[0]
+        self.assertEqual((made["codec_name"], made["color_space"]), ("av1", streams_of(self.stream(video) / old.uri)[0]["color_space"]))
+        points = [[0.3, 0.4], [0.5, 0.5]]
+        seen = chromium.shown([{"kind": "stream", "path": self.made(video) / name, "points": points} for name in ("180p", "180p-av1")])
+        for row, like in zip(seen[1]["rows"], seen[0]["rows"], strict=True):
+            self.assertTrue(all(abs(a - b) < 24 for a, b in zip(row, like)), seen)
+
     def test_encrypted_segments_open_with_the_key_alone(self):
         for container in ("fmp4", "ts"):
             video = self.publish("--again", "--encrypt", "--container", container, film())
-            folder = self.stream(video)
+            folder = self.made(video)
             key = (folder / "key").read_bytes()
             self.assertEqual(len(key), 16)
             for rendition in ("180p", "audio0"):
@@ -294,10 +348,10 @@ class Options(PublishTest):
                     secret = (folder / rendition / segment.uri).read_bytes()
                     plain = aes.decrypt(key, aes.sequence_iv(number), secret)
                     self.assertTrue(plain.startswith(b"\x47\x40") if container == "ts" else plain[4:8] == b"styp")
-            run_ffmpeg("-v", "error", "-xerror", *opened(folder / "master.m3u8"), "-f", "null", "-")
-            self.conforms(folder)
+            run_ffmpeg("-v", "error", "-xerror", *opened(self.stream(video) / "master.m3u8"), "-f", "null", "-")
+            self.conforms(self.stream(video))
             (folder / "key").write_bytes(bytes(16))
-            done = self.run_publish("--check", folder)
+            done = self.run_publish("--check", self.stream(video))
             self.assertEqual(done.returncode, 1, "another key opened it")
 
     def test_segments_for_a_cdn_lie_apart_and_the_key_does_not(self):
@@ -306,9 +360,9 @@ class Options(PublishTest):
         public = self.out / "segments" / video
         self.assertEqual({f.suffix for f in public.rglob("*") if f.is_file()}, {".m4s", ".mp4"})
         self.assertFalse([f for f in self.stream(video).rglob("*") if f.suffix in (".m4s", ".mp4")])
-        media = media_of(self.stream(video) / "180p" / "index.m3u8")
-        self.assertEqual([s.uri for s in media.segments], [f"{url}/{video}/180p/0000{n}.m4s" for n in (0, 1)])
-        self.assertEqual((media.map_uri, media.key_uri), (f"{url}/{video}/180p/init.mp4", "../key"))
+        media = media_of(self.made(video) / "180p" / "index.m3u8")
+        self.assertEqual([s.uri for s in media.segments], [f"{url}/{video}/{self.made(video).name}/180p/0000{n}.m4s" for n in range(4)])
+        self.assertEqual((media.map_uri, media.key_uri), (f"{url}/{video}/{self.made(video).name}/180p/init.mp4", "../key"))
         self.conforms(self.stream(video), "--segments-url", url)
         self.assertEqual(self.run_publish("--check", self.stream(video)).returncode, 1)
         refused = self.run_publish("--segments-url", url, film())
@@ -318,7 +372,7 @@ class Options(PublishTest):
         quiet = clip("quiet.mp4", *moving(seconds=5), "-f", "lavfi", "-i",
                      "anoisesrc=colour=pink:amplitude=0.02:seed=7:sample_rate=48000:duration=5", *H264, "-c:a", "aac")
         before = self._lufs(quiet)
-        after = self._lufs(self.stream(self.publish("--loudness", quiet)) / "audio0" / "index.m3u8")
+        after = self._lufs(self.made(self.publish("--loudness", quiet)) / "audio0" / "index.m3u8")
         self.assertLess(before, -30)
         self.assertAlmostEqual(after, -16, delta=1.0)
 
@@ -340,7 +394,8 @@ class Options(PublishTest):
                 (("--preview", "nan", "x"), "number"),
                 (("--title", "t", "a", "b"), "one FILE"), (("--segments-url", "cdn", "--encrypt", "x"), "address"),
                 (("--watch", "a", "b"), "FILEs"), (("--streams-path", "hls", "x"), "/hls"),
-                (("--prev", "5", "x"), "unrecognized")):
+                (("--prev", "5", "x"), "unrecognized"),
+                (("--codecs", "av1", "x"), "h264"), (("--codecs", "h264,av1", "--container", "ts", "x"), "fmp4")):
             done = self.run_publish(*arguments)
             self.assertEqual((done.returncode, expected in done.stderr), (2, True), (arguments, done.stderr))
 

@@ -45,14 +45,16 @@ def entry(folders: Folders, video: str, title: str, description: str = "") -> di
     """The entry of a published video."""
     stream = folders.stream(video)
     master = playlist.parse_master((stream / "master.m3u8").read_text(encoding="utf-8"))
-    largest = master.variants[0]
-    width, _, height = largest.attributes["RESOLUTION"].partition("x")
+    sizes = {tuple(map(int, v.attributes["RESOLUTION"].split("x"))): v for v in master.variants}
+    (width, height), largest = max(sizes.items(), key=lambda item: item[0])
     media = playlist.parse_media((stream / largest.uri).read_text(encoding="utf-8"))
     made = {"id": video, "title": title}
     if description:
         made["description"] = description
-    made |= {"poster": f"{folders.posters_url}/{video}.jpg", "duration": round(media.starts()[-1], 3),
-             "width": int(width), "height": int(height)}
+    # The revision in the address: a poster that was made anew is not the cached one.
+    revision = largest.uri.partition("/")[0]
+    made |= {"poster": f"{folders.posters_url}/{video}.jpg?{revision}", "duration": round(media.starts()[-1], 3),
+             "width": width, "height": height}
     captions = [
         {"lang": m.get("LANGUAGE", "und"), "label": m["NAME"],
          "src": f"{folders.streams_url}/{video}/{m['URI'].removesuffix('/index.m3u8')}.vtt"}

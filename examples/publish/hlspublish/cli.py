@@ -115,6 +115,7 @@ def _job(options: argparse.Namespace) -> Job:
         encrypt=options.encrypt, segments_url=options.segments_url or "", preview=options.preview,
         poster_at=options.poster_at, chunk=options.chunk,
         accept_damage=options.accept_damage, captions_encoding=options.captions_encoding,
+        codecs=options.codecs,
     )
     return Job(settings, _folders(options), options.jobs, options.title, options.description, options.again)
 
@@ -137,6 +138,8 @@ def _problem(options: argparse.Namespace) -> str:
     """What is wrong with the options together, or nothing."""
     if sum(map(bool, (options.files, options.watch, options.check))) != 1:
         return "name FILEs, or --watch FOLDER, or --check FOLDER"
+    if "av1" in options.codecs and options.container != "fmp4":
+        return "--codecs av1 needs --container fmp4; no player reads AV1 from MPEG-TS"
     if options.once and not options.watch:
         return "--once belongs to --watch"
     if (options.title or options.description) and len(options.files) != 1:
@@ -167,6 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     stream.add_argument("--ladder", metavar="SIDES", type=_rungs, default=ladder.DEFAULT_RUNGS,
                         help="short sides in pixels, such as 1080,720,480; never enlarged")
     stream.add_argument("--preset", choices=PRESETS, default="medium", help="x264's preset (default medium)")
+    stream.add_argument("--codecs", metavar="NAMES", type=_codecs, default=("h264",),
+                        help="h264, or h264,av1 for AV1 beside it (default h264)")
     stream.add_argument("--loudness", action="store_true", help="bring the sound to -16 LUFS (EBU R 128, two passes)")
     stream.add_argument("--preview", metavar="SECONDS", type=_positive, default=0.0,
                         help="a free preview of the first SECONDS, outside the gate")
@@ -213,6 +218,13 @@ def _rungs(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d{2,4}(,\d{2,4})*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of short sides; write 1080,720,480")
     return tuple(sorted({int(part) for part in text.split(",")}, reverse=True))
+
+
+def _codecs(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if names[0] != "h264" or len(set(names)) != len(names) or not set(names) <= set(ladder.CODECS):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of: h264 (which every player takes), h264,av1")
+    return names
 
 
 def _encoding(text: str) -> str:

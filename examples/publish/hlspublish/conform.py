@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import aes, ffmpeg, playlist
+from . import aes, ffmpeg, package, playlist
 from .playlist import BadPlaylist, MasterPlaylist, MediaPlaylist
 
 # EXTINF has microseconds and a transport stream counts in 1/90000 s.
@@ -173,9 +173,9 @@ class Check:
         except ffmpeg.ToolFailed as error:
             self._say(rendition.name, f"ffprobe cannot read it: {error.last_line}")
             return
-        wanted = {"video": "h264", "audio": "aac"}[rendition.kind]
-        if stream.get("codec_name") != wanted or not packets:
-            self._say(rendition.name, f"ffprobe finds {stream.get('codec_name', 'nothing')} in it, and {wanted} was expected")
+        wanted = {"video": ("h264", "av1"), "audio": ("aac",)}[rendition.kind]
+        if stream.get("codec_name") not in wanted or not packets:
+            self._say(rendition.name, f"ffprobe finds {stream.get('codec_name', 'nothing')} in it, and {' or '.join(wanted)} was expected")
             return
         if any(after.decoded <= before.decoded for before, after in zip(packets, packets[1:])):
             self._say(rendition.name, "its segments are not in the order of their times")
@@ -218,12 +218,17 @@ class Check:
                 self._say("master.m3u8", f"{variant.uri} has BANDWIDTH {said}, and its largest segments need {needed}")
 
     def _strays(self) -> None:
-        """A file that nothing names is half-made, left over, or in the wrong place; whole captions are for the page."""
+        """A file that nothing names is half-made, left over, or in the wrong place.
+
+        Not so whole captions, which are for the page, and the revision before, which is for who is watching it.
+        """
         roots = [self.folder] + ([self.segments_folder] if self.segments_folder else [])
         for root in roots:
             for file in sorted(root.rglob("*")):
-                whole_captions = file.parent == self.folder / "captions" and file.suffix == ".vtt"
-                if file.is_file() and file.resolve() not in self.named and not whole_captions:
+                whole_captions = file.parent.name == "captions" and file.suffix == ".vtt"
+                first = file.relative_to(root).parts[0]
+                earlier = first.startswith(package.REVISION_PREFIX) and not any(name.is_relative_to(root / first) for name in self.named)
+                if file.is_file() and file.resolve() not in self.named and not whole_captions and not earlier:
                     self._say(str(file.relative_to(root)), "no playlist names this file")
 
 

@@ -7,12 +7,17 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 
 from .catalogue import Folders
 from .errors import Busy
+from .package import REVISION_PREFIX
 
 WORK = ".publish"
+# What `--again` replaced stays for those who are watching it, and goes with the next time after this.
+KEEP_SECONDS = 24 * 3600
+SUPERSEDED = ".superseded"
 
 
 class Desk:
@@ -72,20 +77,43 @@ class Desk:
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.stat().st_dev != target.parent.stat().st_dev:
             source = _copy_beside(source, target)
-        if target.is_dir():
-            old = self.folder / f"old-{target.parent.name}"
-            shutil.rmtree(old, ignore_errors=True)
-            try:
-                target.rename(old)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                old = target.with_name(f".{target.name}.old")
-                target.rename(old)
-            source.rename(target)
-            shutil.rmtree(old)
+        revisions = [child for child in source.glob(f"{REVISION_PREFIX}*")] if source.is_dir() else []
+        if revisions and any(target.glob(f"{REVISION_PREFIX}*")):
+            self._add(source, target, revisions)
+        elif target.is_dir():
+            self._swap(source, target)
         else:
             source.rename(target)
+
+    def _add(self, source: Path, target: Path, revisions: list[Path]) -> None:
+        """A new revision beside those that are being watched; then the master playlist, which leads to it, by a rename."""
+        old = [child for child in target.glob(f"{REVISION_PREFIX}*") if child.name not in [r.name for r in revisions]]
+        for revision in revisions:
+            revision.rename(target / revision.name)
+        if (source / "master.m3u8").exists():
+            (source / "master.m3u8").replace(target / "master.m3u8")
+        source.rmdir()
+        for child in old:
+            # Its age counts from when it was last the film.
+            if time.time() - child.stat().st_mtime > KEEP_SECONDS and (child / SUPERSEDED).exists():
+                shutil.rmtree(child)
+            elif not (child / SUPERSEDED).exists():
+                (child / SUPERSEDED).touch()
+                os.utime(child)
+
+    def _swap(self, source: Path, target: Path) -> None:
+        """For a folder from before there were revisions."""
+        old = self.folder / f"old-{target.parent.name}"
+        shutil.rmtree(old, ignore_errors=True)
+        try:
+            target.rename(old)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            old = target.with_name(f".{target.name}.old")
+            target.rename(old)
+        source.rename(target)
+        shutil.rmtree(old)
 
     def discard(self) -> None:
         self._clear()

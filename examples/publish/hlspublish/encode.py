@@ -20,7 +20,12 @@ from .plan import Plan
 from .probe import AudioTrack, Source
 from .progress import Progress
 
-CRF = 21
+# Chosen by VMAF: two steps less cost a fifth more bytes for less than a viewer sees.
+CRF = 23
+# SVT-AV1's, for the same VMAF with about two thirds of the bytes; and its presets that take about as long as x264's.
+AV1_CRF = 35
+AV1_PRESET = 8
+AV1_PRESETS = {"ultrafast": 12, "superfast": 12, "veryfast": 11, "faster": 10, "fast": 9, "slow": 6, "slower": 5, "veryslow": 4}
 # EBU R 128 speaks of -23 LUFS for television; -16 is what streaming and mobile players commonly aim at.
 LOUDNESS = "I=-16:TP=-1.5:LRA=11"
 SAMPLE_RATE = 48000
@@ -101,7 +106,7 @@ def _chunk_arguments(source: Source, plan: Plan, part: Path, begin: float, start
     arguments = ["-v", "level+info", *seek, "-copyts", "-start_at_zero", *source.video_input(),
                  "-filter_complex", filters.ladder_graph(source, list(plan.renditions), start)]
     for n, rendition in enumerate(plan.renditions):
-        arguments += ["-map", f"[v{n}]", "-frames:v", str(frames), *_video_options(plan, rendition.peak_kbit),
+        arguments += ["-map", f"[v{n}]", "-frames:v", str(frames), *_video_options(plan, rendition),
                       *colour.options(source.colours), "-output_ts_offset", f"-{start:.6f}", "-f", "mp4",
                       str(part / f"{rendition.name}.mp4")]
     return arguments
@@ -116,8 +121,17 @@ def _bear(problem: str, plan: Plan, say: Callable[[str], None]) -> None:
         say(f"damaged: {problem}")
 
 
-def _video_options(plan: Plan, peak_kbit: int) -> list[str]:
+def _video_options(plan: Plan, rendition: ladder.Rendition) -> list[str]:
     interval = str(ladder.keyframe_interval(plan.rate))
+    # Constant and known ticks, so that chunks join; nothing of the source's words.
+    common = ["-video_track_timescale", str(plan.rate.numerator * (1 if plan.rate.numerator >= 1000 else 1000)),
+              "-map_metadata", "-1", "-map_chapters", "-1"]
+    if rendition.codec == "av1":
+        return ["-c:v", "libsvtav1", "-preset", str(AV1_PRESETS.get(plan.preset, AV1_PRESET)), "-crf", str(AV1_CRF),
+                "-maxrate", f"{rendition.peak_kbit}k", "-bufsize", f"{rendition.peak_kbit * 2}k", "-g", interval,
+                # Every keyframe can be begun with; scene changes make none, or the segments of the sizes would not agree.
+                "-svtav1-params", "irefresh-type=2:scd=0", *common]
+    peak_kbit = rendition.peak_kbit
     return [
         "-c:v", "libx264", "-profile:v", "high", "-preset", plan.preset,
         "-crf", str(CRF), "-maxrate", f"{peak_kbit}k", "-bufsize", f"{peak_kbit * 2}k",
@@ -125,8 +139,7 @@ def _video_options(plan: Plan, peak_kbit: int) -> list[str]:
         "-g", interval, "-keyint_min", interval, "-sc_threshold", "0",
         # Same headers in every chunk, whatever it shows: they are joined without encoding again.
         "-x264-params", "stitchable=1",
-        "-video_track_timescale", str(plan.rate.numerator * (1 if plan.rate.numerator >= 1000 else 1000)),
-        "-map_metadata", "-1", "-map_chapters", "-1",
+        *common,
     ]
 
 

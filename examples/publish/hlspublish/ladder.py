@@ -11,18 +11,21 @@ NEAREST_RUNG = 0.9
 SEGMENT_SECONDS = 6
 MAX_RATE = 60
 AUDIO_KBIT = 128
+AV1_PEAK_SHARE = 0.7
+CODECS = ("h264", "av1")
 # Of the peak bit rate, what containers and playlists add to it.
 OVERHEAD = 1.05
 
 
 @dataclass(frozen=True)
 class Rendition:
-    """One rung: even width and height in square pixels, peak video bit rate in kbit/s."""
+    """One rung: even width and height in square pixels, peak video bit rate in kbit/s, `h264` or `av1`."""
 
     name: str
     width: int
     height: int
     peak_kbit: int
+    codec: str = "h264"
 
 
 def renditions(width: int, height: int, rate: Fraction, rungs: tuple[int, ...] = DEFAULT_RUNGS) -> list[Rendition]:
@@ -31,6 +34,15 @@ def renditions(width: int, height: int, rate: Fraction, rungs: tuple[int, ...] =
     top = min(short, max(rungs))
     sides = [top] + sorted((rung for rung in set(rungs) if rung <= top * NEAREST_RUNG), reverse=True)
     return [_rendition(width, height, rate, side) for side in sides]
+
+
+def in_codecs(ladder: list[Rendition], codecs: tuple[str, ...]) -> list[Rendition]:
+    """The same rungs once for each codec; AV1's need fewer bits for the same picture."""
+    made = []
+    for codec in codecs:
+        for r in ladder:
+            made.append(r if codec == "h264" else Rendition(f"{r.name}-{codec}", r.width, r.height, round(r.peak_kbit * AV1_PEAK_SHARE), codec))
+    return made
 
 
 def _rendition(width: int, height: int, rate: Fraction, side: int) -> Rendition:

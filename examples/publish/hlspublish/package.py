@@ -3,10 +3,11 @@
 Layout of a stream's folder:
 
     master.m3u8
-    720p/index.m3u8 init.mp4 00000.m4s …     one folder for each rendition (00000.ts … for TS)
-    audio0/…                                 one for each sound track
-    captions/en.vtt  captions/en/…           whole for a page's <track>, in segments for HLS
-    key                                      16 bytes, with --encrypt
+    rev-3f9a2c41d07be83a/                    of its own for each time that the video is made: what is cached stays true
+      720p/index.m3u8 init.mp4 00000.m4s …   one folder for each rendition (00000.ts … for TS)
+      audio0/…                               one for each sound track
+      captions/en.vtt  captions/en/…         whole for a page's <track>, in segments for HLS
+      key                                    16 bytes, with --encrypt
 
 Every URI is relative, so that a token in the path of the master playlist reaches everything else; only segments on a
 CDN are named in full.
@@ -26,6 +27,12 @@ from .probe import Source
 from .progress import Progress
 
 AAC_LC = "mp4a.40.2"
+REVISION_PREFIX = "rev-"
+# Bits a second, sound included, that nearly every line has: the largest rendition within begins. Players go on from there
+# by what they measure.
+START_AVERAGE, START_PEAK = 700_000, 2_000_000
+# The first segments are as short as the keyframes allow, one keyframe each, for a picture soon.
+SHORT_SEGMENTS = 3
 AUDIO_GROUP, CAPTIONS_GROUP = "audio", "captions"
 # Where transport streams begin. They cannot hold times below zero, which frames have that are decoded before they
 # are shown; 10 s is the usual room. `captions.TS_START_TICKS` is the same moment.
@@ -34,13 +41,14 @@ TS_START = captions.TS_START_TICKS / 90_000
 
 def package(source: Source, plan: Plan, found: list[Captions], work: Path, progress: Progress) -> None:
     """Makes `work/stream`, and `work/segments` for a CDN. What an earlier run has finished is kept."""
-    stream = work / "stream"
-    stream.mkdir(exist_ok=True)
+    revision = _revision(work)
+    stream = work / "stream" / revision
+    stream.mkdir(parents=True, exist_ok=True)
     progress.stage("packaging", len(plan.renditions) + len(source.audio))
     key = _key(stream) if plan.encrypt else b""
     for n, rendition in enumerate(plan.renditions):
         if not (stream / rendition.name).is_dir():
-            _package_video(plan, work, rendition.name, key)
+            _package_video(plan, work, revision, rendition.name, key)
         # What is packaged is needed no longer; the empty chunk folders stay as a sign that they were made.
         for number in range(plan.chunks):
             (chunk_folder(work, number) / f"{rendition.name}.mp4").unlink(missing_ok=True)
@@ -50,12 +58,22 @@ def package(source: Source, plan: Plan, found: list[Captions], work: Path, progr
         if not (stream / name).is_dir():
             source_file = ["-f", "aac", "-i", str(audio_file(work, n))]
             bitstream = ["-bsf:a", "aac_adtstoasc"] if plan.container == "fmp4" else []
-            _segment(plan, work, name, source_file, bitstream, key, AAC_LC)
+            _segment(plan, work, revision, name, source_file, bitstream, key, AAC_LC)
         progress.part("audio", n + 1)
     starts = playlist.parse_media((stream / plan.renditions[0].name / "index.m3u8").read_text()).starts()
     for track in found:
         _write_captions(plan, stream / "captions", track, starts)
-    _write(stream / "master.m3u8", _master(source, plan, found, work).render())
+    _write(work / "stream" / "master.m3u8", _master(source, plan, found, work, revision).render())
+
+
+def _revision(work: Path) -> str:
+    """The folder's name for what is made now, kept over interruptions. Caches may hold for ever what lies under it."""
+    mark = work / "revision"
+    if not mark.exists():
+        part = mark.with_suffix(".part")
+        part.write_text(f"{REVISION_PREFIX}{secrets.token_hex(8)}")
+        part.rename(mark)
+    return mark.read_text()
 
 
 def _key(stream: Path) -> bytes:
@@ -68,7 +86,7 @@ def _key(stream: Path) -> bytes:
     return file.read_bytes()
 
 
-def _package_video(plan: Plan, work: Path, name: str, key: bytes) -> None:
+def _package_video(plan: Plan, work: Path, revision: str, name: str, key: bytes) -> None:
     lines = ["ffconcat version 1.0"]
     for number in range(plan.chunks):
         # Relative to the list: a path with quotes or spaces never stands in it.
@@ -77,14 +95,15 @@ def _package_video(plan: Plan, work: Path, name: str, key: bytes) -> None:
         lines.append(f"duration {float(frames / plan.rate):.6f}")
     listing = work / f"{name}.ffconcat"
     listing.write_text("\n".join(lines) + "\n")
-    codec = avc_codec(chunk_folder(work, 0) / f"{name}.mp4")
-    _segment(plan, work, name, ["-f", "concat", "-i", str(listing)], [], key, codec)
+    codec = codec_name(chunk_folder(work, 0) / f"{name}.mp4")
+    _segment(plan, work, revision, name, ["-f", "concat", "-i", str(listing)], [], key, codec)
     listing.unlink()
 
 
-def _segment(plan: Plan, work: Path, name: str, source: list[str], bitstream: list[str], key: bytes, codec: str) -> None:
+def _segment(plan: Plan, work: Path, revision: str, name: str, source: list[str], bitstream: list[str], key: bytes,
+             codec: str) -> None:
     """Cuts one rendition, and gives its folder the final name when all of it is there."""
-    part = work / "stream" / f"{name}.part"
+    part = work / "stream" / revision / f"{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     extension = "m4s" if plan.container == "fmp4" else "ts"
@@ -95,16 +114,35 @@ def _segment(plan: Plan, work: Path, name: str, source: list[str], bitstream: li
         timing = ["-output_ts_offset", f"{TS_START:g}", "-muxdelay", "0", "-muxpreload", "0"]
     # In its folder, for a % in the folder's path would count as the number's.
     ffmpeg.ffmpeg(["-v", "error", *source, "-map", "0:0", "-c", "copy", *bitstream, *timing,
-                   "-f", "hls", "-hls_time", f"{plan.segment_seconds:.6f}", "-hls_playlist_type", "vod",
+                   "-f", "hls", "-hls_time", f"{plan.keyframe_seconds:.6f}", "-hls_playlist_type", "vod",
                    "-hls_segment_type", "fmp4" if plan.container == "fmp4" else "mpegts",
                    "-hls_segment_filename", f"%05d.{extension}", "index.m3u8"], folder=part)
     media = playlist.parse_media((part / "index.m3u8").read_text())
+    _join(part, media, round(plan.segment_seconds / plan.keyframe_seconds))
     facts = _facts(part, media, codec)
     if key:
         _encrypt(part, media, key)
-    _place(plan, work, name, part, media)
+    _place(plan, work, revision, name, part, media)
     (work / f"{name}.json").write_text(json.dumps(facts))
-    part.rename(work / "stream" / name)
+    part.rename(work / "stream" / revision / name)
+
+
+def _join(folder: Path, media: MediaPlaylist, pieces: int) -> None:
+    """The first pieces stay segments of their own; of the others each `pieces` become one. Both containers allow to append."""
+    joined = [[segment] for segment in media.segments[:SHORT_SEGMENTS]]
+    rest = media.segments[SHORT_SEGMENTS:]
+    joined += [rest[n:n + pieces] for n in range(0, len(rest), pieces)]
+    media.segments = []
+    for number, parts in enumerate(joined):
+        name = f"{number:05}{Path(parts[0].uri).suffix}"
+        made = folder / "joined"
+        with made.open("wb") as out:
+            for piece in parts:
+                with (folder / piece.uri).open("rb") as file:
+                    shutil.copyfileobj(file, out)
+                (folder / piece.uri).unlink()
+        made.rename(folder / name)
+        media.segments.append(Segment(name, sum(piece.seconds for piece in parts)))
 
 
 def _facts(folder: Path, media: MediaPlaylist, codec: str) -> dict:
@@ -129,17 +167,17 @@ def _encrypt(folder: Path, media: MediaPlaylist, key: bytes) -> None:
     media.key_uri = "../key"
 
 
-def _place(plan: Plan, work: Path, name: str, part: Path, media: MediaPlaylist) -> None:
+def _place(plan: Plan, work: Path, revision: str, name: str, part: Path, media: MediaPlaylist) -> None:
     """Writes the playlist, and moves the segments to where the CDN is filled from."""
     media.version = playlist.VERSION_FMP4 if plan.container == "fmp4" else playlist.VERSION_TS
     if plan.segments_url:
-        public = work / "segments" / name
+        public = work / "segments" / revision / name
         shutil.rmtree(public, ignore_errors=True)
         public.mkdir(parents=True)
         for uri in [media.map_uri, *(segment.uri for segment in media.segments)]:
             if uri:
                 (part / uri).rename(public / uri)
-        prefix = f"{plan.segments_url}{name}/"
+        prefix = f"{plan.segments_url}{revision}/{name}/"
         media.map_uri = prefix + media.map_uri if media.map_uri else ""
         for segment in media.segments:
             segment.uri = prefix + segment.uri
@@ -159,10 +197,10 @@ def _write_captions(plan: Plan, folder: Path, track: Captions, starts: list[floa
     _write(own / "index.m3u8", media.render())
 
 
-def _master(source: Source, plan: Plan, found: list[Captions], work: Path) -> MasterPlaylist:
+def _master(source: Source, plan: Plan, found: list[Captions], work: Path, revision: str) -> MasterPlaylist:
     master = MasterPlaylist(version=playlist.VERSION_FMP4 if plan.container == "fmp4" else playlist.VERSION_TS)
     sound = [json.loads((work / f"audio{n}.json").read_text()) for n in range(len(source.audio))]
-    master.media = _audio_media(source) + _caption_media(found)
+    master.media = [entry | {"URI": f"{revision}/{entry['URI']}"} for entry in _audio_media(source) + _caption_media(found)]
     for rendition in plan.renditions:
         facts = json.loads((work / f"{rendition.name}.json").read_text())
         attributes = {
@@ -170,14 +208,31 @@ def _master(source: Source, plan: Plan, found: list[Captions], work: Path) -> Ma
             "AVERAGE-BANDWIDTH": str(facts["average"] + max((s["average"] for s in sound), default=0)),
             "RESOLUTION": f"{rendition.width}x{rendition.height}",
             "FRAME-RATE": f"{float(plan.rate):.3f}",
+            "VIDEO-RANGE": "SDR",
             "CODECS": ",".join([facts["codec"], *([AAC_LC] if sound else [])]),
         }
         if sound:
             attributes["AUDIO"] = AUDIO_GROUP
         if found:
             attributes["SUBTITLES"] = CAPTIONS_GROUP
-        master.variants.append(Variant(f"{rendition.name}/index.m3u8", attributes))
+        # No captions in the pictures themselves: without this, players show a menu entry for them.
+        attributes["CLOSED-CAPTIONS"] = "NONE"
+        master.variants.append(Variant(f"{revision}/{rendition.name}/index.m3u8", attributes))
+    master.variants = _starting_first(master.variants)
     return master
+
+
+def _starting_first(variants: list[Variant]) -> list[Variant]:
+    """Players begin with the variant that stands first: the largest that starts well on a slow line, then the largest down.
+
+    H.264 comes first of all, which every player takes.
+    """
+    def starts_well(variant: Variant) -> bool:
+        return (int(variant.attributes["AVERAGE-BANDWIDTH"]) <= START_AVERAGE
+                and int(variant.attributes["BANDWIDTH"]) <= START_PEAK)
+    everywhere = [variant for variant in variants if variant.attributes["CODECS"].startswith("avc1.")]
+    first = next(filter(starts_well, everywhere), everywhere[-1])
+    return [first, *(variant for variant in variants if variant is not first)]
 
 
 def _audio_media(source: Source) -> list[dict[str, str]]:
@@ -208,13 +263,22 @@ def _caption_media(found: list[Captions]) -> list[dict[str, str]]:
     return media
 
 
-def avc_codec(file: Path) -> str:
-    """`avc1.64001F`: profile, constraints and level, from an MP4's decoder configuration (RFC 6381 section 3.3)."""
+def codec_name(file: Path) -> str:
+    """What CODECS says, from an MP4's decoder configuration.
+
+    `avc1.64001F`: profile, constraints and level (RFC 6381 section 3.3). `av01.0.04M.08`: profile, level, tier and depth
+    (AV1 Codec ISO Media File Format Binding, section 5).
+    """
     data = file.read_bytes()
     at = data.rfind(b"avcC")
+    if at >= 0:
+        return "avc1." + data[at + 5:at + 8].hex().upper()
+    at = data.rfind(b"av1C")
     if at < 0:
-        raise ffmpeg.ToolFailed("ffmpeg", f"{file.name} has no H.264 configuration")
-    return "avc1." + data[at + 5:at + 8].hex().upper()
+        raise ffmpeg.ToolFailed("ffmpeg", f"{file.name} has no H.264 or AV1 configuration")
+    first, second = data[at + 5], data[at + 6]
+    tier, depth = "H" if second & 0x80 else "M", "10" if second & 0x40 else "08"
+    return f"av01.{first >> 5}.{first & 31:02}{tier}.{depth}"
 
 
 def _write(file: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from .ladder import Rendition
 from .probe import Source
 
 # Raised when encoding changes in a way that must not be mixed with chunks of before.
-RECIPE = 2
+RECIPE = 3
 PREVIEW_SHORT_SIDE = 480
 
 
@@ -29,6 +29,7 @@ class Settings:
     chunk: float = 60.0
     accept_damage: bool = False
     captions_encoding: str = ""
+    codecs: tuple[str, ...] = ("h264",)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class Plan:
         return float(self.segment_frames / self.rate)
 
     @property
+    def keyframe_seconds(self) -> float:
+        return float(ladder.keyframe_interval(self.rate) / self.rate)
+
+    @property
     def chunks(self) -> int:
         return -(-self.frames // self.chunk_frames)
 
@@ -72,21 +77,22 @@ class Plan:
 
 def for_stream(source: Source, settings: Settings, video: str) -> Plan:
     url = f"{settings.segments_url.rstrip('/')}/{video}/" if settings.segments_url else ""
-    return _plan(source, settings, source.total_frames, settings.rungs, settings.encrypt, url)
+    return _plan(source, settings, source.total_frames, settings.rungs, settings.encrypt, url, settings.codecs)
 
 
 def for_preview(source: Source, settings: Settings) -> Plan:
     """The first seconds, free for all: small renditions, no encryption, nothing on the CDN."""
     frames = min(source.total_frames, max(1, round(settings.preview * source.rate)))
     rungs = tuple(r for r in settings.rungs if r <= PREVIEW_SHORT_SIDE) or (min(settings.rungs),)
-    return _plan(source, settings, frames, rungs, False, "")
+    return _plan(source, settings, frames, rungs, False, "", ("h264",))
 
 
-def _plan(source: Source, settings: Settings, frames: int, rungs: tuple[int, ...], encrypt: bool, url: str) -> Plan:
+def _plan(source: Source, settings: Settings, frames: int, rungs: tuple[int, ...], encrypt: bool, url: str,
+          codecs: tuple[str, ...]) -> Plan:
     segment = ladder.segment_frames(source.rate)
     segments_a_chunk = max(1, round(settings.chunk / ladder.SEGMENT_SECONDS))
     return Plan(
-        renditions=tuple(ladder.renditions(source.width, source.height, source.rate, rungs)),
+        renditions=tuple(ladder.in_codecs(ladder.renditions(source.width, source.height, source.rate, rungs), codecs)),
         rate=source.rate, frames=frames, segment_frames=segment, chunk_frames=segment * segments_a_chunk,
         container=settings.container, preset=settings.preset, loudness=settings.loudness,
         encrypt=encrypt, segments_url=url, accept_damage=settings.accept_damage,
