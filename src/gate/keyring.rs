@@ -28,6 +28,8 @@ pub struct Key {
     token: Hmac<Sha256>,
     order: Hmac<Sha256>,
     claim: Hmac<Sha256>,
+    macaroon: Hmac<Sha256>,
+    payment: Hmac<Sha256>,
 }
 
 /// What a MAC is for. Each kind has a key of its own, so that none can pass for another.
@@ -39,6 +41,10 @@ pub(crate) enum Purpose {
     Order,
     /// The claim on an invoice.
     Claim,
+    /// The macaroon of an L402 challenge.
+    Macaroon,
+    /// The id of a challenge of the "Payment" scheme.
+    Payment,
 }
 
 impl Purpose {
@@ -48,6 +54,8 @@ impl Purpose {
             Purpose::Token => b"",
             Purpose::Order => b"hlsgate order v1",
             Purpose::Claim => b"hlsgate claim v1",
+            Purpose::Macaroon => b"hlsgate macaroon v1",
+            Purpose::Payment => b"hlsgate payment v1",
         }
     }
 }
@@ -113,6 +121,8 @@ impl Key {
             token: keyed(secret),
             order: derived(Purpose::Order),
             claim: derived(Purpose::Claim),
+            macaroon: derived(Purpose::Macaroon),
+            payment: derived(Purpose::Payment),
         }
     }
 
@@ -132,6 +142,8 @@ impl Key {
             Purpose::Token => &self.token,
             Purpose::Order => &self.order,
             Purpose::Claim => &self.claim,
+            Purpose::Macaroon => &self.macaroon,
+            Purpose::Payment => &self.payment,
         }
     }
 }

@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods)]
 
 pub(crate) mod claim;
+pub(crate) mod machine;
 pub(crate) mod money;
 pub(crate) mod offers;
 pub(crate) mod order;
