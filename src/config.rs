@@ -16,7 +16,7 @@ use url::Url;
 
 pub(crate) use media::MediaPath;
 pub use problems::{ConfigError, Problems};
-pub(crate) use selling::{Btcpay, Shop, Videos};
+pub(crate) use selling::{Btcpay, Machines, Shop, Videos};
 
 use crate::shop::offers::Catalogue;
 use section::Section;
@@ -56,6 +56,8 @@ pub struct Config {
     pub(crate) cookie: Cookie,
     /// The shop's own settings.
     pub(crate) shop: Shop,
+    /// What is sold to machines.
+    pub(crate) machines: Machines,
     /// The payment machine; `None` is a gate only.
     pub(crate) btcpay: Option<Btcpay>,
     /// What is sold, and at which price.
@@ -170,6 +172,7 @@ fn read(mut root: Section, file: &Path, problems: &mut Problems) -> Config {
 
     let cookie = cookie(root.section("cookie", problems), problems);
     let shop = selling::shop(root.section("shop", problems), problems);
+    let machines = selling::machines(root.section("machines", problems), problems);
     let btcpay_section = root.optional_section("btcpay", problems);
     let sells = btcpay_section.is_some();
     let btcpay = btcpay_section.and_then(|section| selling::btcpay(section, folder, problems));
@@ -194,6 +197,7 @@ fn read(mut root: Section, file: &Path, problems: &mut Problems) -> Config {
         grace,
         cookie,
         shop,
+        machines,
         btcpay,
         catalogue,
         videos,

@@ -22,6 +22,19 @@ pub(crate) struct Shop {
     pub(crate) invoices_at_once: u32,
 }
 
+/// `[machines]`: what is sold to clients that pay by themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Machines {
+    /// Whether anything is.
+    pub(crate) sell: bool,
+    /// Most invoices that are made for them in a minute; people's are counted apart.
+    pub(crate) invoices_per_minute: u32,
+    /// Most invoices that are being made for them at once.
+    pub(crate) invoices_at_once: u32,
+    /// Names of the files that a film begins with, at least one: with `hlsgate-l402.conf` these alone show a challenge.
+    pub(crate) playlists: Vec<String>,
+}
+
 /// `[btcpay]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Btcpay {
@@ -72,6 +85,31 @@ pub(super) fn shop(mut section: Section, problems: &mut Problems) -> Shop {
     };
     section.finish(problems);
     shop
+}
+
+pub(super) fn machines(mut section: Section, problems: &mut Problems) -> Machines {
+    let playlists = section.strings("playlists", problems).unwrap_or_else(|| vec!["master.m3u8".into()]);
+    if playlists.is_empty() {
+        problems.note(section.path_of("playlists"), "the list is empty; write [\"master.m3u8\"], or leave it out");
+    }
+    for (index, name) in playlists.iter().enumerate() {
+        // Of the form of a video id: it stands in nginx's configuration as it is.
+        if VideoId::from_bytes(name.as_bytes()).is_none() {
+            let field = format!("{}[{index}]", section.path_of("playlists"));
+            problems.note(
+                field,
+                format_args!("{name:?} is not a file name of A-Z a-z 0-9 . _ -; write it like \"master.m3u8\""),
+            );
+        }
+    }
+    let machines = Machines {
+        sell: section.boolean("sell", problems).unwrap_or(true),
+        invoices_per_minute: section.count("invoices_per_minute", problems).unwrap_or(60),
+        invoices_at_once: section.count("invoices_at_once", problems).unwrap_or(4),
+        playlists,
+    };
+    section.finish(problems);
+    machines
 }
 
 pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problems) -> Option<Btcpay> {

@@ -189,7 +189,6 @@ impl<'a> CarriedTokens<'a> {
     }
 
     /// The tokens, in the order in which they came.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &CarriedToken<'a>> {
         self.0.iter()
     }

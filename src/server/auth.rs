@@ -12,10 +12,12 @@ use http_body_util::Full;
 use super::carriers;
 use super::cookies::{SetCookie, max_age, name_of};
 use crate::front::headers::Headers;
-use crate::gate::decision::{AuthRequest, CookieGrant, Grant, Kind, Refusal, decide};
+use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, CookieGrant, Grant, Kind, Refusal, decide};
 use crate::gate::scope::{Tier, VideoId};
 use crate::gate::time::UnixTime;
 use crate::live::Live;
+use crate::live::clock::date;
+use crate::shop::machine::{self, MAX_CREDENTIALS};
 
 /// For how many seconds nginx may keep a decision: the stated delay of a revocation where decisions are cached.
 pub(crate) const KEEP_DECISION: u64 = 10;
@@ -38,6 +40,8 @@ pub(crate) enum Answer {
         keep_until: Option<UnixTime>,
         /// A cookie for the viewer.
         cookie: Option<HeaderValue>,
+        /// The receipt of a machine's payment.
+        receipt: Option<HeaderValue>,
     },
     /// 401 where paying would help, 403 where not.
     Refused(Refusal),
@@ -50,11 +54,47 @@ pub(crate) fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTim
         Err(refusal) => return Answer::Refused(refusal),
     };
     match decide(&request, &live.policy, now) {
-        Ok(grant) => granted(&grant, live, now),
+        Ok(grant) => granted(&grant, None, live, now),
         Err(refusal) => {
+            let refusal = match paid(headers, &request, refusal, live, now) {
+                Ok(answer) => return answer,
+                Err(refusal) => refusal,
+            };
             tracing::debug!(video = %request.video, reason = refusal.reason(), "refused");
             Answer::Refused(refusal)
         }
+    }
+}
+
+/// What a machine's credential opens, where no token did: the token that it is worth, as if it had come in the query, so that
+/// a playlist earns a cookie. Apart from the usual way, which it costs nothing.
+#[cold]
+fn paid<H: Headers + ?Sized>(
+    headers: &H,
+    asked: &AuthRequest<'_>,
+    refusal: Refusal,
+    live: &Live,
+    now: UnixTime,
+) -> Result<Answer, Refusal> {
+    let keyring = &live.policy.keyring;
+    let (mut tokens, mut receipt, mut wrong) = (CarriedTokens::default(), None, None);
+    for line in headers.all("authorization").take(MAX_CREDENTIALS) {
+        for credential in machine::credentials(line, keyring) {
+            match credential {
+                Ok(paid) => {
+                    tokens.push(Carrier::Query, paid.bought.token(keyring.signing()).expose().as_bytes().to_vec());
+                    receipt = receipt.or_else(|| HeaderValue::try_from(paid.receipt(&date(now.0))).ok());
+                }
+                Err(err) => wrong = Some(Refusal::from(err)),
+            }
+        }
+    }
+    let request = AuthRequest { tokens, ..asked.clone() };
+    match decide(&request, &live.policy, now) {
+        Ok(grant) => Ok(granted(&grant, receipt, live, now)),
+        // A wrong credential is refused for good: who has paid must not be asked to pay again.
+        Err(Refusal::Missing) => Err(wrong.unwrap_or(refusal)),
+        Err(reason) => Err(reason),
     }
 }
 
@@ -78,7 +118,7 @@ fn once<'a, H: Headers + ?Sized>(headers: &'a H, name: &'static str) -> Result<O
     }
 }
 
-fn granted(grant: &Grant<'_>, live: &Live, now: UnixTime) -> Answer {
+fn granted(grant: &Grant<'_>, receipt: Option<HeaderValue>, live: &Live, now: UnixTime) -> Answer {
     // nginx serves an entry through the whole second that it names: the last one is the second before `exp`.
     let last =
         grant.expires.map_or(UnixTime::MAX, |exp| UnixTime(exp.0.saturating_sub(1))).min(now.plus(KEEP_DECISION));
@@ -87,6 +127,7 @@ fn granted(grant: &Grant<'_>, live: &Live, now: UnixTime) -> Answer {
         expires: grant.expires,
         keep_until: Some(last).filter(|last| *last > now),
         cookie: grant.cookie.as_ref().and_then(|cookie| set_cookie(cookie, live, now)),
+        receipt,
     }
 }
 
@@ -145,8 +186,10 @@ impl Answer {
     }
 
     fn each_header(&self, mut header: impl FnMut(&'static str, &[u8])) {
-        let (tier, expires, keep_until, cookie) = match self {
-            Answer::Granted { tier, expires, keep_until, cookie } => (tier, expires, keep_until, cookie),
+        let (tier, expires, keep_until, cookie, receipt) = match self {
+            Answer::Granted { tier, expires, keep_until, cookie, receipt } => {
+                (tier, expires, keep_until, cookie, receipt)
+            }
             Answer::Refused(refusal) => return header("x-hlsgate-reason", refusal.reason().as_bytes()),
         };
         // A u64 has at most 20 digits: no write fails.
@@ -163,6 +206,9 @@ impl Answer {
         }
         if let Some(cookie) = cookie {
             header("set-cookie", cookie.as_bytes());
+        }
+        if let Some(receipt) = receipt {
+            header("payment-receipt", receipt.as_bytes());
         }
     }
 }

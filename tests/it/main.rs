@@ -17,6 +17,7 @@ mod cli;
 mod daemon;
 mod differential;
 mod keys_commands;
+mod machines;
 mod openapi_btcpay;
 mod operations;
 mod playback;

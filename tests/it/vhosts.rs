@@ -219,25 +219,6 @@ async fn cors_is_for_the_listed_origins_on_refusals_and_preflights_too() {
     assert_eq!(h.get(PLAYLIST).await.headers()["vary"], "Origin");
 }
 
-#[tokio::test]
-async fn with_the_l402_include_what_paying_would_open_is_402() {
-    let h = Harness::with(vhost(
-        "location ^~ /hls/ { include snippets/hlsgate-protect.conf; include snippets/hlsgate-l402.conf; }",
-    ))
-    .await;
-    let expired = h.token(&["--video", A, "--for", "0s"]);
-    for (token, status, expected) in [
-        ("", 402, "missing"),
-        (&expired, 402, "expired"),
-        (&h.token_for(B), 402, "other-video"),
-        ("x", 403, "malformed"),
-    ] {
-        let answer = h.get_with(PLAYLIST, token).await;
-        assert_eq!(answer.status(), status, "{expected}");
-        assert_eq!(reason(answer).await, expected);
-    }
-}
-
 /// A media path of one's own, through the files that `hlsgate nginx` prints.
 #[tokio::test]
 async fn another_media_path_works_with_the_printed_files() {

@@ -27,6 +27,13 @@ pub(crate) fn adapted(text: &str, config: &Config) -> String {
             r#""~^/hls/(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})/""#,
             &format!(r#""~^{prefix_pattern}(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}){suffix_pattern}""#),
         )
+        .replace(
+            r#""~^on GET /hls/[A-Za-z0-9_][A-Za-z0-9._-]{0,127}/(?:master\.m3u8)\z""#,
+            &format!(
+                r#""~^on GET {prefix_pattern}[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}{suffix_pattern}(?:{})\z""#,
+                config.machines.playlists.join("|").replace('.', r"\."),
+            ),
+        )
         .replace(r#"rewrite "^/hls/~"#, &format!(r#"rewrite "^{prefix_pattern}~"#))
         .replace("/hls$hlsgate_rest", &format!("{within}$hlsgate_rest"))
         .replace("location ^~ /hls/ {", &format!("location ^~ {prefix} {{"))
@@ -73,7 +80,9 @@ mod tests {
 
     #[test]
     fn nothing_of_the_default_path_is_left_when_another_is_configured() {
-        let config = config("media = \"/v1.0/films/{video}/stream/\"\nlisten = \"127.0.0.1:9090\"");
+        let config = config(
+            "media = \"/v1.0/films/{video}/stream/\"\nlisten = \"127.0.0.1:9090\"\n[machines]\nplaylists = [\"index.m3u8\", \"live.mpd\"]",
+        );
         let all: String = SHIPPED.iter().map(|(_, text)| adapted(text, &config)).collect();
         assert!(
             !all.contains("/hls/") && !all.contains(SOCKET),
@@ -87,6 +96,7 @@ mod tests {
             )
         );
         assert!(all.contains(r#" /v1.0/films$hlsgate_rest last;"#));
+        assert!(all.contains(r"/stream/(?:index\.m3u8|live\.mpd)\z"), "the files that a film begins with");
         assert!(all.contains("server 127.0.0.1:9090;"));
     }
 }

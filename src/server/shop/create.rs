@@ -76,7 +76,7 @@ pub(super) async fn answer(
     body: Incoming,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let asked: Asked = body::json(headers, body, EXPECTED).await?;
-    let found = chosen(live, &video, &asked).await?;
+    let found = offer(live, &video, &asked.tier, asked.covers.as_deref()).await?;
     let refused = |problem: Problem| {
         shop.metrics.not_created(problem.reason());
         problem
@@ -128,10 +128,15 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// The offer that the viewer named.
-async fn chosen<'a>(live: &'a Live, video: &VideoId, asked: &Asked) -> Result<OfferFor<'a>, Problem> {
-    let tier: Tier = asked.tier.parse().map_err(|_| Problem::bad_field("tier is of no form that an offer has"))?;
-    let covers: Option<Scope> = match &asked.covers {
+/// The offer of this name.
+pub(super) async fn offer<'a>(
+    live: &'a Live,
+    video: &VideoId,
+    tier: &str,
+    covers: Option<&str>,
+) -> Result<OfferFor<'a>, Problem> {
+    let tier: Tier = tier.parse().map_err(|_| Problem::bad_field("tier is of no form that an offer has"))?;
+    let covers: Option<Scope> = match covers {
         None => None,
         Some(text) => Some(text.parse().map_err(|_| Problem::bad_field("covers is neither a video nor a pass"))?),
     };
@@ -146,17 +151,29 @@ async fn chosen<'a>(live: &'a Live, video: &VideoId, asked: &Asked) -> Result<Of
     })
 }
 
-fn nonce() -> Result<String, Problem> {
-    let mut bytes = [0; NONCE_LEN];
+/// Random text in base64url for an order.
+pub(super) fn nonce() -> Result<String, Problem> {
+    random::<NONCE_LEN>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Random bytes.
+pub(super) fn random<const LEN: usize>() -> Result<[u8; LEN], Problem> {
+    let mut bytes = [0; LEN];
     getrandom::fill(&mut bytes).map_err(|err| {
         error!(%err, "the system gives no random bytes, so no invoice can be made");
         Problem::overloaded("no invoice can be made now", 5)
     })?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(bytes)
 }
 
 /// The invoice to ask for. All that decides money is said, or the store's settings would decide.
-fn new_invoice(live: &Live, selling: &Selling, video: &VideoId, found: &OfferFor<'_>, order: &str) -> NewInvoice {
+pub(super) fn new_invoice(
+    live: &Live,
+    selling: &Selling,
+    video: &VideoId,
+    found: &OfferFor<'_>,
+    order: &str,
+) -> NewInvoice {
     let (price, config, tier) = (found.offer.price.as_invoiced(), &selling.config, found.offer.tier);
     let metadata = [
         ("orderId", format!("{video} {tier}")),
@@ -195,7 +212,7 @@ fn redirect_url(live: &Live, video: &VideoId) -> Option<String> {
 }
 
 /// The answer has to be the order: else the viewer would pay for something that never opens.
-fn check_answer(made: &wire::Invoice, wanted: &NewInvoice, selling: &Selling) -> Result<(), String> {
+pub(super) fn check_answer(made: &wire::Invoice, wanted: &NewInvoice, selling: &Selling) -> Result<(), String> {
     if made.store_id != selling.terms.store {
         return Err(format!("it is in store {:?}", made.store_id));
     }
@@ -213,7 +230,7 @@ fn check_answer(made: &wire::Invoice, wanted: &NewInvoice, selling: &Selling) ->
 }
 
 /// What the QR is made of. Without it the checkout's page is left, so a failure here loses no sale.
-async fn payment_methods(shop: &Shop, selling: &Selling, made: &wire::Invoice) -> Vec<PaymentMethod> {
+pub(super) async fn payment_methods(shop: &Shop, selling: &Selling, made: &wire::Invoice) -> Vec<PaymentMethod> {
     let methods = match made.payment_methods.is_empty() {
         true => asked_payment_methods(shop, selling, &made.id).await,
         false => made.payment_methods.clone(),

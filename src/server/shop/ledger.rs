@@ -209,6 +209,11 @@ impl Ledger {
         }
     }
 
+    /// What is known of an invoice, without asking anybody.
+    pub(crate) fn glance(&self, id: &str) -> Option<Arc<Invoice>> {
+        self.lock().entries.get(id).and_then(|entry| entry.invoice())
+    }
+
     /// Whether anybody waits for this invoice.
     pub(crate) fn is_waited_for(&self, id: &str) -> bool {
         self.lock().waited.contains(id)

@@ -23,6 +23,8 @@ pub(crate) struct ShopMetrics {
     deliveries: IntCounterVec,
     errors: IntCounterVec,
     held: IntGauge,
+    challenged: IntCounter,
+    redeemed: IntCounter,
 }
 
 impl ShopMetrics {
@@ -59,6 +61,8 @@ impl ShopMetrics {
             claim_time: register(registry, Histogram::with_opts(options.buckets(CLAIM_BUCKETS.into()))),
             deliveries,
             errors,
+            challenged: counter("hlsgate_machine_challenges_total", "Challenges shown to machines that have not paid."),
+            redeemed: counter("hlsgate_machine_tokens_total", "Tokens handed out for a preimage."),
             held: gauge(registry, "hlsgate_held_requests", "Viewers' requests that wait for a payment now."),
         }
     }
@@ -81,6 +85,16 @@ impl ShopMetrics {
     /// A token was handed out for the first time, so long after it was paid for.
     pub(crate) fn claimed(&self, after: Duration) {
         self.claim_time.observe(after.as_secs_f64());
+    }
+
+    /// A machine was shown a challenge.
+    pub(crate) fn challenged(&self) {
+        self.challenged.inc();
+    }
+
+    /// A machine got a token for a preimage.
+    pub(crate) fn redeemed(&self) {
+        self.redeemed.inc();
     }
 
     /// A delivery came.

@@ -8,6 +8,7 @@ mod body;
 mod create;
 pub(crate) mod ledger;
 pub(crate) mod limits;
+mod machine;
 pub(crate) mod metrics;
 mod offers;
 pub(crate) mod problem;
@@ -50,6 +51,9 @@ pub(crate) struct Shop {
     /// What is known of invoices.
     pub(crate) ledger: Arc<Ledger>,
     limits: Limits,
+    /// Machines' own share, so that they keep no person from buying.
+    machine_limits: Limits,
+    open_invoices: machine::OpenInvoices,
     metrics: Arc<ShopMetrics>,
     complaints: Complaints,
     draining: watch::Sender<bool>,
@@ -64,6 +68,8 @@ impl Shop {
         let shop = Shop {
             ledger,
             limits: Limits::new(&live.config.shop),
+            machine_limits: Limits::new(&live.config.shop),
+            open_invoices: machine::OpenInvoices::default(),
             metrics,
             complaints: Complaints::default(),
             draining: watch::Sender::new(false),
@@ -148,6 +154,12 @@ async fn answer(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> 
             let selling = selling()?;
             only(&parts.method, &[Method::POST], "POST")?;
             create::answer(shop, &live, selling, video(id)?, headers, body).await
+        }
+        ["videos", id, "access"] => {
+            let selling = selling()?;
+            // Not even HEAD: nobody makes an invoice who does not see it.
+            only(&parts.method, &[Method::GET], "GET")?;
+            machine::answer(shop, &live, selling, video(id)?, headers, query, now()).await
         }
         ["invoices", id] => {
             selling()?;

@@ -33,7 +33,12 @@ pub(crate) struct UntrustedMacaroon<'a> {
 }
 
 /// The bytes of a macaroon over these caveats. `mac` is keyed and empty.
-pub(crate) fn mint(mac: &Hmac<Sha256>, hash: &PaymentHash, token_id: &[u8; TOKEN_ID_LEN], caveats: &[String]) -> Vec<u8> {
+pub(crate) fn mint(
+    mac: &Hmac<Sha256>,
+    hash: &PaymentHash,
+    token_id: &[u8; TOKEN_ID_LEN],
+    caveats: &[String],
+) -> Vec<u8> {
     let identifier = [&IDENTIFIER_VERSION, hash.as_slice(), token_id].concat();
     let mut bytes = vec![VERSION];
     field(&mut bytes, IDENTIFIER, &identifier);

@@ -141,13 +141,6 @@ pub(crate) fn credentials(line: &[u8], keyring: &Keyring) -> Vec<Result<Paid, Cr
     }
 }
 
-/// Whether a header line holds a credential of this lane, good or bad.
-pub(crate) fn is_credential(line: &[u8]) -> bool {
-    let line = line.trim_ascii_start();
-    let scheme = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    Scheme::of(scheme).is_some()
-}
-
 #[derive(Clone, Copy)]
 enum Scheme {
     L402,

@@ -73,6 +73,8 @@ pub struct Wish<'a> {
     pub config: &'a str,
     /// Arguments of the stand-in.
     pub arguments: &'a [&'a str],
+    /// The body of the server block, where it is not the README's.
+    pub vhost: Option<&'a str>,
     /// No webhook is registered.
     pub no_webhook: bool,
 }
@@ -98,7 +100,9 @@ impl Shop {
              webhook_secret_file = \"{secret}\"\npublic_url = \"https://pay.site.test/btcpay\"\n{}\n{OFFERS}\n{}",
             btcpay.url, wish.btcpay, wish.config,
         );
-        let options = Options { config_top: "public_url = \"https://site.test\"".into(), config, ..Options::default() };
+        let vhost = wish.vhost.unwrap_or(super::VHOST).to_owned();
+        let options =
+            Options { config_top: "public_url = \"https://site.test\"".into(), config, vhost, ..Options::default() };
         let h = Harness::with(options).await;
         if !wish.no_webhook {
             btcpay.webhook(&h.url(WEBHOOK), SECRET).await;

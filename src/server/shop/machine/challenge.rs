@@ -1,0 +1,160 @@
+//! The 402: two challenges over one invoice, and in the body what a person, or a wallet without preimages, needs.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use tracing::error;
+
+use super::open::Invoice;
+use crate::gate::decision::Refusal;
+use crate::gate::scope::VideoId;
+use crate::gate::time::UnixTime;
+use crate::gate::token::Jti;
+use crate::live::Live;
+use crate::live::clock::date;
+use crate::live::selling::Selling;
+use crate::server::shop::create;
+use crate::server::shop::problem::Problem;
+use crate::shop::claim::Claim;
+use crate::shop::machine::{Bought, l402, payment};
+use crate::shop::offers::OfferFor;
+
+/// Seconds by which a challenge ends before its invoice: a payment needs a while.
+const MARGIN: u64 = 60;
+
+/// What an offer costs, and how it is bought.
+#[derive(Serialize)]
+struct OfferAnswer<'a> {
+    tier: &'a str,
+    covers: String,
+    price: String,
+    currency: String,
+    duration: Option<u64>,
+    url: String,
+}
+
+/// No member is called `invoice`, `macaroon`, `paymentRequest`, `payment_request`, `challenge`, `accepts` or `resource`: there are
+/// clients that pay, or refuse, by those names alone.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    reason: &'a str,
+    video: &'a str,
+    tier: &'a str,
+    covers: String,
+    price: String,
+    currency: String,
+    /// Budgets of clients are compared with these.
+    #[serde(rename = "priceSats")]
+    price_sats: u64,
+    #[serde(rename = "amountSats")]
+    amount_sats: u64,
+    duration: Option<u64>,
+    offers: Vec<OfferAnswer<'a>>,
+    /// The page where a person buys.
+    page: String,
+    /// BTCPay's id of the invoice, and the claim on it: for wallets that show no preimage.
+    order: &'a str,
+    claim: &'a str,
+    status_url: String,
+    checkout_url: String,
+}
+
+/// The answer to a machine that has not paid.
+pub(crate) fn response(
+    live: &Live,
+    selling: &Selling,
+    video: &VideoId,
+    found: &OfferFor<'_>,
+    invoice: &Invoice,
+    refusal: Refusal,
+    now: UnixTime,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let bought = bought(found, invoice)?;
+    let (keyring, read) = (&live.policy.keyring, &invoice.read);
+    let base = live.config.public_url.as_ref();
+    let realm = base.and_then(|url| url.host_str()).unwrap_or("hlsgate");
+    let expires = UnixTime(read.expires.0.saturating_sub(MARGIN)).max(now);
+    let lines = [
+        l402::challenge(keyring, &bought, &read.payment_hash, &create::random()?, &invoice.bolt11),
+        payment::challenge(keyring, &bought, realm, read, &invoice.bolt11, &date(expires.0)),
+    ];
+    let claim = Claim::new(keyring.signing(), &invoice.id, &invoice.order);
+    let base = base.map(|url| url.as_str().trim_end_matches('/')).unwrap_or_default();
+    let on_sale = live.config.catalogue.offers_for(video);
+    let offers = on_sale.iter().map(|found| OfferAnswer {
+        tier: found.offer.tier.as_str(),
+        covers: found.covers.to_string(),
+        price: found.offer.price.value().to_string(),
+        currency: found.offer.price.currency().to_string(),
+        duration: found.offer.duration,
+        url: resource(base, video, found),
+    });
+    let status = StatusCode::PAYMENT_REQUIRED;
+    let body = Body {
+        r#type: "https://paymentauth.org/problems/payment-required",
+        title: "Payment Required",
+        status: status.as_u16(),
+        detail: "pay the Lightning invoice of a WWW-Authenticate line and send the request again with its credential",
+        reason: refusal.reason(),
+        video: video.as_str(),
+        tier: found.offer.tier.as_str(),
+        covers: found.covers.to_string(),
+        price: found.offer.price.value().to_string(),
+        currency: found.offer.price.currency().to_string(),
+        price_sats: read.satoshi(),
+        amount_sats: read.satoshi(),
+        duration: found.offer.duration,
+        offers: offers.collect(),
+        page: format!("{base}{}", live.config.shop.page.replace("{video}", video.as_str())),
+        order: &invoice.id,
+        claim: claim.expose(),
+        status_url: format!("{base}/hlsgate/invoices/{}", invoice.id),
+        checkout_url: selling.client.checkout_url(&invoice.id),
+    };
+    let mut json = serde_json::to_vec(&body).unwrap_or_default();
+    json.push(b'\n');
+    let mut response = Response::new(Full::from(json));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for line in lines {
+        let mut line = HeaderValue::try_from(line).map_err(|_| {
+            error!(invoice = invoice.id, "the challenge cannot stand in a header; is public_url's host in ASCII?");
+            Problem::btcpay_unavailable()
+        })?;
+        line.set_sensitive(true);
+        headers.append(WWW_AUTHENTICATE, line);
+    }
+    headers.insert("x-hlsgate-reason", HeaderValue::from_static(refusal.reason()));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.append(LINK, HeaderValue::from_static("</.well-known/l402.json>; rel=\"l402-manifest\""));
+    Ok(response)
+}
+
+/// The address at which one offer is sold to machines.
+pub(crate) fn resource(base: &str, video: &VideoId, found: &OfferFor<'_>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("tier", found.offer.tier.as_str());
+    if found.covers != crate::gate::scope::Scope::Video(*video) {
+        query.append_pair("covers", &found.covers.to_string());
+    }
+    format!("{base}/hlsgate/videos/{video}/access?{}", query.finish())
+}
+
+/// What a challenge over this invoice sells. It ends by the BOLT11, so that the last moment to pay still buys all of it.
+fn bought(found: &OfferFor<'_>, invoice: &Invoice) -> Result<Bought, Problem> {
+    let read = &invoice.read;
+    Ok(Bought {
+        sub: found.covers,
+        tier: found.offer.tier,
+        iat: read.made,
+        exp: found.offer.duration.map(|duration| read.expires.plus(duration)),
+        invoice: Jti::from(&invoice.id).map_err(|_| Problem::btcpay_unavailable())?,
+    })
+}

@@ -1,0 +1,275 @@
+//! The challenges that wait to be paid: an unpaid machine gets the same invoice again, and a new one at most once a minute.
+//!
+//! By address, as nginx saw it: two who share an address may be shown one invoice, and then only the first can pay it. Never
+//! by offer alone: whoever carries the payment learns its preimage, and with a challenge of the same invoice it could watch.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::btcpay::invoice as wire;
+use crate::gate::scope::{Scope, Tier, VideoId};
+use crate::gate::time::UnixTime;
+use crate::server::shop::problem::Problem;
+use crate::shop::machine::bolt11::Bolt11;
+use crate::shop::settlement::{self, Status};
+
+/// Most addresses that are remembered; those that asked longest ago are forgotten first.
+const MAX_ADDRESSES: usize = 4096;
+/// Most invoices that are kept for one address.
+const MAX_INVOICES: usize = 8;
+/// Shortest time from one unpaid invoice of an address to the next.
+const PACE: Duration = Duration::from_secs(60);
+/// An invoice with less time left is not offered again: paying may take a while.
+const TIME_TO_PAY: u64 = 120;
+
+/// What a machine wants to buy, and where it asks from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// [`network`] of its address.
+    pub(crate) address: String,
+    /// The video on whose resource it asks.
+    pub(crate) video: VideoId,
+    /// What the token will open.
+    pub(crate) covers: Scope,
+    /// The offer's id.
+    pub(crate) tier: Tier,
+}
+
+/// A Lightning invoice that a challenge can offer.
+#[derive(Clone, Debug)]
+pub(crate) struct Invoice {
+    /// BTCPay's id.
+    pub(crate) id: String,
+    /// The signed order in its metadata.
+    pub(crate) order: String,
+    /// The node's invoice.
+    pub(crate) bolt11: String,
+    /// What it says.
+    pub(crate) read: Bolt11,
+}
+
+/// What every request to the lane shares. A restart forgets it, and nothing is lost but the pace.
+#[derive(Default)]
+pub(crate) struct OpenInvoices {
+    addresses: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    used: Instant,
+    place: Arc<tokio::sync::Mutex<Place>>,
+}
+
+/// The open invoices of one address. Whoever holds it is alone: two requests of one client make one invoice.
+#[derive(Default)]
+pub(crate) struct Place {
+    invoices: Vec<(Wanted, Invoice)>,
+    made: Option<(Instant, String)>,
+}
+
+impl OpenInvoices {
+    /// The place of this address.
+    ///
+    /// Errors: `busy` when too many addresses ask at once.
+    pub(crate) async fn of(&self, wanted: &Wanted) -> Result<OwnedMutexGuard<Place>, Problem> {
+        let place = {
+            let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+            if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&wanted.address) {
+                forget_oldest(&mut addresses);
+            }
+            if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&wanted.address) {
+                return Err(Problem::overloaded("too many machines ask at once", 5));
+            }
+            let now = Instant::now();
+            let entry = addresses.entry(wanted.address.clone());
+            let entry = entry.or_insert_with(|| Entry { used: now, place: Arc::default() });
+            entry.used = now;
+            entry.place.clone()
+        };
+        Ok(place.lock_owned().await)
+    }
+
+    /// A credential of this invoice was shown: it is offered no more, and its address may have another at once.
+    pub(crate) fn paid(&self, invoice: &str) {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in addresses.values() {
+            // One that is held makes an invoice just now, and looks at the ledger before it offers an old one.
+            if let Ok(mut place) = entry.place.try_lock() {
+                place.invoices.retain(|(_, open)| open.id != invoice);
+                place.made.take_if(|(_, made)| made == invoice);
+            }
+        }
+    }
+}
+
+fn forget_oldest(addresses: &mut HashMap<String, Entry>) {
+    let idle = |entry: &Entry| Arc::strong_count(&entry.place) == 1;
+    let mut used: Vec<(Instant, String)> = addresses
+        .iter()
+        .filter(|(_, entry)| idle(entry))
+        .map(|(address, entry)| (entry.used, address.clone()))
+        .collect();
+    used.sort_unstable();
+    for (_, address) in used.into_iter().take(MAX_ADDRESSES / 8) {
+        addresses.remove(&address);
+    }
+}
+
+impl Place {
+    /// The invoice that is still to be paid for the same thing.
+    pub(crate) fn reusable(
+        &mut self,
+        wanted: &Wanted,
+        now: UnixTime,
+        known: impl Fn(&str) -> Option<Arc<settlement::Invoice>>,
+    ) -> Option<&Invoice> {
+        self.invoices.retain(|(_, open)| now.plus(TIME_TO_PAY) < open.read.expires && is_new(&open.id, &known));
+        self.invoices.iter().find(|(for_what, _)| for_what == wanted).map(|(_, open)| open)
+    }
+
+    /// Whether the address may have another invoice.
+    ///
+    /// Errors: `busy` (429) within [`PACE`] of an invoice that nobody has paid.
+    pub(crate) fn pace(
+        &self,
+        now: Instant,
+        known: impl Fn(&str) -> Option<Arc<settlement::Invoice>>,
+    ) -> Result<(), Problem> {
+        let Some((made, id)) = &self.made else { return Ok(()) };
+        let wait = (*made + PACE).saturating_duration_since(now);
+        match wait.is_zero() || !is_new(id, &known) {
+            true => Ok(()),
+            false => Err(Problem::too_often("one unpaid invoice a minute and address", wait.as_secs() + 1)),
+        }
+    }
+
+    /// Keeps an invoice that was just made.
+    pub(crate) fn keep(&mut self, wanted: &Wanted, invoice: Invoice) -> &Invoice {
+        self.made = Some((Instant::now(), invoice.id.clone()));
+        if self.invoices.len() >= MAX_INVOICES {
+            self.invoices.remove(0);
+        }
+        self.invoices.push((wanted.clone(), invoice));
+        let (_, kept) = self.invoices.last().expect("one was just put there");
+        kept
+    }
+}
+
+/// Whether nothing is known of a payment.
+fn is_new(id: &str, known: impl Fn(&str) -> Option<Arc<settlement::Invoice>>) -> bool {
+    known(id).is_none_or(|invoice| invoice.status == Status::New)
+}
+
+/// The part of an address that one household has: an IPv6 network of 64 bits, or all of an IPv4 address.
+pub(crate) fn network(address: &[u8]) -> String {
+    let text = std::str::from_utf8(address).unwrap_or_default();
+    match text.parse() {
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_none() => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}")
+        }
+        Ok(IpAddr::V6(address)) => address.to_canonical().to_string(),
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        // Not from nginx: all of these are one.
+        Err(_) => String::new(),
+    }
+}
+
+impl Invoice {
+    /// Reads BTCPay's answer. `Err` says why it cannot be offered: what it asks is not what the invoice is over.
+    pub(crate) fn new(
+        made: &wire::Invoice,
+        method: Option<&wire::PaymentMethod>,
+        order: &str,
+    ) -> Result<Invoice, String> {
+        let bolt11 = method.and_then(|method| method.destination.clone()).ok_or("it has no BOLT11")?;
+        let read = Bolt11::parse(&bolt11).map_err(|err| err.to_string())?;
+        let due = method.and_then(|method| method.due).ok_or("it does not say what is due")?;
+        let asked = rust_decimal::Decimal::from(read.millisatoshi) / rust_decimal::Decimal::from(100_000_000_000u64);
+        if asked != due {
+            return Err(format!("its BOLT11 asks for {asked} BTC, and {due} is due"));
+        }
+        let ends = made.expiration_time.ok_or("it does not say when it ends")?;
+        // BTCPay gives the node the invoice's own end; a minute is what making it may take.
+        if read.expires.until(ends) > 60 || ends.until(read.expires) > 60 {
+            return Err(format!("its BOLT11 ends at {}, and the invoice at {ends}", read.expires));
+        }
+        Ok(Invoice { id: made.id.clone(), order: order.to_owned(), bolt11, read })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(address: &str) -> Wanted {
+        Wanted {
+            address: network(address.as_bytes()),
+            video: "vid1".parse().unwrap(),
+            covers: "vid1".parse().unwrap(),
+            tier: "24h".parse().unwrap(),
+        }
+    }
+
+    fn invoice(id: &str, expires: u64) -> Invoice {
+        let read = Bolt11 {
+            payment_hash: [1; 32],
+            millisatoshi: 1000,
+            made: UnixTime(0),
+            expires: UnixTime(expires),
+            network: "regtest",
+        };
+        Invoice { id: id.into(), order: "order".into(), bolt11: "lnbcrt1".into(), read }
+    }
+
+    #[test]
+    fn the_same_wish_gets_the_open_invoice_and_no_other_wish_does() {
+        let mut place = Place::default();
+        place.keep(&wanted("203.0.113.7"), invoice("a", 1000));
+        let reused = |place: &mut Place, wanted: &Wanted, now| {
+            place.reusable(wanted, UnixTime(now), |_| None).map(|open| open.id.clone())
+        };
+        assert_eq!(reused(&mut place, &wanted("203.0.113.7"), 0).as_deref(), Some("a"));
+        let another = Wanted { tier: "forever".parse().unwrap(), ..wanted("203.0.113.7") };
+        assert_eq!(reused(&mut place, &another, 0), None);
+        assert_eq!(reused(&mut place, &wanted("203.0.113.8"), 0), None);
+        assert_eq!(reused(&mut place, &wanted("203.0.113.7"), 879).as_deref(), Some("a"));
+        assert_eq!(reused(&mut place, &wanted("203.0.113.7"), 880), None, "too late to be paid");
+    }
+
+    #[tokio::test]
+    async fn an_unpaid_address_gets_one_invoice_a_minute_and_a_paid_one_the_next_at_once() {
+        let all = OpenInvoices::default();
+        let mut place = all.of(&wanted("203.0.113.7")).await.unwrap();
+        place.keep(&wanted("203.0.113.7"), invoice("a", 1000));
+        let now = Instant::now();
+        assert_eq!(place.pace(now, |_| None).unwrap_err().reason(), "busy");
+        assert!(place.pace(now + PACE, |_| None).is_ok());
+        drop(place);
+        all.paid("another");
+        assert!(all.of(&wanted("203.0.113.7")).await.unwrap().pace(now, |_| None).is_err());
+        all.paid("a");
+        assert!(all.of(&wanted("203.0.113.7")).await.unwrap().pace(now, |_| None).is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_addresses_is_bounded() {
+        let all = OpenInvoices::default();
+        for number in 0..3 * MAX_ADDRESSES {
+            let [a, b] = [(number >> 8) as u8, number as u8];
+            drop(all.of(&wanted(&format!("10.0.{a}.{b}"))).await.unwrap());
+        }
+        assert!(all.addresses.lock().unwrap().len() <= MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn a_household_has_one_network() {
+        let of = |address: &str| network(address.as_bytes());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!((of("::ffff:192.0.2.1"), of("unix:")), ("192.0.2.1".into(), String::new()));
+    }
+}
