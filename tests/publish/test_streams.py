@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import subprocess
 import unittest
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class Ordinary(PublishTest):
                 self.assertEqual((poster["codec_name"], poster["width"], poster["height"]), ("mjpeg", 640, 360))
                 self.assertEqual(self.catalogue(), [{
                     "id": video, "title": "A “film”", "poster": f"/posters/{video}.jpg?{self.made(video).name}", "duration": 14.014,
-                    "width": 640, "height": 360}])
+                    "width": 640, "height": 360,
+                    "thumbnails": f"/hls/{video}/{self.made(video).name}/thumbnails/index.vtt"}])
                 self.conforms(self.stream(video))
                 self.assertFalse((self.out / "hls" / ".publish").exists())
                 self._the_same_pictures(self.stream(video) / "master.m3u8", source)
@@ -307,6 +309,12 @@ def _vobsub(folder: Path) -> Path:
     return index
 
 
+def run_raw(file: Path, steps: str) -> int:
+    """The one byte that is left of a picture."""
+    return subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-i", file, "-vf", steps, "-frames:v", "1", "-f", "rawvideo", "-"],
+                          capture_output=True, check=True).stdout[0]
+
+
 class Options(PublishTest):
     def test_a_preview_is_free_short_and_lasts_as_asked(self):
         video = self.publish("--preview", "8", "--encrypt", film(seconds=13))
@@ -334,6 +342,51 @@ class Options(PublishTest):
         seen = chromium.shown([{"kind": "stream", "path": self.made(video) / name, "points": points} for name in ("180p", "180p-av1")])
         for row, like in zip(seen[1]["rows"], seen[0]["rows"], strict=True):
             self.assertTrue(all(abs(a - b) < 24 for a, b in zip(row, like)), seen)
+
+    def test_chapters_come_from_the_file_or_from_a_text_beside_it(self):
+        meta = self.folder / "meta"
+        meta.write_text(";FFMETADATA1\n" + "".join(
+            f"[CHAPTER]\nTIMEBASE=1/1\nSTART={start}\nEND={end}\ntitle={title}\n" for start, end, title in ((0, 3, "One"), (3, 7, "Two <b>"))))
+        inner = self.folder / "inner.mkv"
+        run_ffmpeg("-v", "error", "-i", film(), "-i", meta, "-map_metadata", "1", "-map", "0", "-c", "copy", inner)
+        source = self.copy(inner, "film.mkv")
+        for text, expected in (("", [(0, 3, "One"), (3, 7, "Two &lt;b>")]), ("0:00 Start\n\n0:05 – End\n", [(0, 5, "Start"), (5, 7, "End")])):
+            if text:
+                (source.parent / "film.chapters.txt").write_text(text)
+            video = self.publish("--again", source)
+            entry = self.catalogue()[0]["chapters"]
+            self.assertEqual(entry, f"/hls/{video}/{self.made(video).name}/chapters.vtt")
+            cues = captions.parse((self.out / entry[1:]).read_text())
+            self.assertEqual([(round(c.start, 1), round(c.end, 1), c.text) for c in cues], expected)
+            self.conforms(self.stream(video))
+        (source.parent / "film.chapters.txt").write_text("0:05 End\n0:01 Start\n")
+        done = self.run_publish("--again", source)
+        self.assertEqual((done.returncode, "line 2 of the chapters film.chapters.txt" in done.stderr), (1, True), done.stderr)
+
+    def test_thumbnails_show_the_film_at_their_second(self):
+        """The picture's left half grows lighter with time; each thumbnail is compared with what its second has."""
+        source = clip("fade.mp4", "-f", "lavfi", "-i", "color=black:size=320x180:rate=25:duration=61,geq=lum='16+3*T':cb=128:cr=128", *H264)
+        video = self.publish("--encrypt", "--ladder", "180", source)
+        folder = self.made(video) / "thumbnails"
+        cues = captions.parse((folder / "index.vtt").read_text())
+        self.assertEqual((len(cues), round(cues[-1].end)), (31, 61))
+        self.assertEqual(sorted(f.name for f in folder.iterdir()), ["000.jpg", "001.jpg", "index.vtt"])
+        for cue in (cues[0], cues[7], cues[24], cues[25], cues[30]):
+            name, box = cue.text.split("#xywh=")
+            x, y, width, height = map(int, box.split(","))
+            done = run_raw(folder / name, f"crop={width}:{height}:{x}:{y},scale=1:1,format=gray")
+            self.assertAlmostEqual(done, 3 * cue.start * 255 / 219, delta=8)
+
+    def test_a_download_is_the_whole_film_behind_the_gate(self):
+        video = self.publish("--download", "--chunk", "6", film(seconds=14))
+        file = self.out / self.catalogue()[0]["download"][1:]
+        self.assertTrue(file.is_relative_to(self.stream(video)))
+        kinds = {s["codec_type"]: s for s in streams_of(file)}
+        self.assertEqual(int(kinds["video"]["nb_frames"]), 350)
+        self.assertAlmostEqual(float(kinds["audio"]["duration"]), 14, delta=0.1)
+        data = file.read_bytes()
+        self.assertLess(data.find(b"moov"), data.find(b"mdat"))
+        self.conforms(self.stream(video))
 
     def test_encrypted_segments_open_with_the_key_alone(self):
         for container in ("fmp4", "ts"):

@@ -16,6 +16,7 @@ Rooms, in the order a video walks through them:
 - `encode`     chunks of video and tracks of sound, each made once and kept across interruptions
 - `charset`    which letters a caption file is written in
 - `captions`   text subtitles → WebVTT, whole and in segments
+- `chapters`   chapters → WebVTT; `storyboard` makes the seek bar's thumbnails
 - `package`    chunks → segments and playlists; `aes` encrypts, `playlist` reads and writes M3U8
 - `poster`     one picture
 - `conform`    the conformity check that a stream must pass before it is shown

@@ -2,14 +2,19 @@
 
 They come from the video itself and from files beside it: `film.srt`, `film.en.vtt`, `film.pt-BR.srt`.
 """
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import charset, ffmpeg, languages
 from .errors import Refused
-from .probe import Source
+
+if TYPE_CHECKING:
+    from .probe import Source
 
 SIDECAR_SUFFIXES = (".srt", ".vtt")
 # Beyond this a caption file is not one.
@@ -134,7 +139,7 @@ def parse(text: str) -> tuple[Cue, ...]:
         # SubRip's next number, where the empty line before it is missing.
         if body and body[-1].isdigit() and at < len(lines) and _TIMING.match(lines[at].strip()):
             body.pop()
-        start, end, said = _seconds(timing[1]), _seconds(timing[2]), clean("\n".join(body), vtt)
+        start, end, said = seconds(timing[1]), seconds(timing[2]), clean("\n".join(body), vtt)
         if said and end > start:
             settings = " ".join(part for part in timing[3].split() if _SETTING.match(part) and not part.startswith("region:"))
             cues.append(Cue(start, end, settings if vtt else "", said))
@@ -189,11 +194,11 @@ def unique(name: str, taken: list[str]) -> str:
     return candidate
 
 
-def _seconds(clock: str) -> float:
-    seconds = 0.0
+def seconds(clock: str) -> float:
+    total = 0.0
     for part in clock.split(":"):
-        seconds = seconds * 60 + float(part.replace(",", "."))
-    return seconds
+        total = total * 60 + float(part.replace(",", "."))
+    return total
 
 
 def _clock(seconds: float) -> str:

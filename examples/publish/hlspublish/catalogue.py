@@ -1,7 +1,7 @@
 """The site's `videos.json`: what the pages list.
 
     {"videos": [{"id", "title", "description"?, "poster", "duration", "width", "height",
-                 "captions": [{"lang", "label", "src"}]?, "preview"?}]}
+                 "captions": [{"lang", "label", "src"}]?, "chapters"?, "thumbnails"?, "download"?, "preview"?}]}
 
 `duration` in seconds. Everything but the words is read back from the published files, so an entry can be made anew at
 any time. Other entries, and members that we do not know, are kept as they are.
@@ -62,6 +62,9 @@ def entry(folders: Folders, video: str, title: str, description: str = "") -> di
     ]
     if captions:
         made["captions"] = captions
+    for member, name in (("chapters", "chapters.vtt"), ("thumbnails", "thumbnails/index.vtt"), ("download", "film.mp4")):
+        if (stream / revision / name).is_file():
+            made[member] = f"{folders.streams_url}/{video}/{revision}/{name}"
     if (folders.preview(video) / "master.m3u8").is_file():
         made["preview"] = f"{folders.previews_url}/{video}/master.m3u8"
     return made
@@ -77,7 +80,7 @@ def add(file: Path, new: dict) -> None:
         catalogue = _read(file)
         for n, known in enumerate(catalogue["videos"]):
             if known.get("id") == new["id"]:
-                ours = {"description", "captions", "preview"}
+                ours = {"description", "captions", "preview", "chapters", "thumbnails", "download"}
                 catalogue["videos"][n] = {k: v for k, v in known.items() if k not in ours} | new
                 break
         else:

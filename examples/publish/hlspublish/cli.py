@@ -115,7 +115,7 @@ def _job(options: argparse.Namespace) -> Job:
         encrypt=options.encrypt, segments_url=options.segments_url or "", preview=options.preview,
         poster_at=options.poster_at, chunk=options.chunk,
         accept_damage=options.accept_damage, captions_encoding=options.captions_encoding,
-        codecs=options.codecs,
+        codecs=options.codecs, download=options.download,
     )
     return Job(settings, _folders(options), options.jobs, options.title, options.description, options.again)
 
@@ -140,6 +140,8 @@ def _problem(options: argparse.Namespace) -> str:
         return "name FILEs, or --watch FOLDER, or --check FOLDER"
     if "av1" in options.codecs and options.container != "fmp4":
         return "--codecs av1 needs --container fmp4; no player reads AV1 from MPEG-TS"
+    if options.download and options.segments_url:
+        return "--download puts the film in one piece behind the gate; with --segments-url it is on the CDN in pieces"
     if options.once and not options.watch:
         return "--once belongs to --watch"
     if (options.title or options.description) and len(options.files) != 1:
@@ -176,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     stream.add_argument("--preview", metavar="SECONDS", type=_positive, default=0.0,
                         help="a free preview of the first SECONDS, outside the gate")
     stream.add_argument("--poster-at", metavar="SECOND", type=_not_negative, help="take the poster from this second")
+    stream.add_argument("--download", action="store_true", help="also an MP4 to download, behind the gate, in the clear")
     stream.add_argument("--encrypt", action="store_true", help="AES-128, the key under the gate")
     stream.add_argument("--segments-url", metavar="URL", type=_url,
                         help="with --encrypt: where a CDN serves the segments, which go to their own folder")

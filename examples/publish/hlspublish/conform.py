@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import aes, ffmpeg, package, playlist
+from . import aes, ffmpeg, package, playlist, storyboard
 from .playlist import BadPlaylist, MasterPlaylist, MediaPlaylist
 
 # EXTINF has microseconds and a transport stream counts in 1/90000 s.
@@ -220,15 +220,16 @@ class Check:
     def _strays(self) -> None:
         """A file that nothing names is half-made, left over, or in the wrong place.
 
-        Not so whole captions, which are for the page, and the revision before, which is for who is watching it.
+        Not so captions, chapters, thumbnails and the download, which are for the page, and the revision before, which is for who is watching it.
         """
         roots = [self.folder] + ([self.segments_folder] if self.segments_folder else [])
         for root in roots:
             for file in sorted(root.rglob("*")):
-                whole_captions = file.parent.name == "captions" and file.suffix == ".vtt"
+                for_the_page = (file.parent.name == "captions" and file.suffix == ".vtt" or file.parent.name == storyboard.FOLDER
+                                or file.name in (package.CHAPTERS, package.DOWNLOAD))
                 first = file.relative_to(root).parts[0]
                 earlier = first.startswith(package.REVISION_PREFIX) and not any(name.is_relative_to(root / first) for name in self.named)
-                if file.is_file() and file.resolve() not in self.named and not whole_captions and not earlier:
+                if file.is_file() and file.resolve() not in self.named and not for_the_page and not earlier:
                     self._say(str(file.relative_to(root)), "no playlist names this file")
 
 

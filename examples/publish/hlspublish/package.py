@@ -7,6 +7,8 @@ Layout of a stream's folder:
       720p/index.m3u8 init.mp4 00000.m4s …   one folder for each rendition (00000.ts … for TS)
       audio0/…                               one for each sound track
       captions/en.vtt  captions/en/…         whole for a page's <track>, in segments for HLS
+      chapters.vtt  thumbnails/              for the page's player
+      film.mp4                               with --download
       key                                    16 bytes, with --encrypt
 
 Every URI is relative, so that a token in the path of the master playlist reaches everything else; only segments on a
@@ -18,7 +20,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from . import aes, captions, ffmpeg, languages, playlist
+from . import aes, captions, chapters, ffmpeg, languages, playlist, storyboard
 from .captions import Captions
 from .encode import audio_file, chunk_folder
 from .plan import Plan
@@ -28,6 +30,7 @@ from .progress import Progress
 
 AAC_LC = "mp4a.40.2"
 REVISION_PREFIX = "rev-"
+CHAPTERS, DOWNLOAD = "chapters.vtt", "film.mp4"
 # Bits a second, sound included, that nearly every line has: the largest rendition within begins. Players go on from there
 # by what they measure.
 START_AVERAGE, START_PEAK = 700_000, 2_000_000
@@ -46,6 +49,7 @@ def package(source: Source, plan: Plan, found: list[Captions], work: Path, progr
     stream.mkdir(parents=True, exist_ok=True)
     progress.stage("packaging", len(plan.renditions) + len(source.audio))
     key = _key(stream) if plan.encrypt else b""
+    _extras(source, plan, work, stream)
     for n, rendition in enumerate(plan.renditions):
         if not (stream / rendition.name).is_dir():
             _package_video(plan, work, revision, rendition.name, key)
@@ -64,6 +68,31 @@ def package(source: Source, plan: Plan, found: list[Captions], work: Path, progr
     for track in found:
         _write_captions(plan, stream / "captions", track, starts)
     _write(work / "stream" / "master.m3u8", _master(source, plan, found, work, revision).render())
+
+
+def _extras(source: Source, plan: Plan, work: Path, stream: Path) -> None:
+    """What lies beside the playlists, under the gate: while the chunks are there that it is made of."""
+    text = chapters.render(source.chapters, plan.seconds) if plan.extras else ""
+    if text:
+        _write(stream / CHAPTERS, text)
+    if plan.extras and not (stream / storyboard.FOLDER).is_dir():
+        smallest = min((r for r in plan.renditions if r.codec == "h264"), key=lambda r: r.width * r.height)
+        storyboard.make(source, plan, _listing(plan, work, smallest.name), stream / storyboard.FOLDER)
+    if plan.download and not (stream / DOWNLOAD).exists():
+        _download(source, plan, work, stream / DOWNLOAD)
+
+
+def _download(source: Source, plan: Plan, work: Path, file: Path) -> None:
+    """The largest rendition with all languages of sound as one MP4 that can be watched while it is fetched."""
+    largest = next(r for r in plan.renditions if r.codec == "h264")
+    inputs, maps = ["-f", "concat", "-i", str(_listing(plan, work, largest.name))], ["-map", "0:v:0"]
+    for n, track in enumerate(source.audio):
+        inputs += ["-f", "aac", "-i", str(audio_file(work, n))]
+        maps += ["-map", f"{n + 1}:a:0", f"-metadata:s:a:{n}", f"language={track.language}"]
+    part = file.with_suffix(".part")
+    ffmpeg.ffmpeg(["-v", "error", *inputs, *maps, "-c", "copy", *(["-bsf:a", "aac_adtstoasc"] if source.audio else []),
+                   "-metadata", f"title={source.title}", "-movflags", "+faststart", "-f", "mp4", str(part)])
+    part.rename(file)
 
 
 def _revision(work: Path) -> str:
@@ -87,6 +116,14 @@ def _key(stream: Path) -> bytes:
 
 
 def _package_video(plan: Plan, work: Path, revision: str, name: str, key: bytes) -> None:
+    listing = _listing(plan, work, name)
+    codec = codec_name(chunk_folder(work, 0) / f"{name}.mp4")
+    _segment(plan, work, revision, name, ["-f", "concat", "-i", str(listing)], [], key, codec)
+    listing.unlink()
+
+
+def _listing(plan: Plan, work: Path, name: str) -> Path:
+    """A rendition's chunks as one input, for FFmpeg's concat reader."""
     lines = ["ffconcat version 1.0"]
     for number in range(plan.chunks):
         # Relative to the list: a path with quotes or spaces never stands in it.
@@ -95,9 +132,7 @@ def _package_video(plan: Plan, work: Path, revision: str, name: str, key: bytes)
         lines.append(f"duration {float(frames / plan.rate):.6f}")
     listing = work / f"{name}.ffconcat"
     listing.write_text("\n".join(lines) + "\n")
-    codec = codec_name(chunk_folder(work, 0) / f"{name}.mp4")
-    _segment(plan, work, revision, name, ["-f", "concat", "-i", str(listing)], [], key, codec)
-    listing.unlink()
+    return listing
 
 
 def _segment(plan: Plan, work: Path, revision: str, name: str, source: list[str], bitstream: list[str], key: bytes,

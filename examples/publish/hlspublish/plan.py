@@ -30,6 +30,7 @@ class Settings:
     accept_damage: bool = False
     captions_encoding: str = ""
     codecs: tuple[str, ...] = ("h264",)
+    download: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Plan:
     encrypt: bool
     segments_url: str  # "" or ends with "/VIDEO/"
     accept_damage: bool
+    extras: bool  # chapters and thumbnails
+    download: bool
 
     @property
     def seconds(self) -> float:
@@ -77,18 +80,18 @@ class Plan:
 
 def for_stream(source: Source, settings: Settings, video: str) -> Plan:
     url = f"{settings.segments_url.rstrip('/')}/{video}/" if settings.segments_url else ""
-    return _plan(source, settings, source.total_frames, settings.rungs, settings.encrypt, url, settings.codecs)
+    return _plan(source, settings, source.total_frames, settings.rungs, settings.encrypt, url, settings.codecs, True)
 
 
 def for_preview(source: Source, settings: Settings) -> Plan:
     """The first seconds, free for all: small renditions, no encryption, nothing on the CDN."""
     frames = min(source.total_frames, max(1, round(settings.preview * source.rate)))
     rungs = tuple(r for r in settings.rungs if r <= PREVIEW_SHORT_SIDE) or (min(settings.rungs),)
-    return _plan(source, settings, frames, rungs, False, "", ("h264",))
+    return _plan(source, settings, frames, rungs, False, "", ("h264",), False)
 
 
 def _plan(source: Source, settings: Settings, frames: int, rungs: tuple[int, ...], encrypt: bool, url: str,
-          codecs: tuple[str, ...]) -> Plan:
+          codecs: tuple[str, ...], whole: bool) -> Plan:
     segment = ladder.segment_frames(source.rate)
     segments_a_chunk = max(1, round(settings.chunk / ladder.SEGMENT_SECONDS))
     return Plan(
@@ -96,4 +99,5 @@ def _plan(source: Source, settings: Settings, frames: int, rungs: tuple[int, ...
         rate=source.rate, frames=frames, segment_frames=segment, chunk_frames=segment * segments_a_chunk,
         container=settings.container, preset=settings.preset, loudness=settings.loudness,
         encrypt=encrypt, segments_url=url, accept_damage=settings.accept_damage,
+        extras=whole, download=whole and settings.download,
     )

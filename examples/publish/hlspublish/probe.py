@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from . import colour, ffmpeg, sample, structure
+from . import chapters, colour, ffmpeg, sample, structure
+from .chapters import Chapter
 from .colour import Colours
 from .errors import Refused
 from .languages import tag
@@ -71,6 +72,7 @@ class Source:
     decoder: str = ""  # an FFmpeg decoder other than the usual one
     audio: tuple[AudioTrack, ...] = ()
     subtitles: tuple[SubtitleTrack, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -140,6 +142,7 @@ def probe(path: Path, accept_damage: bool = False) -> Source:
         seek_offset=SEEK_INDEXED if indexed else SEEK_GUESSED,
         audio=tuple(_audio_track(s, len(packets[s["index"]].times)) for s in audio),
         subtitles=tracks,
+        chapters=chapters.read(chapters.beside(path)) if chapters.beside(path).is_file() else chapters.of_answer(answer, start),
         notes=tuple(notes + subtitle_notes),
     )
 
@@ -164,7 +167,7 @@ def _readable(path: Path) -> None:
 
 def _ask(path: Path, missing: int) -> dict:
     try:
-        return ffmpeg.ffprobe_json(["-show_format", "-show_streams", *ffmpeg.media_input(path)])
+        return ffmpeg.ffprobe_json(["-show_format", "-show_streams", "-show_chapters", *ffmpeg.media_input(path)])
     except ffmpeg.ToolFailed as error:
         if missing or structure.is_boxes(path) and "moov atom not found" in error.stderr:
             raise Refused("the file is cut off: the index that says what is in it is missing",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import captions
+from . import captions, chapters
 from .errors import Later, Refused, printable
 
 LOOK_EVERY = 1.0  # seconds
@@ -67,12 +67,12 @@ class Watch:
 
     def _settled(self, path: Path, wait: float) -> bool:
         """Whether `path`, and the captions that belong to it, have not changed for `wait` seconds."""
-        own = [path, *(file for file, _ in captions.sidecars(path))] if path.is_file() else [path]
+        own = [path, *(file for file, _ in captions.sidecars(path)), *_chapters(path)] if path.is_file() else [path]
         now = time.monotonic()
         return all(p in self._seen and self._seen[p][0] == _state(p) and now - self._seen[p][1] >= wait for p in own)
 
     def _take(self, path: Path) -> None:
-        beside = [file for file, _ in captions.sidecars(path)] if path.is_file() and not _is_caption(path) else []
+        beside = [*(file for file, _ in captions.sidecars(path)), *_chapters(path)] if path.is_file() and not _is_caption(path) else []
         if any(file.is_symlink() for file in (path, *beside)):
             # Whoever may put files here need not be allowed to read what a link of theirs can name.
             self._refuse(path, beside, "it is, or its captions are, a link\n  hint: put the file itself here")
@@ -109,7 +109,12 @@ class Watch:
 
 
 def _is_caption(path: Path) -> bool:
-    return path.suffix.lower() in captions.SIDECAR_SUFFIXES
+    return path.suffix.lower() in captions.SIDECAR_SUFFIXES or path.name.endswith(chapters.SUFFIX)
+
+
+def _chapters(video: Path) -> list[Path]:
+    file = chapters.beside(video)
+    return [file] if file.is_file() else []
 
 
 def _state(path: Path) -> tuple:
