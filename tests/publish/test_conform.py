@@ -92,6 +92,9 @@ class Conform(PublishTest):
             "a group that is not there": (edit("master.m3u8", 'AUDIO="audio"', 'AUDIO="sound"'), "group sound"),
             "captions of another length": (
                 edit("captions/en/index.m3u8", r"#EXTINF:2\.0+,\n00001.vtt\n", ""), "captions/en/index.m3u8: it has 4 segments"),
+            "ranges that lie": (edit("180p/iframes.m3u8", r"#EXT-X-BYTERANGE:(\d+)@\d+", r"#EXT-X-BYTERANGE:\1@7"), "are no keyframe's"),
+            "ranges beyond the end": (edit("180p/iframes.m3u8", "#EXT-X-BYTERANGE:", "#EXT-X-BYTERANGE:9999999"), "are no keyframe's"),
+            "an I-frame playlist that does not say so": (edit("180p/iframes.m3u8", "#EXT-X-I-FRAMES-ONLY\n", ""), "I-FRAMES-ONLY is missing"),
             "a leftover": (lambda f: (f / "180p/00009.m4s").write_bytes(b"x"), "180p/00009.m4s: no playlist names this file"),
         }
         for name, (change, expected) in faults.items():

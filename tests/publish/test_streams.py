@@ -388,6 +388,29 @@ class Options(PublishTest):
         self.assertLess(data.find(b"moov"), data.find(b"mdat"))
         self.conforms(self.stream(video))
 
+    def test_winding_shows_one_picture_for_each_keyframe(self):
+        """Each range of the I-frame playlist, after the initialisation, is a picture: the film's at its second."""
+        source = film(seconds=14)
+        video = self.publish("--chunk", "6", source)
+        said, = master_of(self.stream(video)).iframes
+        self.assertEqual((said["RESOLUTION"], said["URI"]), ("320x180", f"{self.made(video).name}/180p/iframes.m3u8"))
+        folder = self.made(video) / "180p"
+        iframes = media_of(folder / "iframes.m3u8")
+        self.assertEqual((iframes.iframes_only, [round(s.seconds, 3) for s in iframes.segments]), (True, [2.0] * 7))
+        at = 0.0
+        for n, segment in enumerate(iframes.segments):
+            size, start = segment.range
+            alone = self.folder / f"{n}.mp4"
+            alone.write_bytes((folder / iframes.map_uri).read_bytes() + (folder / segment.uri).read_bytes()[start:start + size])
+            wanted = self.folder / f"{n}.mkv"
+            run_ffmpeg("-v", "error", "-ss", at, "-i", source, "-frames:v", "1", "-an", "-c:v", "ffv1", wanted)
+            difference = [abs(a - b) for a, b in zip(self.first_picture(alone), self.first_picture(wanted), strict=True)]
+            self.assertLess(max(difference), 30, f"picture {n}")
+            at += segment.seconds
+        self.conforms(self.stream(video))
+        self.publish("--again", "--encrypt", source)
+        self.assertEqual(master_of(self.stream(video)).iframes, [])
+
     def test_encrypted_segments_open_with_the_key_alone(self):
         for container in ("fmp4", "ts"):
             video = self.publish("--again", "--encrypt", "--container", container, film())

@@ -18,6 +18,7 @@ Rooms, in the order a video walks through them:
 - `captions`   text subtitles → WebVTT, whole and in segments
 - `chapters`   chapters → WebVTT; `storyboard` makes the seek bar's thumbnails
 - `package`    chunks → segments and playlists; `aes` encrypts, `playlist` reads and writes M3U8
+- `trickplay`  I-frame playlists, for pictures while somebody winds
 - `poster`     one picture
 - `conform`    the conformity check that a stream must pass before it is shown
 - `desk`       the work folder: lock, resume, and the rename that makes a video visible

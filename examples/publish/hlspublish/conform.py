@@ -64,6 +64,8 @@ class Check:
         self._groups(master)
         for rendition in [*videos, *audio]:
             self._packets(rendition, master)
+        for iframes in master.iframes:
+            self._iframes(iframes)
         if not self.problems:
             self._bandwidths(master, videos, audio)
         self._strays()
@@ -216,6 +218,31 @@ class Check:
             # A block of padding for each encrypted segment is in the files and not in the measured rate.
             if not said.isdecimal() or int(said) < needed * 0.99:
                 self._say("master.m3u8", f"{variant.uri} has BANDWIDTH {said}, and its largest segments need {needed}")
+
+    def _iframes(self, said: dict[str, str]) -> None:
+        """Each range of an I-frame playlist begins with a fragment of the file and ends within it."""
+        uri = said.get("URI", "")
+        file = self._file("master.m3u8", self.folder, uri)
+        if file is None:
+            return
+        try:
+            media = playlist.parse_media(file.read_text(encoding="utf-8"))
+        except (BadPlaylist, UnicodeDecodeError) as error:
+            self._say(uri, str(error))
+            return
+        if not media.iframes_only:
+            self._say(uri, "EXT-X-I-FRAMES-ONLY is missing, so players would take its pictures for the film")
+        for segment in media.segments:
+            part = self._file(uri, file.parent, segment.uri)
+            if part is None:
+                return
+            size, start = segment.range
+            with part.open("rb") as data:
+                data.seek(start)
+                head = data.read(8)
+            if not size or head[4:] != b"moof" or start + size > part.stat().st_size:
+                self._say(uri, f"{size} bytes at {start} of {segment.uri} are no keyframe's")
+                return
 
     def _strays(self) -> None:
         """A file that nothing names is half-made, left over, or in the wrong place.

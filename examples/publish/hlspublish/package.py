@@ -20,7 +20,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from . import aes, captions, chapters, ffmpeg, languages, playlist, storyboard
+from . import aes, captions, chapters, ffmpeg, languages, playlist, storyboard, trickplay
 from .captions import Captions
 from .encode import audio_file, chunk_folder
 from .plan import Plan
@@ -153,8 +153,12 @@ def _segment(plan: Plan, work: Path, revision: str, name: str, source: list[str]
                    "-hls_segment_type", "fmp4" if plan.container == "fmp4" else "mpegts",
                    "-hls_segment_filename", f"%05d.{extension}", "index.m3u8"], folder=part)
     media = playlist.parse_media((part / "index.m3u8").read_text())
-    _join(part, media, round(plan.segment_seconds / plan.keyframe_seconds))
+    pieces = _join(part, media, round(plan.segment_seconds / plan.keyframe_seconds))
     facts = _facts(part, media, codec)
+    if codec.startswith("avc1.") and plan.container == "fmp4" and not key:
+        iframes = trickplay.playlist_of(part, media, pieces)
+        facts["iframes"] = trickplay.peak(iframes)
+        _write(part / trickplay.NAME, iframes.render())
     if key:
         _encrypt(part, media, key)
     _place(plan, work, revision, name, part, media)
@@ -162,8 +166,11 @@ def _segment(plan: Plan, work: Path, revision: str, name: str, source: list[str]
     part.rename(work / "stream" / revision / name)
 
 
-def _join(folder: Path, media: MediaPlaylist, pieces: int) -> None:
-    """The first pieces stay segments of their own; of the others each `pieces` become one. Both containers allow to append."""
+def _join(folder: Path, media: MediaPlaylist, pieces: int) -> list[list[float]]:
+    """The first pieces stay segments of their own; of the others each `pieces` become one. Both containers allow to append.
+
+    Returns the seconds of each segment's pieces.
+    """
     joined = [[segment] for segment in media.segments[:SHORT_SEGMENTS]]
     rest = media.segments[SHORT_SEGMENTS:]
     joined += [rest[n:n + pieces] for n in range(0, len(rest), pieces)]
@@ -178,6 +185,7 @@ def _join(folder: Path, media: MediaPlaylist, pieces: int) -> None:
                 (folder / piece.uri).unlink()
         made.rename(folder / name)
         media.segments.append(Segment(name, sum(piece.seconds for piece in parts)))
+    return [[piece.seconds for piece in parts] for parts in joined]
 
 
 def _facts(folder: Path, media: MediaPlaylist, codec: str) -> dict:
@@ -250,6 +258,9 @@ def _master(source: Source, plan: Plan, found: list[Captions], work: Path, revis
             attributes["AUDIO"] = AUDIO_GROUP
         if found:
             attributes["SUBTITLES"] = CAPTIONS_GROUP
+        if "iframes" in facts:
+            master.iframes.append({"BANDWIDTH": str(facts["iframes"]), "RESOLUTION": attributes["RESOLUTION"], "CODECS": facts["codec"],
+                                   "VIDEO-RANGE": "SDR", "URI": f"{revision}/{rendition.name}/{trickplay.NAME}"})
         # No captions in the pictures themselves: without this, players show a menu entry for them.
         attributes["CLOSED-CAPTIONS"] = "NONE"
         master.variants.append(Variant(f"{revision}/{rendition.name}/index.m3u8", attributes))

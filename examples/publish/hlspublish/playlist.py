@@ -17,6 +17,7 @@ class BadPlaylist(ValueError):
 class Segment:
     uri: str
     seconds: float
+    range: tuple[int, int] = (0, 0)  # bytes, and from where; (0, 0) for the whole file
 
 
 @dataclass
@@ -30,6 +31,7 @@ class MediaPlaylist:
     sequence: int = 0
     ended: bool = False
     discontinuous: bool = False
+    iframes_only: bool = False
 
     def starts(self) -> list[float]:
         """Where each segment begins, and at last where the stream ends."""
@@ -46,13 +48,16 @@ class MediaPlaylist:
     def render(self) -> str:
         lines = ["#EXTM3U", f"#EXT-X-VERSION:{self.version}", f"#EXT-X-TARGETDURATION:{self.right_target()}",
                  f"#EXT-X-MEDIA-SEQUENCE:{self.sequence}", "#EXT-X-PLAYLIST-TYPE:VOD", "#EXT-X-INDEPENDENT-SEGMENTS"]
+        if self.iframes_only:
+            lines.append("#EXT-X-I-FRAMES-ONLY")
         if self.map_uri:
             lines.append(f'#EXT-X-MAP:URI="{self.map_uri}"')
         # After the map: what stands before a key is in the clear, and the initialisation holds no picture or sound.
         if self.key_uri:
             lines.append(f'#EXT-X-KEY:METHOD=AES-128,URI="{self.key_uri}"')
         for segment in self.segments:
-            lines += [f"#EXTINF:{segment.seconds:.6f},", segment.uri]
+            place = [f"#EXT-X-BYTERANGE:{segment.range[0]}@{segment.range[1]}"] if segment.range[0] else []
+            lines += [f"#EXTINF:{segment.seconds:.6f},", *place, segment.uri]
         return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
 
 
@@ -66,6 +71,7 @@ class Variant:
 class MasterPlaylist:
     variants: list[Variant] = field(default_factory=list)
     media: list[dict[str, str]] = field(default_factory=list)
+    iframes: list[dict[str, str]] = field(default_factory=list)
     version: int = 1
 
     def render(self) -> str:
@@ -73,6 +79,7 @@ class MasterPlaylist:
         lines += [f"#EXT-X-MEDIA:{render_attributes(media)}" for media in self.media]
         for variant in self.variants:
             lines += [f"#EXT-X-STREAM-INF:{render_attributes(variant.attributes)}", variant.uri]
+        lines += [f"#EXT-X-I-FRAME-STREAM-INF:{render_attributes(iframes)}" for iframes in self.iframes]
         return "\n".join([*lines, ""])
 
 
@@ -101,6 +108,8 @@ def parse_master(text: str) -> MasterPlaylist:
             master.version = _integer(tag, value)
         elif tag == "#EXT-X-MEDIA":
             master.media.append(parse_attributes(value))
+        elif tag == "#EXT-X-I-FRAME-STREAM-INF":
+            master.iframes.append(parse_attributes(value))
         elif tag == "#EXT-X-STREAM-INF":
             pending = parse_attributes(value)
         elif tag == "" and pending is not None:
@@ -115,15 +124,20 @@ def parse_master(text: str) -> MasterPlaylist:
 
 def parse_media(text: str) -> MediaPlaylist:
     """Errors: `BadPlaylist`."""
-    media, seconds = MediaPlaylist(), None
+    media, seconds, place = MediaPlaylist(), None, (0, 0)
     for tag, value in _lines(text):
         if tag == "#EXTINF":
             seconds = _number(tag, value.partition(",")[0])
         elif tag == "":
             if seconds is None:
                 raise BadPlaylist(f"{value!r} has no EXTINF before it")
-            media.segments.append(Segment(value, seconds))
-            seconds = None
+            media.segments.append(Segment(value, seconds, place))
+            seconds, place = None, (0, 0)
+        elif tag == "#EXT-X-BYTERANGE":
+            size, _, start = value.partition("@")
+            place = (_integer(tag, size), _integer(tag, start))
+        elif tag == "#EXT-X-I-FRAMES-ONLY":
+            media.iframes_only = True
         elif tag == "#EXT-X-TARGETDURATION":
             media.target = _integer(tag, value)
         elif tag == "#EXT-X-VERSION":
