@@ -30,7 +30,7 @@ function card(video) {
   const node = h('li', { class: 'card' },
     h('a', { href: watchPage(video.id) },
       h('span', { class: 'poster' },
-        h('img', { src: video.poster, alt: '', loading: 'lazy', width: video.width ?? 640, height: video.height ?? 360 }),
+        video.poster && h('img', { src: video.poster, alt: '', loading: 'lazy', onerror: (event) => event.target.remove(), width: video.width ?? 640, height: video.height ?? 360 }),
         video.duration ? h('span', { class: 'length' }, h('span', { class: 'hidden' }, t('length', { time: '' })), clock(video.duration)) : null),
       h('span', { class: 'name', role: 'heading', 'aria-level': '2', dir: 'auto' }, video.title),
       offer));

@@ -1,7 +1,5 @@
 /** Small helpers that draw: elements, icons, QR codes. No markup is ever made from text, so no text can become markup. */
 
-import { generate } from './vendor/lean-qr.js';
-
 const SVG = 'http://www.w3.org/2000/svg';
 /** Empty modules around a QR code, so that readers find its edge (ISO/IEC 18004). */
 const QUIET_ZONE = 4;
@@ -42,9 +40,21 @@ export function icon(name) {
     svg('path', { d: ICONS[name], fill: 'none', stroke: 'currentColor', 'stroke-width': '2', 'stroke-linecap': 'round', 'stroke-linejoin': 'round' }));
 }
 
-/** A QR code of `text`, dark on white whatever the theme, since many readers know nothing else. */
+let library;
+/** Loads what draws QR codes, which no page needs before somebody buys. */
+export function loadQr() {
+  library ??= import('./vendor/lean-qr.js');
+  return library;
+}
+
+/** A QR code of `text`, dark on white whatever the theme, since many readers know nothing else. Its class is `qr` once it is drawn. */
 export function qrCode(text, label) {
-  const code = generate(text);
+  const picture = svg('svg', { role: 'img', 'aria-label': label, class: 'code', part: 'qr', viewBox: '0 0 1 1', 'shape-rendering': 'crispEdges' });
+  loadQr().then(({ generate }) => drawQr(picture, generate(text)));
+  return picture;
+}
+
+function drawQr(picture, code) {
   const side = code.size + 2 * QUIET_ZONE;
   let path = '';
   for (let y = 0; y < code.size; y += 1) {
@@ -52,11 +62,11 @@ export function qrCode(text, label) {
       if (code.get(x, y)) path += `M${x + QUIET_ZONE} ${y + QUIET_ZONE}h1v1h-1z`;
     }
   }
-  const picture = svg('svg', { viewBox: `0 0 ${side} ${side}`, role: 'img', 'aria-label': label, class: 'qr', part: 'qr', 'shape-rendering': 'crispEdges' },
-    svg('path', { d: `M0 0h${side}v${side}H0z`, fill: '#fff' }), svg('path', { d: path, fill: '#000' }));
+  picture.setAttribute('viewBox', `0 0 ${side} ${side}`);
+  picture.append(svg('path', { d: `M0 0h${side}v${side}H0z`, fill: '#fff' }), svg('path', { d: path, fill: '#000' }));
   // The style sheets make every module the same whole number of the screen's pixels: uneven ones are hard to read.
   picture.style.setProperty('--side', `${side / (globalThis.devicePixelRatio || 1)}px`);
-  return picture;
+  picture.setAttribute('class', 'code qr');
 }
 
 /** Puts text on the clipboard; where the browser forbids it, selects it in `field` for the viewer's own Ctrl-C. */

@@ -25,7 +25,7 @@ const WAY = 'hlsgate:way';
 const Base = globalThis.HTMLElement ?? class {};
 
 export class HlsgatePaywall extends Base {
-  static observedAttributes = ['video', 'video-title', 'invoice'];
+  static observedAttributes = ['video', 'video-title', 'invoice', 'unlisted'];
 
   #flow = new PaywallFlow(gate);
   #live;

@@ -1,6 +1,6 @@
 /** What the paywall shows in each of its states: functions from the element to a list of nodes. */
 
-import { copyText, h, icon, qrCode } from './dom.js';
+import { copyText, h, icon, loadQr, qrCode } from './dom.js';
 import { bitcoin, clock, listed, moment, offerText, price, sats, t } from './i18n.js';
 import { arrived } from './paywall-states.js';
 import { bitcoinOf, chosen, qrText, satsOf, shortened, waysOf } from './paywall-ways.js';
@@ -19,6 +19,8 @@ export const loading = () => [h('div', { class: 'skeleton', role: 'presentation'
 export const offers = (paywall) => {
   const { facts } = paywall;
   const { ended, over, trouble: error } = facts;
+  // While the viewer chooses: nothing waits for it.
+  setTimeout(loadQr, 500);
   return [
     heading(t(ended ? 'ended_heading' : 'offers_heading'), ended ? 'clock' : 'lock'),
     error ? alert(troubleText(error)) : null,
@@ -28,7 +30,7 @@ export const offers = (paywall) => {
     error ? null : text(ended ? t('ended_text') : t('offers_text', { methods: listed(facts.methods ?? ['Bitcoin', 'Lightning']) })),
     h('ul', { class: 'offers', role: 'list' }, facts.offers.map((offer) => h('li', {}, offerButton(paywall, offer)))),
     paywall.gate.remembers ? null : note(icon('warn'), h('span', {}, t('forgets_before'))),
-    note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
+    restoreHere(paywall),
   ];
 };
 
@@ -37,6 +39,23 @@ function offerButton(paywall, offer) {
   return button({ part: 'offer', class: 'offer', onclick: () => paywall.buy(offer) },
     h('span', { class: 'what' }, h('strong', {}, length), h('small', {}, scope)),
     h('span', { class: 'price', part: 'price' }, price(offer.price, offer.currency)));
+}
+
+/** A code or a link brings a purchase here, in a frame of another site too, where the site's own list of purchases cannot be read. */
+function restoreHere(paywall) {
+  const field = h('input', { type: 'text', id: 'code', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', dir: 'ltr', 'data-focus': 'code' });
+  const told = h('p', { class: 'notice', part: 'notice', role: 'status' });
+  const restore = async (event) => {
+    event.preventDefault();
+    told.textContent = t('restoring');
+    const results = await paywall.gate.restore(field.value).catch((error) => [{ error }]);
+    const bad = results.find((it) => it.error);
+    if (!bad) field.value = '';
+    told.textContent = bad ? t('restored_not', { why: troubleText(bad.error) }) : t('restored', { count: results.length });
+  };
+  return h('details', { class: 'fold', part: 'restore' }, h('summary', { 'data-focus': 'restore' }, t('restore_link')),
+    h('form', { class: 'restore', onsubmit: restore }, h('label', { for: 'code' }, t('restore_field')), field, button({ type: 'submit' }, t('restore_button')), told),
+    note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('purchases'))));
 }
 
 /** One line: what ended, and when. */
@@ -279,7 +298,7 @@ export const open = (paywall) => {
         copyButton(paywall.gate.code(kept), t('save_code')),
         button({ onclick: () => saveFile(paywall.gate.file(kept)) }, icon('down'), t('save_file'))),
       note(t('invoice_number'), ' ', h('code', {}, (surplus ?? kept[0]).id)),
-    ] : []),
+    ] : paywall.gate.remembers ? [] : [note(icon('warn'), h('span', {}, t('forgets_open')))]),
     note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('purchases'))),
   ];
 };
@@ -293,13 +312,15 @@ export function saveFile(file) {
 
 export const closed = (paywall) => {
   const { ended, over } = paywall.facts;
+  // The page knows what the site lists: neither on sale nor listed is as good as not there.
+  const unlisted = paywall.hasAttribute('unlisted');
   return [
-    heading(t(ended ? 'ended_heading' : 'closed_heading'), 'lock'),
+    heading(t(ended ? 'ended_heading' : unlisted ? 'unknown_heading' : 'closed_heading'), 'lock'),
     returned(paywall),
     moneyLeft(paywall),
     over?.reason ? text(overText(over)) : null,
-    text(t('closed_text')),
-    note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('restore_link'))),
+    text(t(unlisted && !ended ? 'unknown_text' : 'closed_text')),
+    restoreHere(paywall),
   ];
 };
 

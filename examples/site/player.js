@@ -2,16 +2,22 @@
  * A video element that plays one HLS stream: Plyr on hls.js where Media Source exists, Plyr on the browser's own player where
  * it does not. It knows nothing of payment; it says when the server refused, and can go on from where it stopped.
  *
- * Events: `refused` (the server answered 401, 402 or 403), `starved` (refused, and now there is nothing left to play),
- * `trouble` and `recovered` (network), `unplayable`, `playing`, `ended`.
+ * Events: `refused` (the server answered 401, 402 or 403), `starved` (refused, and now there is nothing left to play), `missing` (there
+ * is no such stream), `trouble` and `recovered` (network), `unplayable`, `playing`, `moved` (the place in the film), `ended`.
  */
 
 import Hls from './vendor/hls.js';
 import Plyr from './vendor/plyr.js';
-import { t } from './i18n.js';
+import { lang, t } from './i18n.js';
+import { store, stored } from './memory.js';
 
 const asset = (name) => new URL(`vendor/${name}`, import.meta.url).href;
+await dressed();
 const REFUSALS = [401, 402, 403];
+const ABSENT = [404, 410];
+/** Where Plyr keeps volume, speed, captions and quality; beside it, the language that the viewer hears. */
+const SETTINGS = 'hlsgate:player';
+const AUDIO = 'hlsgate:audio';
 /** Seconds until a stream that failed is tried again. */
 const RETRY = 4;
 /** Seconds that are loaded ahead at most: enough for a gap in the network, and no film for the trash. */
@@ -35,11 +41,15 @@ export class Player extends EventTarget {
   #troubled = false;
   #play = false;
   #at = 0;
+  /** What goes full screen: everything that a viewer must know or press. */
+  #whole;
 
-  constructor(video, { title = '' } = {}) {
+  /** `whole`: a selector of the ancestor that goes full screen. */
+  constructor(video, { title = '', whole = null } = {}) {
     super();
     this.#video = video;
     this.#title = title;
+    this.#whole = whole;
     video.addEventListener('waiting', () => this.#refused && this.#starve());
     video.addEventListener('ended', () => this.#tell('ended'));
     video.addEventListener('playing', () => {
@@ -47,13 +57,24 @@ export class Player extends EventTarget {
       this.#tell('playing');
     });
     // After an error the element's own time is gone.
-    for (const name of ['timeupdate', 'seeking']) video.addEventListener(name, () => !video.error && (this.#at = video.currentTime));
+    for (const name of ['timeupdate', 'seeking']) {
+      video.addEventListener(name, () => {
+        if (video.error || !this.#url || video.readyState === 0) return;
+        this.#at = video.currentTime;
+        this.#tell('moved');
+      });
+    }
     video.addEventListener('error', () => !this.#hls && this.#url && this.#nativeFailed());
   }
 
   /** Seconds into the film. */
   get position() {
     return this.#at;
+  }
+
+  /** Seconds of the whole film, or 0 while that is not known. */
+  get length() {
+    return Number.isFinite(this.#video.duration) ? this.#video.duration : 0;
   }
 
   /** The server has refused to go on with this stream. */
@@ -101,10 +122,12 @@ export class Player extends EventTarget {
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_, data) => this.#hlsFailed(hls, data));
     hls.on(Hls.Events.FRAG_BUFFERED, () => this.#recover());
+    hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#offerAudio());
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
       // Plyr first: it wraps the element, which makes a browser fetch an attached stream's one-time URL again.
       this.#dress([...new Set(hls.levels.map((level) => level.height).filter(Boolean))]);
       if (!hls.media) hls.attachMedia(this.#video);
+      this.#offerAudio();
       this.#begin();
     });
     hls.loadSource(url);
@@ -131,15 +154,16 @@ export class Player extends EventTarget {
     this.#plyr = new Plyr(this.#video, {
       title: this.#title,
       controls,
-      settings: ['captions', ...(heights.length > 1 ? ['quality'] : []), 'speed'],
+      settings: ['audio', 'captions', ...(heights.length > 1 ? ['quality'] : []), 'speed'],
       ...(heights.length > 1 ? { quality } : {}),
-      i18n: { ...i18n, qualityLabel: { 0: t('player_auto') } },
+      i18n: { ...i18n, audio: t('player_audio'), qualityLabel: { 0: t('player_auto') } },
       // Plyr would ask its own servers for these two.
       iconUrl: asset('plyr.svg'),
       blankVideo: '',
-      captions: { active: false, update: true },
+      captions: { active: false, language: lang, update: true },
       keyboard: { focused: true, global: false },
-      storage: { enabled: false },
+      storage: { enabled: true, key: SETTINGS },
+      fullscreen: { enabled: true, fallback: true, container: this.#whole },
       tooltips: { controls: true, seek: true },
     });
     // Its name is a tooltip, which is hidden while the menu is open.
@@ -152,11 +176,45 @@ export class Player extends EventTarget {
     if (this.#hls) this.#hls.currentLevel = height === 0 ? -1 : this.#hls.levels.findIndex((level) => level.height === height);
   }
 
-  #hlsFailed(hls, { type, fatal, response }) {
+  /** The languages of a stream, in the menu beside captions, quality and speed. Plyr makes the entry; what stands in it is ours. */
+  #offerAudio() {
+    const { buttons, panels } = this.#plyr?.elements.settings ?? {};
+    const menu = panels?.audio?.querySelector('[role=menu]');
+    if (!menu || !this.#hls) return;
+    const tracks = this.#hls.audioTracks;
+    buttons.audio.hidden = tracks.length < 2;
+    if (tracks.length < 2) return;
+    const wanted = [stored(AUDIO), lang, ...navigator.languages].filter(Boolean);
+    const speaks = (track, tag) => (track.lang ?? '').split('-')[0] === tag.split('-')[0];
+    const first = wanted.map((tag) => tracks.findIndex((it) => speaks(it, tag))).find((index) => index >= 0);
+    const choose = (index) => {
+      this.#hls.audioTrack = index;
+      buttons.audio.querySelector('.plyr__menu__value').textContent = nameOf(tracks[index]);
+      [...menu.children].forEach((it, at) => it.setAttribute('aria-checked', String(at === index)));
+    };
+    menu.replaceChildren(...tracks.map((track, index) => {
+      const button = Object.assign(document.createElement('button'), { type: 'button', className: 'plyr__control' });
+      button.setAttribute('role', 'menuitemradio');
+      button.append(Object.assign(document.createElement('span'), { textContent: nameOf(track) }));
+      button.addEventListener('click', () => {
+        choose(index);
+        store(AUDIO, track.lang);
+        panels.audio.querySelector('.plyr__control--back')?.click();
+      });
+      return button;
+    }));
+    choose(first ?? Math.max(0, this.#hls.audioTrack));
+  }
+
+  #hlsFailed(hls, { type, fatal, response, details }) {
     if (hls !== this.#hls) return;
     if (REFUSALS.includes(response?.code)) {
       hls.stopLoad();
       this.#refuse();
+    } else if (ABSENT.includes(response?.code) && [Hls.ErrorDetails.MANIFEST_LOAD_ERROR, Hls.ErrorDetails.LEVEL_LOAD_ERROR].includes(details)) {
+      // Trying again for ever would not bring it.
+      hls.stopLoad();
+      this.#tell('missing');
     } else if (fatal && type === Hls.ErrorTypes.MEDIA_ERROR) {
       hls.recoverMediaError();
     } else if (fatal) {
@@ -172,6 +230,7 @@ export class Player extends EventTarget {
     const answer = await fetch(url, { cache: 'no-store' }).catch(() => null);
     if (url !== this.#url) return;
     if (REFUSALS.includes(answer?.status)) this.#refuse();
+    else if (ABSENT.includes(answer?.status)) this.#tell('missing');
     else if (answer?.ok && !this.#troubled) this.#tryLater();
     else if (answer?.ok) this.#tell('unplayable');
     else this.#tryLater();
@@ -222,5 +281,25 @@ export class Player extends EventTarget {
 
   #tell(name) {
     this.dispatchEvent(new Event(name));
+  }
+}
+
+/** Plyr's own looks, before those of the site, which go over them. They come with the player, and not before the offers. */
+function dressed() {
+  const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: asset('plyr.css') });
+  return new Promise((resolve) => {
+    link.addEventListener('load', resolve);
+    link.addEventListener('error', resolve);
+    document.head.prepend(link);
+  });
+}
+
+/** A track by its own name, or its language's: `Deutsch`. */
+function nameOf({ name, lang: tag }) {
+  if (name) return plain(name);
+  try {
+    return new Intl.DisplayNames([lang], { type: 'language' }).of(tag);
+  } catch {
+    return tag ?? '?';
   }
 }

@@ -35,7 +35,7 @@ begin();
 async function begin() {
   await gate.setClock();
   await show();
-  await takeIn(restore);
+  await takeIn((code) => restore(code, 'message'));
   // Picked before this script was there to hear of it.
   await restoreFile();
   // What was paid while no page was open.
@@ -133,29 +133,30 @@ async function listOpenedByCookie(nothing, known) {
 }
 
 /** `source`: a text, or a file that holds one. Answers what `Hlsgate.restore` does, and never throws. */
-function restore(source) {
-  restoring = restoring.then(() => restoreNow(source));
+function restore(source, place = 'told') {
+  restoring = restoring.then(() => restoreNow(source, place));
   return restoring;
 }
 
-async function restoreNow(source) {
-  tell(t('restoring'));
+async function restoreNow(source, place) {
+  tell(t('restoring'), false, place);
   try {
     if (source.size > LARGEST) throw new HlsgateError('too-large');
     const results = await gate.restore(typeof source === 'string' ? source : await source.text());
     const good = results.filter((it) => it.purchase).length;
     const bad = results.filter((it) => it.error).map((it) => troubleText(it.error));
-    tell([good > 0 || bad.length === 0 ? t('restored', { count: good }) : '', ...new Set(bad.map((why) => t('restored_not', { why })))].filter(Boolean).join(' '), bad.length > 0);
+    tell([good > 0 || bad.length === 0 ? t('restored', { count: good }) : '', ...new Set(bad.map((why) => t('restored_not', { why })))].filter(Boolean).join(' '), bad.length > 0, place);
     if (bad.length === 0) $('code').value = '';
     await show();
     return results;
   } catch (error) {
-    tell(troubleText({ reason: error.reason ?? error.name }), true);
+    tell(troubleText({ reason: error.reason ?? error.name }), true, place);
     return [{ error }];
   }
 }
 
-function tell(text, bad = false) {
-  $('message').textContent = text;
-  $('message').classList.toggle('bad', bad);
+/** Says what came of it, where the viewer is: a long list lies between the page's head and its field. */
+function tell(text, bad = false, place = 'message') {
+  for (const id of ['message', 'told']) $(id).textContent = id === place ? text : '';
+  $(place).classList.toggle('bad', bad);
 }

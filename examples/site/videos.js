@@ -6,7 +6,7 @@ export async function allVideos() {
   if (answer.status === 404) return [];
   if (!answer.ok) throw new Error(`videos.json: status ${answer.status}`);
   const { videos } = await answer.json();
-  return videos.filter((it) => typeof it?.id === 'string').map((it) => ({ ...it, title: String(it.title ?? it.id) }));
+  return videos.filter((it) => typeof it?.id === 'string').map((it) => ({ ...it, title: String(it.title ?? it.id), duration: Number(it.duration) > 0 ? Number(it.duration) : null }));
 }
 
 /** One entry, or undefined: a video can be sold and watched without being listed. */

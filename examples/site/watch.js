@@ -4,10 +4,10 @@ import './hlsgate-paywall.js';
 import { h, icon } from './dom.js';
 import { gate } from './gate.js';
 import { clock, left, t } from './i18n.js';
+import { keepPlace, placeIn } from './memory.js';
 import { takeIn } from './page.js';
 import { troubleText } from './paywall-views.js';
 import { findVideo } from './videos.js';
-import { Player } from './player.js';
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -15,6 +15,10 @@ const id = query.get('v');
 const paywall = $('paywall');
 const stage = $('stage');
 const strip = $('strip');
+/** The site's other tabs. */
+const tabs = globalThis.BroadcastChannel && new BroadcastChannel('hlsgate:playing');
+/** Seconds for which the player waits for the offers. */
+const PATIENCE = 10;
 /** Seconds between tries while the shop grants what the gate refuses. */
 const DISAGREE = 10;
 
@@ -23,7 +27,13 @@ if (id) {
   // The payment page sends viewers back with the number of their invoice, in whatever browser that page was opened.
   if (query.get('invoice')) paywall.setAttribute('invoice', query.get('invoice'));
   takeIn(restore).then(() => paywall.setAttribute('video', id));
-  about.then((video) => start(describe(video)));
+  about.then(async (video) => {
+    const described = describe(video);
+    // The offers come first: a film that is locked needs no player.
+    await offersShown();
+    const { Player } = await import('./player.js');
+    start(described, Player);
+  });
 } else {
   paywall.hidden = true;
   curtain(t('no_video'), h('a', { class: 'button', href: 'index.html' }, t('videos')));
@@ -38,12 +48,23 @@ function describe(video) {
   if (video?.poster) $('video').poster = video.poster;
   $('video').setAttribute('aria-label', t('video_label', { title }));
   paywall.setAttribute('video-title', title);
+  paywall.toggleAttribute('unlisted', !video);
   if (video?.width && video?.height) stage.style.setProperty('--ratio', `${video.width} / ${video.height}`);
   return { ...video, title, captions: video?.captions ?? [] };
 }
 
-function start(video) {
-  const player = new Player($('video'), { title: video.title });
+/** Settles when the paywall shows anything, or after a while: an answer that does not come must not keep the film away. */
+function offersShown() {
+  return new Promise((resolve) => {
+    const look = () => paywall.state && paywall.state !== 'loading' && resolve();
+    paywall.addEventListener('hlsgate-state', look);
+    setTimeout(resolve, PATIENCE * 1000);
+    look();
+  });
+}
+
+function start(video, Player) {
+  const player = new Player($('video'), { title: video.title, whole: '#main' });
   let stopWatching = () => {};
   let opened = false; // the film itself is on the stage, and no preview
   let previewing = false;
@@ -59,13 +80,13 @@ function start(video) {
     });
     // What plays undisturbed is left alone, and only its end has moved.
     if (opened && !player.refused) return;
-    const position = stopped ?? (opened ? player.position : 0);
+    const position = stopped ?? (opened ? player.position : placeIn(id));
     const again = stopped !== null || opened;
     opened = true;
     previewing = false;
     stopped = null;
     curtain();
-    player.load(url, { position, play: paid || again, captions: video.captions.map((it) => ({ ...it, src: beside(url, it.src) })) });
+    player.load(url, { position, play: (paid || again) && document.visibilityState === 'visible', captions: video.captions.map((it) => ({ ...it, src: beside(url, it.src) })) });
   };
 
   /** Access has ended: the offers are shown, and what is loaded plays on. */
@@ -95,7 +116,7 @@ function start(video) {
     opened = false;
     stopWatching();
     say('');
-    curtain(t('stage_ended', { time: clock(stopped) }), h('button', { type: 'button', class: 'button', onclick: () => paywall.scrollIntoView() }, t('to_offers')));
+    curtain(t('stage_ended', { time: clock(stopped) }), h('button', { type: 'button', class: 'button', onclick: () => paywall.scrollIntoView({ block: 'nearest' }) }, t('to_offers')));
   };
 
   player.addEventListener('refused', () => {
@@ -104,7 +125,22 @@ function start(video) {
     if (refusals > 1) setTimeout(over, DISAGREE * 1000);
     else over();
   });
-  player.addEventListener('playing', () => (refusals = 0));
+  player.addEventListener('playing', () => {
+    refusals = 0;
+    if (!previewing) tabs?.postMessage('playing');
+  });
+  player.addEventListener('moved', () => opened && !previewing && keepPlace(id, player.position, player.length));
+  player.addEventListener('missing', () => {
+    say('');
+    curtain(t('stage_missing'));
+  });
+  // Two films at once are none.
+  tabs?.addEventListener('message', () => {
+    if ($('video').paused) return;
+    player.pause();
+    say(t('stage_elsewhere'));
+  });
+  $('video').addEventListener('play', () => strip.textContent === t('stage_elsewhere') && say(''));
   player.addEventListener('starved', end);
   player.addEventListener('trouble', () => say(t('stage_trouble')));
   player.addEventListener('recovered', () => say(''));

@@ -120,7 +120,7 @@ test('a back-up that is too large, empty, broken or of another site is told apar
     input.files = picked.files;
     input.dispatchEvent(new Event('change'));
   }, [[...Buffer.from(body)], times]);
-  const said = (text) => page.locator('#message.bad', { hasText: text }).waitFor();
+  const said = (text) => page.locator('#told.bad', { hasText: text }).waitFor();
   const other = { kid: 'k9', bytes: Buffer.alloc(32, 9) };
 
   await choose('x', 9_000_000);
@@ -128,7 +128,7 @@ test('a back-up that is too large, empty, broken or of another site is told apar
   // The second one is read long before the first one is: each has its answer in its turn.
   await page.evaluate(() => {
     window.said = [];
-    new MutationObserver(() => window.said.push(document.getElementById('message').textContent)).observe(document.getElementById('message'), { childList: true });
+    new MutationObserver(() => window.said.push(document.getElementById('told').textContent)).observe(document.getElementById('told'), { childList: true });
   });
   await Promise.all([choose('eyJ'.repeat(1000), 1500), choose('')]);
   await page.waitForFunction(() => ['too large', 'No purchase'].every((part) => window.said.some((it) => it.includes(part))));

@@ -165,7 +165,7 @@ const TROUBLES = {
     await visit.context.route('**/hls/**', (route) => route.fulfill({ status: 403, contentType: 'application/problem+json', body: '{"reason":"expired"}' }));
     await visit.context.route('**/hlsgate/videos/*', (route) => route.fulfill({ json: { ...answer, access: { granted: false, reason: 'expired' } } }));
     await visit.page.evaluate(() => { document.querySelector('video').currentTime = 100; });
-    await visit.page.locator('#curtain', { hasText: 'Access ended at 1:40' }).waitFor();
+    await visit.page.locator('#curtain', { hasText: 'ended 1:40 into the film' }).waitFor();
     await inState(visit.page, 'offers');
   },
   closed: async (visit) => {

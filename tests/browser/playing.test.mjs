@@ -83,7 +83,7 @@ test('access ends in mid-film: what is loaded plays on, the place is kept, a new
   assert.match(await visit.card.innerText(), /Your access has ended/);
   assert.equal(await page.evaluate(() => document.querySelector('video').error), null, 'no player error is shown');
   await page.evaluate(() => { document.querySelector('video').currentTime = 100; });
-  await page.locator('#curtain', { hasText: 'Access ended at 1:40' }).waitFor();
+  await page.locator('#curtain', { hasText: 'ended 1:40 into the film' }).waitFor();
 
   await visit.paywall.getByRole('button', { name: /Forever/ }).click();
   await inState(page, 'paying');
@@ -103,9 +103,9 @@ test("access ends in mid-film in the browser's own player", async () => {
   // Farther on than what is loaded, unless a slow machine was refused a piece before: then it stopped where it was.
   await page.evaluate(() => { document.querySelector('video').currentTime = 100; });
   await inState(page, 'offers', 2 * DEADLINE);
-  const curtain = page.locator('#curtain', { hasText: 'Access ended at' });
+  const curtain = page.locator('#curtain', { hasText: 'into the film' });
   await curtain.waitFor();
-  const [, minutes, seconds] = /at (\d+):(\d\d)/.exec(await curtain.textContent());
+  const [, minutes, seconds] = / (\d+):(\d\d) into/.exec(await curtain.textContent());
   const stopped = 60 * minutes + Number(seconds);
   assert.ok(stopped > 0, 'the place is known');
   await visit.paywall.getByRole('button', { name: /Forever/ }).click();

@@ -88,7 +88,8 @@ test('another browser is locked, and restores by code, by file and by link', asy
     const other = await viewer(browser, site);
     await other.goto(`watch.html?v=${FILM}`);
     await inState(other.page, 'offers');
-    await other.page.getByRole('link', { name: 'Restore it here' }).click();
+    await other.paywall.getByText('Restore it here').click();
+    await other.paywall.getByRole('link', { name: 'My purchases' }).click();
     await restore(other);
     await other.page.getByText('Restored: 1').waitFor();
     await other.page.locator('.entry').getByRole('link', { name: 'Watch' }).click();
@@ -159,7 +160,7 @@ test('a purchase is removed, and a damaged code is told apart', async () => {
   for (const [text, message] of [['hello', 'No purchase was found in it'], [`${token.slice(0, -4)}AAAA`, 'damaged, or from another site']]) {
     await visit.page.getByLabel('Code or link').fill(text);
     await visit.page.getByRole('button', { name: 'Restore' }).click();
-    await visit.page.locator('#message', { hasText: message }).waitFor();
+    await visit.page.locator('#told', { hasText: message }).waitFor();
   }
   await visit.leave();
 });
