@@ -174,7 +174,7 @@ impl Inspect {
         let checked =
             UntrustedToken::parse(text.trim().as_bytes()).and_then(|token| token.verify(&live.policy.keyring));
         let (claims, problem) = match checked {
-            Ok(claims) => (Some(claims), claims.refused_at(now, live.policy.leeway, &live.policy.revocations)),
+            Ok(claims) => (Some(claims), claims.refused_at(now, live.policy.leeway, 0, &live.policy.revocations)),
             Err(err) => (None, Some(err)),
         };
         let problem = problem.map(told).or_else(|| unknown_pass(claims.as_ref()?, live));

@@ -68,7 +68,7 @@ pub struct Policy {
     pub passes: Passes,
     /// Seconds that clocks may differ.
     pub leeway: u64,
-    /// Seconds for which an expired token still opens [`Kind::Media`].
+    /// Seconds for which an expired token goes on opening, so that a film that began in time is not cut.
     pub grace: u64,
 }
 
@@ -119,16 +119,13 @@ pub enum Refusal {
 pub fn decide<'a>(request: &'a AuthRequest<'_>, policy: &Policy, now: UnixTime) -> Result<Grant<'a>, Refusal> {
     let mut refusal = Refusal::Missing;
     let mut opening: ArrayVec<(&CarriedToken<'_>, Claims), MAX_TOKENS> = ArrayVec::new();
-    let mut in_grace: Option<Claims> = None;
     for token in &request.tokens.0 {
         match open(&token.text, request, policy, now) {
-            Ok(Opened::Fully(claims)) => opening.push((token, claims)),
-            Ok(Opened::InGrace(claims)) => in_grace = in_grace.or(Some(claims)),
+            Ok(claims) => opening.push((token, claims)),
             Err(reason) => refusal = refusal.min(reason),
         }
     }
-    let longest = opening.iter().map(|(_, claims)| claims).max_by_key(|claims| lifetime(claims));
-    let Some(claims) = longest.or(in_grace.as_ref()) else {
+    let Some(claims) = opening.iter().map(|(_, claims)| claims).max_by_key(|claims| lifetime(claims)) else {
         return Err(refusal);
     };
     let cookie = match request.kind {
@@ -138,23 +135,15 @@ pub fn decide<'a>(request: &'a AuthRequest<'_>, policy: &Policy, now: UnixTime) 
     Ok(Grant { tier: *claims.tier(), expires: claims.exp(), cookie })
 }
 
-enum Opened {
-    Fully(Claims),
-    InGrace(Claims),
-}
-
-fn open(text: &[u8], request: &AuthRequest<'_>, policy: &Policy, now: UnixTime) -> Result<Opened, Refusal> {
+/// In its grace a token opens what it opened before, playlists too: a live player reloads its playlist every few seconds, and
+/// any player does when it changes the level. No player goes on after a refusal.
+fn open(text: &[u8], request: &AuthRequest<'_>, policy: &Policy, now: UnixTime) -> Result<Claims, Refusal> {
     let claims = UntrustedToken::parse(text)?.verify(&policy.keyring)?;
-    let refused = claims.refused_at(now, policy.leeway, &policy.revocations);
-    let in_grace = matches!(refused, Some(TokenError::Expired { exp, now })
-        if request.kind == Kind::Media && now < exp.plus(policy.leeway).plus(policy.grace));
-    match refused {
-        Some(err) if !in_grace => return Err(err.into()),
-        _ => {}
+    if let Some(err) = claims.refused_at(now, policy.leeway, policy.grace, &policy.revocations) {
+        return Err(err.into());
     }
     match claims.sub().covers(&request.video, &policy.passes) {
-        true if in_grace => Ok(Opened::InGrace(claims)),
-        true => Ok(Opened::Fully(claims)),
+        true => Ok(claims),
         false => Err(Refusal::OtherVideo),
     }
 }
@@ -177,6 +166,20 @@ fn cookie_to_set<'a>(opening: &[(&'a CarriedToken<'_>, Claims)]) -> Option<Cooki
 /// Orders tokens by how long they last; one without `exp` lasts longest.
 fn lifetime(claims: &Claims) -> u64 {
     claims.exp().map_or(u64::MAX, |exp| exp.0)
+}
+
+impl Grant<'_> {
+    /// Whether it is by grace alone: a film that plays goes on, and for a new one it is time to pay again.
+    pub fn by_grace(&self, policy: &Policy, now: UnixTime) -> bool {
+        self.expires.is_some_and(|exp| now >= exp.plus(policy.leeway))
+    }
+}
+
+impl Policy {
+    /// Seconds for which a token goes on opening behind its `exp`: so long a cookie has to bring it.
+    pub fn beyond_exp(&self) -> u64 {
+        self.leeway.saturating_add(self.grace)
+    }
 }
 
 impl<'a> CarriedTokens<'a> {

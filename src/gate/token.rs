@@ -151,12 +151,19 @@ impl Claims {
     /// Why the token, though authentic, opens nothing at `now`: revoked, past its `exp` or before its `nbf`.
     ///
     /// - `leeway`: seconds that clocks may differ, for both bounds.
-    pub(crate) fn refused_at(&self, now: UnixTime, leeway: u64, revocations: &Revocations) -> Option<TokenError> {
+    /// - `grace`: seconds more that the token goes on opening behind its `exp`.
+    pub(crate) fn refused_at(
+        &self,
+        now: UnixTime,
+        leeway: u64,
+        grace: u64,
+        revocations: &Revocations,
+    ) -> Option<TokenError> {
         if revocations.contains(&self.jti) {
             return Some(TokenError::Revoked { jti: self.jti.as_str().into() });
         }
         // RFC 7519, section 4.1.4: "on or after which" the token is not accepted.
-        if let Some(exp) = self.exp.filter(|exp| now >= exp.plus(leeway)) {
+        if let Some(exp) = self.exp.filter(|exp| now >= exp.plus(leeway).plus(grace)) {
             return Some(TokenError::Expired { exp, now });
         }
         if let Some(nbf) = self.nbf.filter(|nbf| now.plus(leeway) < *nbf) {

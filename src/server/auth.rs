@@ -132,11 +132,15 @@ fn granted(grant: &Grant<'_>, receipt: Option<HeaderValue>, live: &Live, now: Un
 }
 
 fn set_cookie(cookie: &CookieGrant<'_>, live: &Live, now: UnixTime) -> Option<HeaderValue> {
+    let max_age = max_age(cookie.expires, live.policy.beyond_exp(), now);
+    if max_age == 0 {
+        return None;
+    }
     let line = SetCookie {
         name: &name_of(&cookie.sub),
         value: std::str::from_utf8(cookie.token).ok()?,
         path: &live.config.media.of_scope(&cookie.sub),
-        max_age: max_age(cookie.expires, now),
+        max_age,
     };
     line.header(&live.config.cookie)
 }

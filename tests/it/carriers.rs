@@ -158,19 +158,65 @@ async fn nginx_is_told_statuses_that_it_understands() {
     assert_eq!(status, 403);
 }
 
-/// A film that began in time is not cut; one that begins afterwards does not begin.
+/// What a token opens in its grace is what it opened before, by whichever carrier it comes; afterwards it is expired.
 #[tokio::test]
-async fn in_its_grace_a_token_opens_segments_and_no_playlist() {
+async fn in_its_grace_a_token_opens_by_every_carrier_alike() {
     let h = Harness::with(Options { config: "[gate]\ngrace = \"1h\"".into(), ..Options::default() }).await;
     let expired = h.token(&["--video", A, "--for", "0s"]);
-    assert_eq!(h.get_with(SEGMENT, &expired).await.status(), 200);
-    assert_eq!(reason(h.get_with(PLAYLIST, &expired).await).await, "expired");
+    for path in [PLAYLIST, "/hls/vid1/v0/index.m3u8", SEGMENT] {
+        let by_path = path.replace("/hls/", &format!("/hls/~{expired}/"));
+        assert_eq!(status(&h, &by_path, &[]).await, 200, "{path}");
+        assert_eq!(status(&h, &format!("{path}?token={expired}"), &[]).await, 200, "{path}");
+        assert_eq!(status(&h, path, &[("Authorization", format!("Bearer {expired}"))]).await, 200, "{path}");
+        assert_eq!(status(&h, path, &[("Cookie", format!("hlsgate={expired}"))]).await, 200, "{path}");
+    }
     assert_eq!(reason(h.get_with("/hls/vid10/v0/seg0.ts", &expired).await).await, "other-video");
-    // It earns nothing: no cookie, and nobody keeps the yes.
-    let (status, head) =
-        ask(&h, &format!("X-Hlsgate-Video: vid1\r\nX-Hlsgate-Kind: media\r\nX-Hlsgate-Query: token={expired}\r\n"))
-            .await;
+    // Nobody keeps the yes, and a cookie that it earns ends with the grace.
+    let video = "X-Hlsgate-Video: vid1\r\nX-Hlsgate-Kind: ";
+    let (status, head) = ask(&h, &format!("{video}media\r\nX-Hlsgate-Query: token={expired}\r\n")).await;
     assert!(status == 204 && !head.contains("set-cookie") && !head.contains("x-accel-expires"), "{head}");
+    let (status, head) = ask(&h, &format!("{video}playlist\r\nX-Hlsgate-Query: token={expired}\r\n")).await;
+    assert!(status == 204 && (3580..=3600).contains(&max_age(&head).expect("a cookie")), "{head}");
+    // Of two that open, what lasts is told.
+    let hour = h.token_for(A);
+    let both = format!("{video}media\r\nCookie: hlsgate={expired}; hlsgate={hour}\r\n");
+    assert!(ask(&h, &both).await.1.contains("x-accel-expires"));
+
+    let over = Harness::with(Options { config: "[gate]\ngrace = \"1s\"".into(), ..Options::default() }).await;
+    let expired = over.token(&["--video", A, "--for", "0s"]);
+    for path in [PLAYLIST, SEGMENT] {
+        crate::harness::until("the grace ends", || async {
+            let answer = over.get_with(path, &expired).await;
+            (answer.status() == 403).then_some(answer)
+        })
+        .await;
+        assert_eq!(reason(over.get_with(path, &expired).await).await, "expired", "{path}");
+    }
+}
+
+/// The seconds for which the cookie of an answer is kept.
+fn max_age(head: &str) -> Option<u64> {
+    head.to_lowercase().split("max-age=").nth(1)?.split(';').next()?.parse().ok()
+}
+
+/// A browser that has dropped its cookie sends nothing: then neither grace nor leeway is of any use to it.
+#[tokio::test]
+async fn a_cookie_lasts_as_long_as_its_token_opens_and_never_deletes_another() {
+    let config = "[gate]\nleeway = \"1m\"\ngrace = \"1h\"\n[cookie]\nsecure = false";
+    let h = Harness::with(Options { config: config.into(), ..Options::default() }).await;
+    for (lasts, expected) in [("10m", 600 + 60 + 3600), ("0s", 60 + 3600)] {
+        let token = h.token(&["--video", A, "--for", lasts]);
+        let answer = h.get(&format!("{PLAYLIST}?token={token}")).await;
+        let line = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+        let kept = max_age(&line).unwrap();
+        assert!((expected - 20..=expected).contains(&kept), "{lasts}: {line}");
+    }
+    // Within the leeway alone the token opens, and the cookie that it earns is no order to delete one.
+    let h = Harness::with(Options { config: "[gate]\nleeway = \"1h\"".into(), ..Options::default() }).await;
+    let ending = h.token(&["--video", A, "--for", "0s"]);
+    let answer = h.get(&format!("{PLAYLIST}?token={ending}")).await;
+    assert_eq!(answer.status(), 200);
+    assert!(max_age(answer.headers()["set-cookie"].to_str().unwrap()).unwrap() > 3500);
 }
 
 #[tokio::test]
@@ -189,7 +235,7 @@ async fn a_query_token_on_a_playlist_earns_a_cookie_unless_one_lasts_as_long() {
         let answer = send(h.request("GET", path).header("Cookie", cookie)).await;
         assert_eq!(answer.status(), 200, "{path}");
         let line = answer.headers().get("set-cookie").map(|line| line.to_str().unwrap().to_owned());
-        assert_eq!(answer.headers()["cache-control"], if line.is_some() { "no-store" } else { "private" });
+        assert_eq!(answer.headers()["cache-control"], if line.is_some() { "no-store" } else { "private, no-cache" });
         line
     };
     let set = cookie(&format!("{PLAYLIST}?token={hour}"), "").await.unwrap();

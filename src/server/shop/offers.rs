@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::status::{Judged, judge};
 use super::{Shop, body, token_cookies};
-use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, decide};
+use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Refusal, decide};
 use crate::gate::scope::VideoId;
 use crate::gate::time::UnixTime;
 use crate::live::Live;
@@ -97,7 +97,7 @@ pub(super) async fn on_sale<'a>(live: &'a Live, video: &VideoId) -> Vec<OfferFor
     live.config.catalogue.offers_for(video)
 }
 
-/// What the gate would say to a playlist of this video.
+/// What the gate would say to a viewer of this video who begins now: by grace a film goes on, and none begins.
 fn access(live: &Live, video: VideoId, headers: &HeaderMap, query: &str, now: UnixTime) -> Access {
     let mut tokens = CarriedTokens::default();
     for token in carriers::query_tokens(query.as_bytes()) {
@@ -105,12 +105,15 @@ fn access(live: &Live, video: VideoId, headers: &HeaderMap, query: &str, now: Un
     }
     carriers::bearer_and_cookies(headers, &mut tokens);
     let request = AuthRequest { video, kind: Kind::Playlist, tokens };
-    match decide(&request, &live.policy, now) {
+    let refused = match decide(&request, &live.policy, now) {
+        Ok(grant) if grant.by_grace(&live.policy, now) => Refusal::Expired,
         Ok(grant) => {
-            Access { granted: true, tier: Some(grant.tier.to_string()), expires_at: grant.expires, reason: None }
+            let tier = Some(grant.tier.to_string());
+            return Access { granted: true, tier, expires_at: grant.expires, reason: None };
         }
-        Err(refusal) => Access { granted: false, tier: None, expires_at: None, reason: Some(refusal.reason()) },
-    }
+        Err(refusal) => refusal,
+    };
+    Access { granted: false, tier: None, expires_at: None, reason: Some(refused.reason()) }
 }
 
 /// The purchase that the viewer's cookie names, if it would open this video.

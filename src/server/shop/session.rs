@@ -48,7 +48,7 @@ fn renewed(text: &str, live: &Live, now: UnixTime) -> Result<(Claims, String), R
         return Err(Refusal::Missing);
     }
     let claims = UntrustedToken::parse(text.as_bytes())?.verify(&policy.keyring)?;
-    if let Some(err) = claims.refused_at(now, policy.leeway, &policy.revocations) {
+    if let Some(err) = claims.refused_at(now, policy.leeway, 0, &policy.revocations) {
         return Err(err.into());
     }
     let signing = policy.keyring.signing();

@@ -28,7 +28,7 @@ pub(super) fn set_token(
     live: &Live,
     now: UnixTime,
 ) {
-    let max_age = max_age(exp, now);
+    let max_age = max_age(exp, live.policy.beyond_exp(), now);
     if max_age == 0 {
         return;
     }
