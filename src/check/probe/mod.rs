@@ -1,10 +1,12 @@
 //! `--probe URL`: asks the real nginx for a real file in every way that must not work, and in those that must.
 
+mod follow;
 mod paths;
+mod reference;
 mod requests;
+mod stream;
 mod wire;
 
-use std::collections::HashSet;
 use std::io::IsTerminal;
 
 use url::Url;
@@ -14,12 +16,11 @@ use super::tokens::TestTokens;
 use crate::failure::Failure;
 use crate::gate::scope::VideoId;
 use crate::live::Live;
+use reference::Reference;
 use requests::{Expect, Requests, Trial};
 use wire::{Answer, Site, advice, reason};
 
 const GROUP: &str = "probe";
-/// As many bytes in a row of the file as no page has by chance.
-const WINDOW: usize = 16;
 /// After so many requests in a row without an answer, no more are sent.
 const MAX_SILENCE: usize = 4;
 
@@ -68,8 +69,14 @@ pub(super) fn look(target: &Target, connect: Option<&str>, live: &Live, report: 
         tokens: &tokens,
     };
     let trials = requests.all();
-    let Some(file) = reference(&site, &requests, report) else { return Ok(()) };
-    let windows: HashSet<&[u8]> = file.windows(WINDOW.min(file.len())).filter(|window| telling(window)).collect();
+    let Some(mut file) = reference(&site, &requests, report) else { return Ok(()) };
+    let again = || {
+        site.send(&requests.reference().bytes)
+            .ok()
+            .filter(|answer| answer.status == Some(200))
+            .map(|answer| answer.body)
+    };
+    let first = file.body().to_vec();
     let (count, mut silent) = (trials.len(), 0);
     for (done, trial) in trials.iter().enumerate() {
         progress(done, count);
@@ -77,9 +84,11 @@ pub(super) fn look(target: &Target, connect: Option<&str>, live: &Live, report: 
         silent = if sent.is_ok() { 0 } else { silent + 1 };
         match sent {
             Ok(answer) => {
-                judge(trial, &answer, &file, &windows, report);
+                let verdict = judge(trial, &answer, &mut file, again);
+                verdict.tell(trial, report);
                 // Everything else would come through the same door, and tokens in paths would stand in nginx's error log.
-                if done == 0 && leaks(&answer.body, &windows) {
+                if done == 0 && file.leaks_into(&answer.body) {
+                    progress(count, count);
                     report.note(
                         GROUP,
                         Level::Unknown,
@@ -88,7 +97,7 @@ pub(super) fn look(target: &Target, connect: Option<&str>, live: &Live, report: 
                         "a refusal for whoever has no token",
                         "shut that door, then ask again",
                     );
-                    break;
+                    return Ok(());
                 }
             }
             Err(err) if silent > MAX_SILENCE => {
@@ -101,7 +110,8 @@ pub(super) fn look(target: &Target, connect: Option<&str>, live: &Live, report: 
                     "an answer",
                     "see whether something limits or bans this machine's address",
                 );
-                break;
+                progress(count, count);
+                return Ok(());
             }
             Err(err) => report.note(
                 GROUP,
@@ -114,20 +124,24 @@ pub(super) fn look(target: &Target, connect: Option<&str>, live: &Live, report: 
         }
     }
     progress(count, count);
+    follow::look(&follow::Stream { target, site: &site, live, tokens: &tokens }, &first, report);
     Ok(())
 }
 
 /// The file itself, fetched with a good token: what no other answer may hold.
 ///
 /// As Bearer, for nginx's error log prints the paths of files that are not there, but no such header.
-fn reference(site: &Site, requests: &Requests<'_>, report: &mut Report) -> Option<Vec<u8>> {
+fn reference(site: &Site, requests: &Requests<'_>, report: &mut Report) -> Option<Reference> {
     let (what, expected) = ("the file itself", "200 with a good token");
     match site.send(&requests.reference().bytes) {
-        Ok(answer) if answer.status == Some(200) && answer.body.windows(WINDOW).any(telling) => {
-            report.ok(GROUP, what, format!("{} bytes came with a good token", answer.body.len()));
-            return Some(answer.body);
-        }
         Ok(answer) => {
+            if answer.status == Some(200) {
+                let file = Reference::new(answer.body.clone(), answer.cut);
+                if file.can_be_known() {
+                    report.ok(GROUP, what, format!("{} bytes came with a good token", answer.body.len()));
+                    return Some(file);
+                }
+            }
             let (level, todo) = match answer.status {
                 Some(200) => (Level::Unknown, "name a file with something in it, such as a playlist"),
                 Some(301..=308) => (Level::Unknown, "name the address where it leads, as viewers get it"),
@@ -151,52 +165,62 @@ fn reference(site: &Site, requests: &Requests<'_>, report: &mut Report) -> Optio
     None
 }
 
-fn judge(trial: &Trial, answer: &Answer, file: &[u8], windows: &HashSet<&[u8]>, report: &mut Report) {
-    let seen = answer.summary();
-    // What was sent is told where somebody has to look for the cause.
-    let wrong = |report: &mut Report, seen: String, expected: &str, todo: &str| {
-        report.wrong(GROUP, trial.name.as_str(), format!("{seen}; sent was {}", trial.shown()), expected, todo);
-    };
-    match trial.expect {
-        Expect::File if answer.status == Some(200) && answer.body == file => {
-            report.ok(GROUP, trial.name.as_str(), "200, the file")
+/// What an answer says of the gate.
+enum Verdict {
+    /// As it should be, with what was seen.
+    Fine(String),
+    /// Not so.
+    Wrong { seen: String, expected: &'static str, todo: &'static str },
+}
+
+impl Verdict {
+    fn tell(self, trial: &Trial, report: &mut Report) {
+        match self {
+            Verdict::Fine(seen) => report.ok(GROUP, trial.name.as_str(), seen),
+            Verdict::Wrong { seen, expected, todo } => report.wrong(GROUP, trial.name.as_str(), seen, expected, todo),
         }
-        Expect::Head if answer.status == Some(200) && answer.body.is_empty() => {
-            report.ok(GROUP, trial.name.as_str(), "200")
-        }
-        Expect::File | Expect::Head => {
-            let seen = if answer.succeeded() { format!("{seen}, but not the same file") } else { seen };
-            wrong(
-                report,
-                seen,
-                "200 and the file",
-                "a viewer who paid is turned away: see the findings above and the daemon's log",
-            );
-        }
-        Expect::Refused | Expect::NoByte if leaks(&answer.body, windows) => wrong(
-            report,
-            format!("{seen}, with bytes of the file"),
-            "a refusal",
-            "the gate is open: `hlsgate check` as root names the line of nginx's configuration",
-        ),
-        Expect::Refused if answer.succeeded() || answer.status == Some(304) => {
-            wrong(report, seen, "a refusal", "something else answers for the protected file: see the findings above");
-        }
-        Expect::Refused => report.ok(GROUP, trial.name.as_str(), seen),
-        Expect::NoByte if answer.succeeded() => {
-            report.ok(GROUP, trial.name.as_str(), format!("{seen}, something else"))
-        }
-        Expect::NoByte => report.ok(GROUP, trial.name.as_str(), seen),
     }
 }
 
-fn leaks(body: &[u8], windows: &HashSet<&[u8]>) -> bool {
-    body.windows(WINDOW).any(|window| windows.contains(window))
+/// Compares what came with what would be right. `again` fetches the file anew: a live playlist is another one every few seconds.
+fn judge(trial: &Trial, answer: &Answer, file: &mut Reference, again: impl Fn() -> Option<Vec<u8>>) -> Verdict {
+    let seen = answer.summary();
+    // What was sent is told where somebody has to look for the cause.
+    let wrong = |seen: String, expected, todo| Verdict::Wrong {
+        seen: format!("{seen}; sent was {}", trial.shown()),
+        expected,
+        todo,
+    };
+    match trial.expect {
+        Expect::File if answer.status == Some(200) && file.is(&answer.body, answer.cut) => {
+            Verdict::Fine("200, the file".into())
+        }
+        Expect::File if answer.status == Some(200) && changed(file, &answer.body, again) => {
+            Verdict::Fine("200, the file, which changes".into())
+        }
+        Expect::Head if answer.status == Some(200) && answer.body.is_empty() => Verdict::Fine("200".into()),
+        Expect::File | Expect::Head => wrong(
+            if answer.succeeded() { format!("{seen}, but not the same file") } else { seen },
+            "200 and the file",
+            "a viewer who paid is turned away: see the findings above and the daemon's log",
+        ),
+        Expect::Refused | Expect::NoByte if file.leaks_into(&answer.body) => {
+            wrong(format!("{seen}, with bytes of the file"), "a refusal", follow::OPEN)
+        }
+        Expect::Refused if answer.succeeded() || answer.status == Some(304) => {
+            wrong(seen, "a refusal", "something else answers for the protected file: see the findings above")
+        }
+        Expect::NoByte if answer.succeeded() => Verdict::Fine(format!("{seen}, something else")),
+        Expect::Refused | Expect::NoByte => Verdict::Fine(seen),
+    }
 }
 
-/// Padding says nothing about where bytes come from.
-fn telling(window: &[u8]) -> bool {
-    window.iter().any(|byte| *byte != window[0])
+/// Whether the file itself has changed since it was fetched, and `body` is one of its versions.
+fn changed(file: &mut Reference, body: &[u8], again: impl Fn() -> Option<Vec<u8>>) -> bool {
+    let Some(now) = again().filter(|now| now != file.body()) else { return false };
+    let started_alike = body.get(..7).is_some_and(|start| now.starts_with(start) && file.body().starts_with(start));
+    file.renew(now);
+    started_alike && file.leaks_into(body)
 }
 
 /// A line that a terminal sees and a file does not.

@@ -89,6 +89,45 @@ impl Requests<'_> {
         all
     }
 
+    /// A few of each kind, for a file that has the rest of its stream beside it. The first asks without a token.
+    pub(crate) fn of_one_kind(&self) -> Vec<Trial> {
+        let (good, other) = (&self.tokens.good, &self.tokens.other);
+        let mut trials = vec![
+            self.get("no token", self.path, "", Expect::Refused),
+            self.trial("HEAD without a token", "HEAD", self.path, "HTTP/1.1", "", Expect::Refused),
+            self.get("Range without a token", self.path, "Range: bytes=0-\r\n", Expect::Refused),
+            self.get("If-None-Match without a token", self.path, "If-None-Match: *\r\n", Expect::Refused),
+            self.get("an empty token in the path", &self.with_path_token(""), "Cookie: hlsgate=\r\n", Expect::Refused),
+            self.get("a token of a video with a similar id", self.path, &cookie(other), Expect::Refused),
+            self.get(
+                "a token of a video with a similar id, in the path",
+                &self.with_path_token(other),
+                "",
+                Expect::Refused,
+            ),
+        ];
+        for (name, token) in self.tokens.bad.iter().take(2) {
+            trials.push(self.get(name, &self.with_path_token(token), &bearer(token), Expect::Refused));
+        }
+        // Locations go by a file's ending, and these end otherwise.
+        let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
+        let encoded = path.rfind('.').map(|dot| format!("{}%2e{}", &path[..dot], &path[dot + 1..])).unwrap_or_default();
+        let upper =
+            path.rfind('.').map(|dot| format!("{}{}", &path[..dot], path[dot..].to_uppercase())).unwrap_or_default();
+        let prefix = self.media.prefix();
+        let doubled = format!("{prefix}/{}", &path[prefix.len().min(path.len())..]);
+        for odd in [encoded, upper, doubled, format!("{path}/"), format!("{path}%00")] {
+            if !odd.is_empty() && odd != path {
+                let target = if query.is_empty() { odd.clone() } else { format!("{odd}?{query}") };
+                trials.push(self.get(&format!("path {odd}"), &target, "", Expect::NoByte));
+            }
+        }
+        trials.push(self.get("a good token as Bearer", self.path, &bearer(good), Expect::File));
+        trials.push(self.get("a good token in a cookie", self.path, &cookie(good), Expect::File));
+        trials.push(self.get("a good token in the path", &self.with_path_token(good), "", Expect::File));
+        trials
+    }
+
     /// A viewer with a good token: each carrier alone.
     fn good(&self) -> Vec<Trial> {
         let token = &self.tokens.good;

@@ -35,6 +35,8 @@ pub(super) struct Answer {
     head: String,
     /// What stood behind the head, chunks put together.
     pub body: Vec<u8>,
+    /// More than [`MAX_ANSWER`] came: the body's end was not read.
+    pub cut: bool,
 }
 
 impl Site {
@@ -158,7 +160,8 @@ impl Answer {
         // Without a head, as HTTP/0.9 answers, all of it is the body.
         let (head, body) = end.map_or((&b""[..], received), |end| (&received[..end], &received[end + 4..]));
         let head = String::from_utf8_lossy(head).into_owned();
-        let answer = Answer { status, head, body: Vec::new() };
+        let cut = received.len() >= MAX_ANSWER;
+        let answer = Answer { status, head, body: Vec::new(), cut };
         let chunked = answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
         let body = if chunked { unchunked(body) } else { body.to_owned() };
         Answer { body, ..answer }
