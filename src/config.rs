@@ -77,6 +77,16 @@ pub(crate) enum Listen {
     Systemd,
 }
 
+impl Listen {
+    /// Where nginx asks while the daemon is away, if `hlsgate hold` runs there: beside the daemon's socket.
+    pub(crate) fn hold_socket(&self) -> PathBuf {
+        match self {
+            Listen::Unix(path) => path.with_file_name("hold.sock"),
+            Listen::Tcp(_) | Listen::Systemd => PathBuf::from("/run/hlsgate/hold.sock"),
+        }
+    }
+}
+
 impl std::fmt::Display for Listen {
     /// As the configuration writes it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

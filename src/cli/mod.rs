@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod btcpay;
 pub(crate) mod check;
 pub(crate) mod files;
+pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod nginx;
@@ -44,6 +45,7 @@ pub struct Cli {
 #[expect(clippy::large_enum_variant)]
 pub(crate) enum Command {
     Serve(serve::Serve),
+    Hold(hold::Hold),
     Init(init::Init),
     Check(check::Check),
     Nginx(nginx::Nginx),
@@ -63,6 +65,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let config = &cli.config;
     let done = match cli.command {
         Command::Serve(command) => command.run(config),
+        Command::Hold(command) => command.run(config),
         Command::Init(command) => command.run(config),
         Command::Check(command) => command.run(config),
         Command::Nginx(command) => command.run(config),

@@ -35,7 +35,7 @@ pub(crate) async fn serve<H: Handler>(
     mut place: Place,
 ) -> io::Result<()> {
     let (reader, writer) = split(stream);
-    let reader = LateEnd { reader: Cursor::new(read).chain(reader), end: None };
+    let reader = LateEnd { reader: CleanHead::of(Cursor::new(read).chain(reader)), end: None };
     let stream = TokioIo::new(join(reader, writer));
     let service = service_fn(move |request| {
         let handler = handler.clone();
@@ -52,6 +52,72 @@ pub(crate) async fn serve<H: Handler>(
         }
     };
     served.map_err(io::Error::other)
+}
+
+/// A reader that makes a head readable which nginx passes on and hyper would refuse as a whole.
+///
+/// nginx takes control bytes in a cookie, and quotes, angle brackets and bytes from 0x80 in a query. Any other site of the domain
+/// can set such a cookie: its viewers would get nothing but 400s, whatever good token stands beside it. No token, claim or name
+/// of ours holds such a byte, so what stands in its place turns nothing into one.
+struct CleanHead<R> {
+    reader: R,
+    within: Within,
+}
+
+/// How far the head was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// The method: garbage there is no request, and left as it is.
+    Method,
+    /// The rest of the request line, in which hyper refuses more than in a header line.
+    Target,
+    /// The start of a header line, or of the empty one at the end.
+    LineStart,
+    Line,
+    Body,
+}
+
+/// What stands in place of a byte that nobody reads.
+const REPLACEMENT: u8 = b'_';
+
+impl<R> CleanHead<R> {
+    fn of(reader: R) -> Self {
+        CleanHead { reader, within: Within::Method }
+    }
+
+    fn clean(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.within = match (self.within, *byte) {
+                (Within::Body, _) | (Within::LineStart, b'\n') => return self.within = Within::Body,
+                (_, b'\n') => Within::LineStart,
+                (within, b'\r') => within,
+                (Within::Method, b' ') => Within::Target,
+                (Within::Method, _) => Within::Method,
+                (Within::Target, read) => {
+                    if !matches!(read, b' '..=b'~') || b"\"<>\\^`{|}".contains(&read) {
+                        *byte = REPLACEMENT;
+                    }
+                    Within::Target
+                }
+                (Within::LineStart | Within::Line, read) => {
+                    // nginx itself refuses NUL.
+                    if read.is_ascii_control() && !matches!(read, b'\t' | 0) {
+                        *byte = REPLACEMENT;
+                    }
+                    Within::Line
+                }
+            }
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for CleanHead<R> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.reader).poll_read(cx, buffer))?;
+        self.clean(&mut buffer.filled_mut()[before..]);
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A reader whose end is told [`PATIENCE`] later.
@@ -91,4 +157,24 @@ impl<H: Handler, S: AsyncRead + AsyncWrite + Send + 'static> Takes<S> for LongWa
 
     // Each sees it by itself.
     fn drain(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_is_made_readable_and_a_body_left_as_it_is() {
+        let sent = b"GET /a?b=\"<\xe4> HTTP/1.1\r\nCookie: a=\x01\x7f\"<\xe4; b\tc\r\n\r\n\x01\x7f\"\r\n\r\n\x02";
+        let expected = b"GET /a?b=____ HTTP/1.1\r\nCookie: a=__\"<\xe4; b\tc\r\n\r\n\x01\x7f\"\r\n\r\n\x02";
+        // However the bytes are cut into reads.
+        for size in [1, 3, sent.len()] {
+            let mut reader = CleanHead::of(Cursor::new(&sent[..]));
+            let (mut read, mut piece) = (Vec::new(), vec![0; size]);
+            while let Ok(len @ 1..) = reader.read(&mut piece).await {
+                read.extend_from_slice(&piece[..len]);
+            }
+            assert_eq!(read, expected, "{size}");
+        }
+    }
 }

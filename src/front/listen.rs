@@ -1,8 +1,9 @@
 //! The places where the daemon listens: a Unix socket, TCP, either of its own or as systemd hands it over.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,11 @@ pub(crate) enum Listener {
     Tcp(TcpListener),
 }
 
-/// A socket file of ours, removed on drop.
-pub(crate) struct SocketFile(PathBuf);
+/// A socket file of ours, removed on drop; not, if another has taken its place.
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
 
 /// Why there is no listener.
 #[derive(Debug, Error)]
@@ -83,7 +87,8 @@ pub(crate) fn open(config: &Config) -> Result<Listener, ListenError> {
     let handed_over = handed_over()?;
     if handed_over.is_empty() {
         return match &config.listen {
-            Listen::Unix(path) => unix(path, config.socket_mode, config.socket_group.as_deref()),
+            Listen::Unix(path) => own_socket(path, config.socket_mode, config.socket_group.as_deref())
+                .map(|(listener, file)| Listener::Unix(listener, Some(file))),
             Listen::Tcp(address) => tcp("listen", *address).map(Listener::Tcp),
             Listen::Systemd => Err(ListenError::NothingHandedOver),
         };
@@ -105,27 +110,37 @@ pub(crate) fn tcp(field: &str, address: SocketAddr) -> Result<TcpListener, Liste
     TcpListener::from_std(listener).map_err(refused)
 }
 
-fn unix(path: &Path, mode: u32, group: Option<&str>) -> Result<Listener, ListenError> {
+/// Makes a Unix socket of our own at `path`, in the place of one that nobody answers at any more.
+///
+/// - `group`: who may connect, by name; `None` leaves the group of this process.
+pub(crate) fn own_socket(
+    path: &Path,
+    mode: u32,
+    group: Option<&str>,
+) -> Result<(UnixListener, SocketFile), ListenError> {
     let refused = |source| ListenError::Refused { place: path.display().to_string(), source };
     let group = match group.map(|name| (name, Group::from_name(name))) {
         None => None,
         Some((name, Ok(Some(group)))) => Some((name, group.gid.as_raw())),
         Some((name, _)) => return Err(ListenError::NoGroup(name.into())),
     };
+    // One at a time: of two daemons that start at once, the second would take the first one's new socket for a leftover.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _turn = File::open(folder).and_then(|folder| folder.lock().map(|()| folder)).map_err(refused)?;
     remove_leftover(path)?;
     // Nobody may connect before the file has its group and mode.
     let before = umask(Mode::from_bits_truncate(0o777));
     let bound = std::os::unix::net::UnixListener::bind(path);
     umask(before);
     let listener = bound.map_err(refused)?;
-    let file = SocketFile(path.into());
+    let file = SocketFile { path: path.into(), inode: std::fs::symlink_metadata(path).map_err(refused)?.ino() };
     if let Some((name, id)) = group {
         std::os::unix::fs::chown(path, None, Some(id))
             .map_err(|source| ListenError::Group { group: name.into(), source })?;
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
-    Ok(Listener::Unix(UnixListener::from_std(listener).map_err(refused)?, Some(file)))
+    Ok((UnixListener::from_std(listener).map_err(refused)?, file))
 }
 
 /// What to do about the system's refusal, where its own words do not say it.
@@ -205,6 +220,8 @@ impl Listener {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod headers;
+pub(crate) mod hold;
 pub(crate) mod listen;
 pub(crate) mod poller;
 pub(crate) mod quick;
