@@ -18,12 +18,12 @@ const SHIPPED: &str = "include snippets/hlsgate.conf;
     location ^~ /hls/ { include snippets/hlsgate-protect.conf; }";
 
 /// A place where nginx is installed, and never serves.
-struct Site {
-    desk: Desk,
+pub struct Site {
+    pub desk: Desk,
 }
 
 impl Site {
-    fn new(config: &str) -> Site {
+    pub fn new(config: &str) -> Site {
         let desk = Desk::new(config);
         for folder in ["www/hls/VIDEO", "other", "etc"] {
             std::fs::create_dir_all(desk.file(folder)).unwrap();
@@ -33,7 +33,7 @@ impl Site {
     }
 
     /// Writes `nginx.conf` with one server of this body, and more at the http level.
-    fn write(&self, vhost: &str, http: &str) {
+    pub fn write(&self, vhost: &str, http: &str) {
         let at = self.desk.folder().display().to_string();
         let at = at.trim_end_matches('/');
         let text = format!(
@@ -58,7 +58,7 @@ http {{
     }
 
     /// What the real nginx prints of it, in a file. There it listens to everybody, as a site does.
-    fn dump(&self) -> PathBuf {
+    pub fn dump(&self) -> PathBuf {
         let config = self.desk.file("etc/nginx.conf");
         let text = process::output(
             "nginx",
@@ -86,7 +86,7 @@ http {{
 }
 
 /// Findings that are not fine, each as `level what: seen`, and the exit code.
-fn findings(outcome: &Outcome) -> (i32, Vec<String>) {
+pub fn findings(outcome: &Outcome) -> (i32, Vec<String>) {
     let report: Value = serde_json::from_str(&outcome.out).unwrap_or_else(|err| panic!("{err}: {outcome:?}"));
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
     let bad = report["findings"].as_array().unwrap().iter().filter(|finding| finding["level"] != "ok");
@@ -102,7 +102,7 @@ fn findings(outcome: &Outcome) -> (i32, Vec<String>) {
 }
 
 /// What `check` finds in such a vhost.
-fn look(site: &Site, vhost: &str, http: &str) -> (i32, Vec<String>) {
+pub fn look(site: &Site, vhost: &str, http: &str) -> (i32, Vec<String>) {
     site.write(vhost, http);
     let dump = site.dump();
     findings(&site.desk.run(&["check", "--json", "--only", "nginx", "--nginx-config", dump.to_str().unwrap()]))

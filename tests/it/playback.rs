@@ -100,6 +100,41 @@ async fn a_killed_daemon_closes_the_gate_and_its_return_resumes_playback() {
     assert!(status.success(), "{status}: {log}");
 }
 
+/// A restart, a crash and an absence of 2.5 s: no request fails where something holds the question, and all wait no longer than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_is_away_is_not_met_where_its_questions_are_held() {
+    let mut h = Harness::start().await;
+    let token = h.token_for(A);
+    let segment = format!("/hls/{A}/v0/seg1.ts");
+    let mut hold = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+    let holder = Process::start(hold.args(["hold", "--config"]).arg(h.config()), &h.folder().join("hold.log"));
+    until("it holds", || async { std::os::unix::net::UnixStream::connect(h.folder().join("hold.sock")).ok() }).await;
+    let mut failed = Vec::new();
+    for away in [0, 1000, 2500] {
+        assert_eq!(h.get_with(&segment, &token).await.status(), 200);
+        h.kill_daemon();
+        let asking: Vec<_> = (0..20)
+            .map(|_| tokio::spawn(send(h.request("GET", &segment).header("Cookie", format!("hlsgate={token}")))))
+            .collect();
+        // Not a wait for luck: this long it is away.
+        tokio::time::sleep(std::time::Duration::from_millis(away)).await;
+        h.start_daemon().await;
+        for asked in asking {
+            failed.extend(Some(asked.await.unwrap().status().as_u16()).filter(|status| *status != 200));
+        }
+        // Nobody gets in meanwhile who would not otherwise.
+        assert_eq!(h.get(&segment).await.status(), 403);
+    }
+    assert_eq!(failed, Vec::<u16>::new());
+    // Away for longer than that: an error, and no byte.
+    h.kill_daemon();
+    let began = std::time::Instant::now();
+    assert_eq!(h.get_with(&segment, &token).await.status(), 500);
+    assert!((2..=6).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    drop(holder);
+    assert_eq!(h.get_with(&segment, &token).await.status(), 500);
+}
+
 #[tokio::test]
 async fn range_and_head_go_through_the_gate() {
     let h = Harness::start().await;

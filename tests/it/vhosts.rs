@@ -25,7 +25,8 @@ fn the_shipped_files_pass_nginx_t_in_debians_own_tree() {
     process::output("cp", &["-r", shipped, etc.to_str().unwrap()]);
     let site = "server { include snippets/hlsgate.conf; listen 127.0.0.1:80; root /var/www/html;
         location ^~ /hls/ { include snippets/hlsgate-protect.conf; include snippets/hlsgate-cors.conf; include snippets/hlsgate-cache.conf; }
-        location ^~ /l402/ { include snippets/hlsgate-protect.conf; include snippets/hlsgate-l402.conf; } }";
+        location ^~ /l402/ { include snippets/hlsgate-protect.conf; include snippets/hlsgate-l402.conf; }
+        location ^~ /away/ { include snippets/hlsgate-protect.conf; include snippets/hlsgate-origin.conf; proxy_pass http://127.0.0.1:9; } }";
     for with_site in [false, true] {
         if with_site {
             let _ = std::fs::remove_file(etc.join("sites-enabled/default"));
@@ -134,7 +135,10 @@ async fn root_and_alias_and_a_nested_location_serve_and_refuse_alike() {
         assert_eq!(reason(refused).await, "missing", "{path}");
     }
     let served = h.get_with(PLAYLIST, &token).await;
-    assert_eq!((served.status().as_u16(), &served.headers()["cache-control"]), (200, &"private".parse().unwrap()));
+    assert_eq!(
+        (served.status().as_u16(), &served.headers()["cache-control"]),
+        (200, &"private, no-cache".parse().unwrap())
+    );
     assert_eq!(h.get_with("/hls/vid1/no-such-file", &token).await.status(), 404);
     assert_eq!(reason(h.get_with("/hls/vid1/", &token).await).await, "forbidden", "nginx lists no folder");
     // The alias has no video in its path as the map sees it: it stays shut.

@@ -3,12 +3,13 @@
 use crate::config::{Config, Listen, MediaPath};
 
 /// The shipped files: path below nginx's configuration folder, and text.
-pub(crate) const SHIPPED: [(&str, &str); 6] = [
+pub(crate) const SHIPPED: [(&str, &str); 7] = [
     ("conf.d/hlsgate.conf", include_str!("../../../nginx/conf.d/hlsgate.conf")),
     ("snippets/hlsgate.conf", include_str!("../../../nginx/snippets/hlsgate.conf")),
     ("snippets/hlsgate-protect.conf", include_str!("../../../nginx/snippets/hlsgate-protect.conf")),
     ("snippets/hlsgate-cors.conf", include_str!("../../../nginx/snippets/hlsgate-cors.conf")),
     ("snippets/hlsgate-cache.conf", include_str!("../../../nginx/snippets/hlsgate-cache.conf")),
+    ("snippets/hlsgate-origin.conf", include_str!("../../../nginx/snippets/hlsgate-origin.conf")),
     ("snippets/hlsgate-l402.conf", include_str!("../../../nginx/snippets/hlsgate-l402.conf")),
 ];
 
@@ -23,6 +24,7 @@ pub(crate) fn adapted(text: &str, config: &Config) -> String {
     let MediaParts { prefix, prefix_pattern, suffix_pattern } = MediaParts::of(&config.media);
     let within = prefix.trim_end_matches('/');
     text.replace(SOCKET, &socket)
+        .replace(HOLD_SOCKET, &format!("unix:{}", config.listen.hold_socket().display()))
         .replace(
             r#""~^/hls/(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})/""#,
             &format!(r#""~^{prefix_pattern}(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}){suffix_pattern}""#),
@@ -34,6 +36,9 @@ pub(crate) fn adapted(text: &str, config: &Config) -> String {
                 config.machines.playlists.join("|").replace('.', r"\."),
             ),
         )
+        .replace(r#""~^/hls/[^/]+/(?:"#, &format!(r#""~^{prefix_pattern}[^/]+{suffix_pattern}(?:"#))
+        .replace(r#""~^/hls/~"#, &format!(r#""~^{prefix_pattern}~"#))
+        .replace("\"/hls/~$hlsgate_public_rest\"", &format!("\"{prefix}~$hlsgate_public_rest\""))
         .replace(r#"rewrite "^/hls/~"#, &format!(r#"rewrite "^{prefix_pattern}~"#))
         .replace("/hls$hlsgate_rest", &format!("{within}$hlsgate_rest"))
         .replace("location ^~ /hls/ {", &format!("location ^~ {prefix} {{"))
@@ -41,6 +46,8 @@ pub(crate) fn adapted(text: &str, config: &Config) -> String {
 
 /// The shipped files' socket.
 const SOCKET: &str = "unix:/run/hlsgate/hlsgate.sock";
+/// That of `hlsgate hold`.
+const HOLD_SOCKET: &str = "unix:/run/hlsgate/hold.sock";
 
 struct MediaParts<'a> {
     prefix: &'a str,
@@ -90,13 +97,11 @@ mod tests {
             all.lines().find(|line| line.contains("/hls/"))
         );
         assert!(all.contains(r#""~^/v1\.0/films/(?<hlsgate_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})/stream/""#));
-        assert!(
-            all.contains(
-                r#"rewrite "^/v1\.0/films/~(?:(?<hlsgate_path_token>[!-.0-~]+)|[^/]+)(?<hlsgate_rest>/.*)$" "#
-            )
-        );
+        assert!(all.contains(
+            r#"rewrite "^/v1\.0/films/~(?:(?<hlsgate_path_token>[!-.0-~]+)|[^/]+)(?:/+~[^/]*)*(?<hlsgate_rest>/.*)$" "#
+        ));
         assert!(all.contains(r#" /v1.0/films$hlsgate_rest last;"#));
         assert!(all.contains(r"/stream/(?:index\.m3u8|live\.mpd)\z"), "the files that a film begins with");
-        assert!(all.contains("server 127.0.0.1:9090;"));
+        assert!(all.contains("server 127.0.0.1:9090;") && all.contains("server 127.0.0.1:9090 max_fails=0;"));
     }
 }

@@ -10,6 +10,7 @@ mod dump;
 mod files;
 mod gate;
 mod logs;
+mod serving;
 mod shipped;
 mod syntax;
 mod tree;
@@ -61,6 +62,7 @@ pub(crate) fn look(config: &Config, file: Option<&Path>, report: &mut Report) ->
             beside::look(config, &servers, report);
             files::look(config, &servers, report);
             logs::look(&dump.main, &servers, report);
+            serving::look(&dump.main, &servers, report);
         }
         false => report.wrong(
             GROUP,

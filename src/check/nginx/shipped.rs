@@ -8,7 +8,8 @@ use crate::check::report::Report;
 use crate::config::Config;
 
 /// Lines that an operator may well change: where logs and caches lie, how much is too much.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
+    "http2_max_concurrent_streams",
     "access_log",
     "proxy_cache_path",
     "limit_req_zone",
