@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::daemon::socket;
 use crate::harness::raw::exchange;
-use crate::harness::{A, B, Harness, Options, process, reason, send};
+use crate::harness::{A, Harness, Options, process, reason, send};
 
 const PLAYLIST: &str = "/hls/vid1/master.m3u8";
 
