@@ -1,10 +1,15 @@
 """The conformity check finds what is broken: a good stream is broken in one way at a time."""
 import re
 import shutil
+import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
-from hlspublish.conform import Check
+from hlspublish import rules
+from hlspublish.conform import Check, _Rendition
+from hlspublish.playlist import MasterPlaylist, Variant, parse_master
+from hlspublish.rules import Measured
 from support import PublishTest, film, revision_of
 
 
@@ -115,6 +120,41 @@ class Conform(PublishTest):
         (self.broken / "stray").touch()
         done = self.run_publish("--check", self.broken)
         self.assertEqual((done.returncode, "  stray: no playlist names this file" in done.stdout), (1, True), done.stderr)
+
+    def test_rates_are_measured_and_the_rules_that_are_not_held_are_named(self):
+        done = self.run_publish("--check", self.good["fmp4"])
+        self.assertRegex(done.stdout, r"180p/index\.m3u8: \d+ kbit/s at the peak, \d+ on average")
+        master = parse_master((self.good["fmp4"] / "master.m3u8").read_text())
+        for variant in master.variants:
+            bytes_sent = sum(f.stat().st_size for name in (Path(variant.uri).parent.name, "audio0")
+                             for f in (revision_of(self.good["fmp4"]) / name).glob("0*.m4s"))
+            average = int(re.search(rf"{variant.uri}: \d+ kbit/s at the peak, (\d+) on average", done.stdout)[1])
+            self.assertAlmostEqual(average, bytes_sent * 8 / 14 / 1000, delta=average * 0.01 + 2)
+        encrypted = self.run_publish("--check", self.good["ts"])
+        self.assertIn("not as Apple asks: there are no I-frame playlists", encrypted.stdout)
+        self.assertEqual((done.returncode, encrypted.returncode), (0, 0))
+
+    def test_each_of_apples_rules(self):
+        attributes = {"CODECS": "avc1.64001F", "BANDWIDTH": "1000000", "AVERAGE-BANDWIDTH": "600000"}
+
+        def unheld(changes: dict, *measured: Measured) -> str:
+            variants = [Variant(one.uri, attributes | changes) for one in measured]
+            return "\n".join(rules.unheld(MasterPlaylist(variants, iframes=[{}]), list(measured)))
+        good = Measured("a", 1_000_000, 600_000, 6, 2.0)
+        self.assertEqual(unheld({}, good), "")
+        for expected, changes, one in (
+                ("first variant", {"BANDWIDTH": "2100000"}, replace(good, peak=2_100_000, average=1_100_000)),
+                ("a: BANDWIDTH says", {"BANDWIDTH": "1200000"}, good), ("a: AVERAGE-BANDWIDTH says", {"AVERAGE-BANDWIDTH": "700000"}, good),
+                ("more than twice its average", {}, replace(good, average=499_999)), ("segments of 10 s", {}, replace(good, target=10)),
+                ("keyframes 6.0 s apart", {}, replace(good, keyframe_distance=6.0))):
+            self.assertIn(expected, unheld(changes, one))
+        self.assertIn("more than twice, so the step", unheld({}, good, replace(good, uri="b", average=1_200_001, peak=2_000_000)))
+
+    def test_colours_without_a_name_are_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made = Check(Path(folder))
+            made._named_colours(_Rendition("x", "video", None), {"color_range": "tv", "color_space": "bt709", "color_transfer": "unknown"})
+            self.assertIn("x: it does not name its color_transfer, color_primaries", made.problems[0])
 
     def test_a_folder_without_streams_is_told(self):
         done = self.run_publish("--check", self.folder / "none")

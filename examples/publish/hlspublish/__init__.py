@@ -21,6 +21,7 @@ Rooms, in the order a video walks through them:
 - `trickplay`  I-frame playlists, for pictures while somebody winds
 - `poster`     one picture
 - `conform`    the conformity check that a stream must pass before it is shown
+- `rules`      pure: which of Apple's rules a stream does not hold
 - `desk`       the work folder: lock, resume, and the rename that makes a video visible
 - `catalogue`  the site's `videos.json`
 

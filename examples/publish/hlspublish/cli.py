@@ -106,6 +106,10 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{stream}: {'conforms' if not problems else f'{len(problems)} problem(s)'}")
         for problem in problems:
             print(f"  {problem}")
+        for one in check.measured:
+            print(f"  {one.uri}: {one.peak / 1000:.0f} kbit/s at the peak, {one.average / 1000:.0f} on average")
+        for rule in check.unheld:
+            print(f"  not as Apple asks: {rule}")
     return 1 if failures else 0
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from . import aes, ffmpeg, package, playlist, storyboard
+from . import aes, ffmpeg, package, playlist, rules, storyboard
 from .playlist import BadPlaylist, MasterPlaylist, MediaPlaylist
+from .rules import Measured
 
 # EXTINF has microseconds and a transport stream counts in 1/90000 s.
 EXACT = 0.001
 # Sound is cut between its own frames (1024 samples, 21 ms at 48 kHz).
 AUDIO_FRAME = 0.05
+COLOUR_NAMES = ("color_range", "color_space", "color_transfer", "color_primaries")
 
 
 @dataclass
@@ -25,6 +27,7 @@ class _Rendition:
     media: MediaPlaylist
     files: list[Path] = field(default_factory=list)  # the initialisation first, if there is one
     key_file: Path | None = None
+    keyframe_distance: float = 0.0  # seconds, the longest
 
 
 class _Packet(NamedTuple):
@@ -46,6 +49,9 @@ class Check:
         self.problems: list[str] = []
         self.named: set[Path] = set()
         self.seconds = 0.0
+        # Filled when there is no problem: the rates that were measured, and the rules of Apple's that are not held.
+        self.measured: list[Measured] = []
+        self.unheld: list[str] = []
 
     def run(self) -> list[str]:
         master_file = self.folder / "master.m3u8"
@@ -68,6 +74,8 @@ class Check:
             self._iframes(iframes)
         if not self.problems:
             self._bandwidths(master, videos, audio)
+            self.measured = _measure(videos, audio)
+            self.unheld = rules.unheld(master, self.measured)
         self._strays()
         return self.problems
 
@@ -194,8 +202,11 @@ class Check:
         if rendition.kind == "video":
             self._keyframes(rendition, [packet.shown - begin for packet in packets if packet.key], step)
             self._size(rendition, stream, master)
+            self._named_colours(rendition, stream)
 
     def _keyframes(self, rendition: _Rendition, keyframes: list[float], step: float) -> None:
+        ends = [*keyframes[1:], rendition.media.starts()[-1]]
+        rendition.keyframe_distance = max((after - before for before, after in zip(keyframes, ends)), default=0.0)
         at = 0
         for n, start in enumerate(rendition.media.starts()[:-1]):
             while at < len(keyframes) and keyframes[at] < start - step / 2:
@@ -203,6 +214,12 @@ class Check:
             if at == len(keyframes) or abs(keyframes[at] - start) > step / 2:
                 self._say(rendition.name, f"segment {n} does not begin with a keyframe at {start:.3f} s")
                 return
+
+    def _named_colours(self, rendition: _Rendition, stream: dict) -> None:
+        unnamed = [name for name in COLOUR_NAMES if stream.get(name, "unknown") in ("unknown", "N/A", "unspecified")]
+        if unnamed:
+            self._say(rendition.name, f"it does not name its {', '.join(unnamed)}, so each player assumes colours of its own;"
+                                      " `publish --again` makes it anew")
 
     def _size(self, rendition: _Rendition, stream: dict, master: MasterPlaylist) -> None:
         size = f"{stream.get('width')}x{stream.get('height')}"
@@ -281,7 +298,7 @@ def _read(rendition: _Rendition) -> tuple[dict, list[_Packet]]:
         listing.write_text(local.render())
         stream, packets = {}, []
         for line in ffmpeg.ffprobe_lines([
-                "-select_streams", "0", "-show_entries", "stream=codec_name,width,height:packet=pts_time,dts_time,flags",
+                "-select_streams", "0", "-show_entries", "stream=codec_name,width,height,color_range,color_space,color_transfer,color_primaries:packet=pts_time,dts_time,flags",
                 "-of", "compact", "-protocol_whitelist", "file,crypto", "-allowed_extensions", "ALL", "-i", str(listing)]):
             kind, *pairs = line.strip().split("|")
             fields = dict(pair.partition("=")[::2] for pair in pairs)
@@ -293,6 +310,17 @@ def _read(rendition: _Rendition) -> tuple[dict, list[_Packet]]:
             elif kind == "stream" and not stream:
                 stream = fields
     return stream, packets
+
+
+def _measure(videos: list[_Rendition], audio: list[_Rendition]) -> list[Measured]:
+    loudest = max(map(_peak, audio), default=0), max(map(_average, audio), default=0)
+    return [Measured(video.name, _peak(video) + loudest[0], _average(video) + loudest[1], video.media.target, video.keyframe_distance)
+            for video in videos]
+
+
+def _average(rendition: _Rendition) -> int:
+    files = rendition.files[-len(rendition.media.segments):]
+    return round(sum(file.stat().st_size for file in files) * 8 / max(0.001, rendition.media.starts()[-1]))
 
 
 def _peak(rendition: _Rendition) -> int:
