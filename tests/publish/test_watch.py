@@ -26,16 +26,17 @@ class WatchFolder(PublishTest):
     def test_once_empties_the_folder_and_ends(self):
         self.copy(self.short(), "good.mp4")
         (self.inbox / "good.en.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nHello\n")
+        (self.inbox / "good.chapters.txt").write_text("0:00 All of it\n")
         (self.inbox / "bad.mp4").write_text("no video")
         (self.inbox / ".hidden.mp4").write_text("an upload under way")
         done = self.run_publish("--watch", self.inbox, "--once", "--settle", "0.2", "--done", self.folder / "done",
                                 "--refused", self.folder / "refused")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.names(), [".hidden.mp4"])
-        self.assertEqual(sorted(p.name for p in (self.folder / "done").iterdir()), ["good.en.srt", "good.mp4"])
+        self.assertEqual(sorted(p.name for p in (self.folder / "done").iterdir()), ["good.chapters.txt", "good.en.srt", "good.mp4"])
         self.assertEqual(sorted(p.name for p in (self.folder / "refused").iterdir()), ["bad.mp4", "bad.mp4.why.txt"])
         self.assertIn("not a video", (self.folder / "refused" / "bad.mp4.why.txt").read_text())
-        self.assertEqual([v["captions"][0]["lang"] for v in self.catalogue()], ["en"])
+        self.assertEqual([(v["captions"][0]["lang"], "chapters" in v) for v in self.catalogue()], [("en", True)])
 
     def test_it_waits_for_an_upload_and_goes_on_watching(self):
         child = self.start("--watch", self.inbox, "--settle", "2")

@@ -2,6 +2,7 @@
 
 The text has one line for each chapter, `1:02:03 Its title`, as people write them below videos.
 """
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,11 @@ class Chapter:
     title: str
 
 
-def beside(video: Path) -> Path:
-    return video.with_name(video.stem + SUFFIX)
+def beside(video: Path) -> Path | None:
+    """The text with the chapters of `video`, if there is one."""
+    file = video.with_name(video.stem + SUFFIX)
+    # Not `is_file`, which fails where the longer name is too long for the file system.
+    return file if os.path.isfile(file) else None
 
 
 def of_answer(answer: dict, start: float) -> tuple[Chapter, ...]:

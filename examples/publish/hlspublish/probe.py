@@ -142,7 +142,7 @@ def probe(path: Path, accept_damage: bool = False) -> Source:
         seek_offset=SEEK_INDEXED if indexed else SEEK_GUESSED,
         audio=tuple(_audio_track(s, len(packets[s["index"]].times)) for s in audio),
         subtitles=tracks,
-        chapters=chapters.read(chapters.beside(path)) if chapters.beside(path).is_file() else chapters.of_answer(answer, start),
+        chapters=chapters.read(beside) if (beside := chapters.beside(path)) else chapters.of_answer(answer, start),
         notes=tuple(notes + subtitle_notes),
     )
 

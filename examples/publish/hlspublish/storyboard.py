@@ -29,7 +29,7 @@ def make(source: Source, plan: Plan, listing: Path, folder: Path) -> None:
     steps = [f"select='not(mod(round(t/{plan.keyframe_seconds:.6f}),{round(every / plan.keyframe_seconds)}))'",
              colour.fit_jpeg(made, width, height), f"tile={COLUMNS}x{ROWS}"]
     ffmpeg.ffmpeg(["-v", "error", "-skip_frame", "nokey", "-f", "concat", "-i", str(listing.resolve()), "-map", "0:v:0",
-                   "-vf", ",".join(steps), "-vsync", "passthrough", "-q:v", "4", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p",
+                   "-vf", ",".join(steps), "-fps_mode", "passthrough", "-q:v", "4", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p",
                    "-f", "image2", "-start_number", "0", "%03d.jpg"], folder=part)
     cues = []
     for n in range(count):

@@ -114,7 +114,7 @@ def _is_caption(path: Path) -> bool:
 
 def _chapters(video: Path) -> list[Path]:
     file = chapters.beside(video)
-    return [file] if file.is_file() else []
+    return [file] if file else []
 
 
 def _state(path: Path) -> tuple:
