@@ -2,6 +2,7 @@
 
 import { h } from './dom.js';
 import { gate } from './gate.js';
+import { contactLine } from './seller.js';
 import { chooseLanguage, lang, languages, speak, t } from './i18n.js';
 
 class LanguageMenu extends HTMLElement {
@@ -40,5 +41,12 @@ function decoded(text) {
   }
 }
 
+/** Who sells, at the foot of every page. After all that the page is for. */
+function addFoot() {
+  document.body.append(h('footer', { class: 'foot' }, contactLine()));
+}
+
+if (document.readyState === 'complete') addFoot();
+else addEventListener('load', addFoot);
 customElements.define('language-menu', LanguageMenu);
 speak(document);

@@ -82,6 +82,8 @@ button:disabled { opacity: 0.6; cursor: default; }
 .offer strong { font-size: calc(1.05 * var(--_rem)); }
 .offer small { color: var(--_muted); font-size: calc(0.88 * var(--_rem)); font-weight: 400; }
 .offer .price { background: var(--_accent); color: var(--_on-accent); border-radius: 99px; padding: calc(0.3 * var(--_rem)) calc(0.8 * var(--_rem)); white-space: nowrap; font-variant-numeric: tabular-nums; }
+.contact[hidden] { display: none; }
+.contact { overflow-wrap: anywhere; }
 .alert.calm { color: inherit; border-color: var(--_accent); }
 .alert.calm > div { display: grid; gap: calc(0.6 * var(--_rem)); flex: 1; min-inline-size: 0; }
 .alert p { overflow-wrap: anywhere; }

@@ -3,11 +3,14 @@
 import { copyText, h, icon, loadQr, qrCode } from './dom.js';
 import { bitcoin, clock, listed, moment, offerText, price, sats, t } from './i18n.js';
 import { arrived } from './paywall-states.js';
+import { contactLine } from './seller.js';
 import { bitcoinOf, chosen, qrText, satsOf, shortened, waysOf } from './paywall-ways.js';
 
 const heading = (text, name) => h('h2', { tabindex: '-1', part: 'heading' }, name && icon(name), h('span', {}, text));
 const text = (...children) => h('p', { part: 'text' }, ...children);
 const note = (...children) => h('p', { part: 'note', class: 'note' }, ...children);
+/** To whom to write. */
+const contact = () => contactLine({ part: 'note', class: 'note contact' });
 const alert = (...children) => h('p', { part: 'alert', class: 'alert', role: 'alert' }, icon('warn'), h('span', {}, ...children));
 const button = (attributes, ...children) => h('button', { type: 'button', part: 'button', ...attributes }, ...children);
 /** Out of a frame on another site, whose room is small and whose cookies are other ones. */
@@ -27,6 +30,7 @@ export const offers = (paywall) => {
     returned(paywall),
     moneyLeft(paywall),
     over?.reason ? text(overText(over)) : null,
+    ['revoked', 'invalid'].includes(over?.reason) || error ? contact() : null,
     error ? null : text(ended ? t('ended_text') : t('offers_text', { methods: listed(facts.methods ?? ['Bitcoin', 'Lightning']) })),
     h('ul', { class: 'offers', role: 'list' }, facts.offers.map((offer) => h('li', {}, offerButton(paywall, offer)))),
     paywall.gate.remembers ? null : note(icon('warn'), h('span', {}, t('forgets_before'))),
@@ -268,6 +272,7 @@ export const short = (paywall) => {
   return [
     heading(t('partial_heading', { paid: paidOf(invoice), price: invoice.invoiced ? money(invoice.invoiced.amount, invoice.invoiced.currency) : priceOf(invoice) }), 'warn'),
     text(t('short_text')),
+    contact(),
     notice(),
     number(paywall),
   ];
@@ -279,6 +284,7 @@ export const invalid = (paywall) => {
   return [
     heading(t(none ? 'cancelled_heading' : 'invalid_heading'), 'warn'),
     text(t(none ? 'cancelled_text' : paid === undefined ? 'invalid_unknown' : 'invalid_text')),
+    contact(),
     invoice ? number(paywall) : null,
     backButton(paywall),
   ];
@@ -291,7 +297,7 @@ export const open = (paywall) => {
   return [
     heading(t(paid ? 'paid_heading' : 'open_heading'), 'check'),
     text(expires_at ? t('open_until', { time: moment(expires_at) }) : t('open_forever')),
-    surplus ? text(t('overpaid_text', { surplus: money(surplus.overpaid.value, surplus.overpaid.currency) })) : null,
+    surplus ? [text(t('overpaid_text', { surplus: money(surplus.overpaid.value, surplus.overpaid.currency) })), contact()] : null,
     ...(kept.length > 0 ? [
       note(t(paywall.gate.remembers ? 'save_text' : 'forgets_after')),
       h('div', { class: 'actions' },
@@ -327,6 +333,7 @@ export const closed = (paywall) => {
 export const trouble = (paywall) => [
   heading(t('trouble_heading'), 'warn'),
   text(troubleText(paywall.facts.trouble)),
+  contact(),
   h('div', { class: 'actions' }, button({ class: 'primary', onclick: () => paywall.refresh({ ended: paywall.facts.ended }) }, t('try_again'))),
 ];
 

@@ -201,3 +201,23 @@ test('two tabs: the film that starts stops the other one', async () => {
   await visit.page.locator('#strip', { hasText: 'plays in another tab' }).waitFor();
   await visit.leave();
 });
+
+test('who sells is named at the foot of every page, and where a viewer is told to write to the site', async () => {
+  const visit = await viewer(browser, site);
+  const { page, paywall } = visit;
+  await visit.context.route('**/site.json', (route) => route.fulfill({ json: { name: 'Coast Road Films', contact: 'films@coast.example', refund: 'Money back within a week.' } }));
+  for (const path of ['index.html', 'purchases.html', `watch.html?v=${FILM}`]) {
+    await visit.goto(path);
+    await page.locator('footer', { hasText: 'Coast Road Films' }).getByRole('link', { name: 'films@coast.example' }).waitFor();
+  }
+  await paywall.locator('button.offer').first().click();
+  await inState(page, 'paying');
+  await site.fake('mark', { invoice: (await site.invoice()).id, status: 'Invalid' });
+  await inState(page, 'invalid');
+  assert.equal(await paywall.getByRole('link', { name: 'films@coast.example' }).getAttribute('href'), 'mailto:films@coast.example');
+  await visit.context.unroute('**/site.json');
+  await visit.goto('index.html');
+  await page.getByText('from 100 sats').first().waitFor();
+  assert.equal(await page.locator('footer').innerText(), '', 'a site that says nothing shows nothing');
+  await visit.leave();
+});
