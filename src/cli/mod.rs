@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod manual;
 pub(crate) mod nginx;
 pub(crate) mod revoke;
 pub(crate) mod sales;
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Btcpay(btcpay::Btcpay),
     Sales(sales::Sales),
+    Manual(manual::Manual),
 }
 
 /// Runs a command. A failure is printed to standard error; the exit code tells its kind.
@@ -74,6 +76,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Revoke(command) => command.run(config),
         Command::Btcpay(command) => command.run(config),
         Command::Sales(command) => command.run(config),
+        Command::Manual(command) => command.run(),
     };
     done.unwrap_or_else(|failure| failure.report())
 }
