@@ -1,9 +1,11 @@
 """What other tools have to be content with: promtool, the schemas of the Kubernetes API, hadolint, rpm, systemd's own checks."""
 
 import fnmatch
+import glob
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -151,10 +153,114 @@ def version():
     return tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["package"]["version"]
 
 
+class Installed(unittest.TestCase):
+    """What packaging/install puts into the packages."""
+
+    #: For whoever builds or changes hlsgate: these are in the repository alone.
+    REPOSITORY_ALONE = ("packaging/Dockerfile", "packaging/apt-repo", "packaging/build-deb", "packaging/debian", "packaging/install", "packaging/rpm",
+                        "examples/btcpay-double", "examples/demo")
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.root = pathlib.Path(folder.name)
+        done = run(PACKAGING / "install", "--root", cls.root, "--binary", os.environ["HLSGATE"], "daemon", "site", "publish")
+        assert done.returncode == 0, done.stdout
+
+    def test_every_file_that_the_handbook_names_is_there(self):
+        tree = self.root / "usr/share/hlsgate"
+        missing = set()
+        for page in [tree / "README.md", tree / "CHANGELOG.md", *(tree / "docs").glob("*.md")]:
+            text = page.read_text()
+            named = set(re.findall(r"(?<![\w/.-])((?:packaging|examples)/[\w@./*-]*[\w@/*])", text))
+            missing |= {f"{page.name}: {name}" for name in named
+                        if not name.startswith(self.REPOSITORY_ALONE) and not glob.glob(str(tree / name.rstrip("/.")))}
+            missing |= {f"{page.name}: link to {link}" for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", text)
+                        if not (page.parent / link).exists() and not link.startswith(("LICENSE", "../LICENSE"))}
+        self.assertEqual(sorted(missing), [])
+
+    def test_nothing_of_nginx_is_left_out(self):
+        shipped = {path.relative_to(REPOSITORY / "nginx") for path in (REPOSITORY / "nginx").rglob("*.conf")}
+        self.assertEqual({path.relative_to(self.root / "etc/nginx") for path in (self.root / "etc/nginx").rglob("*") if path.is_file()}, shipped)
+
+    def test_what_an_administrator_changed_stays(self):
+        changed = self.root / "etc/nginx/snippets/hlsgate.conf"
+        before = changed.read_text()
+        changed.write_text("# mine\n")
+        self.addCleanup(changed.write_text, before)
+        self.assertEqual(run(PACKAGING / "install", "--root", self.root, "--binary", os.environ["HLSGATE"], "daemon").returncode, 0)
+        self.assertEqual(changed.read_text(), "# mine\n")
+
+    def test_links_lead_somewhere_and_nothing_was_made_in_passing(self):
+        wrong = [str(path) for path in self.root.rglob("*") if path.is_symlink() and not path.exists() or path.name in ("node_modules", "__pycache__")]
+        self.assertEqual(wrong, [])
+        self.assertTrue(os.access(self.root / "usr/bin/hlsgate-publish", os.X_OK))
+
+
+class Compose(unittest.TestCase):
+    """packaging/compose: the web machine in containers."""
+
+    FOLDER = PACKAGING / "compose"
+
+    def setUp(self):
+        self.file = yaml.safe_load((self.FOLDER / "compose.yaml").read_text())
+
+    def test_compose_reads_it(self):
+        done = run("docker-compose", "--file", self.FOLDER / "compose.yaml", "config", "--quiet")
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def test_a_bad_line_is_noticed(self):
+        text = (self.FOLDER / "compose.yaml").read_text().replace("group_add:", "groups_add:")
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(text)
+            file.flush()
+            self.assertNotEqual(run("docker-compose", "--file", file.name, "config", "--quiet").returncode, 0)
+
+    def test_what_it_mounts_of_the_repository_is_there(self):
+        for name, service in self.file["services"].items():
+            for source in (volume.split(":")[0] for volume in service["volumes"]):
+                if source.startswith("."):
+                    self.assertTrue((self.FOLDER / source).exists(), f"{name}: {source}")
+                else:
+                    self.assertIn(source, self.file["volumes"], name)
+            if "build" in service:
+                self.assertTrue((self.FOLDER / service["build"]["context"] / service["build"]["dockerfile"]).is_file(), name)
+
+    def test_no_container_has_rights_and_no_port_is_open_to_strangers(self):
+        for name, service in self.file["services"].items():
+            self.assertEqual((service["read_only"], service["cap_drop"]), (True, ["ALL"]), name)
+            self.assertNotIn("privileged", service, name)
+            for port in service.get("ports", []):
+                self.assertTrue(port.startswith("127.0.0.1:"), name)
+
+    def test_nginx_takes_the_files_and_the_gate_shuts(self):
+        """The site's file with what `hlsgate nginx` prints for the configuration, in the machine's nginx."""
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            for command in (["init"], ["nginx", "--write", folder / "hlsgate"]):
+                (folder / "hlsgate.toml").write_text((self.FOLDER / "hlsgate.toml").read_text().replace("/etc/hlsgate/", f"{folder}/"))
+                done = run(os.environ["HLSGATE"], *command, "--config", folder / "hlsgate.toml")
+                self.assertEqual(done.returncode, 0, done.stdout)
+            site = (self.FOLDER / "site.conf").read_text().replace("/etc/nginx/hlsgate", f"{folder}/hlsgate").replace("/srv/www", str(REPOSITORY / "examples/site"))
+            (folder / "site.conf").write_text(site)
+            text = (MANIFESTS / "nginx.conf").read_text()
+            here = {"/etc/nginx/hlsgate/": f"{folder}/hlsgate/", "/etc/nginx/site/": f"{folder}/", "/tmp/": f"{folder}/"}
+            (folder / "nginx.conf").write_text(re.sub("|".join(here), lambda found: here[found[0]], text))
+            for file in (folder / "hlsgate").rglob("*.conf"):
+                file.write_text(file.read_text().replace("/run/hlsgate-nginx-cache", f"{folder}/cache"))
+            done = run("nginx", "-t", "-c", folder / "nginx.conf", "-p", folder)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            dump = run("nginx", "-T", "-q", "-c", folder / "nginx.conf", "-p", folder).stdout
+            done = run(os.environ["HLSGATE"], "check", "--only", "nginx", "--nginx-config", "-", "--config", folder / "hlsgate.toml", input=dump)
+            self.assertEqual([line for line in done.stdout.splitlines() if line.startswith("  ✗")], [], done.stdout)
+
+
 class Dockerfile(unittest.TestCase):
     def test_hadolint_is_content(self):
-        done = run("hadolint", PACKAGING / "Dockerfile")
-        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        for file in (PACKAGING / "Dockerfile", PACKAGING / "compose/publish.Dockerfile"):
+            done = run("hadolint", file)
+            self.assertEqual((done.returncode, done.stdout), (0, ""), file.name)
 
     def test_a_bad_line_is_noticed(self):
         done = run("hadolint", "-", input=(PACKAGING / "Dockerfile").read_text().replace("USER 65532:65532", "USER root"))
