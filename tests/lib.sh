@@ -52,6 +52,9 @@ apt_install() {
   "${apt[@]}" "$@" || { apt-get update -qq && "${apt[@]}" "$@"; }
 }
 
+# need_node: Node and npm, of whatever make: nodesource's nodejs brings npm along, Debian's does not.
+need_node() { { command -v node && command -v npm; } >/dev/null || need_debian nodejs npm; }
+
 # need_rust: Rust as new as Cargo.toml asks for. The first thing to look at: a too old one fails after minutes, and says it badly.
 need_rust() {
   local wanted found
