@@ -80,6 +80,12 @@ export function left(seconds) {
 
 const amountOf = (count, unit) => new Intl.NumberFormat(lang, { style: 'unit', unit, unitDisplay: 'long' }).format(count);
 
+/** When something would end that begins now: `Tue 16:15` within a week, else a day: `30 Dec 2026`. */
+export function ending(unix, now) {
+  const near = unix - now < 6 * 86400;
+  return new Intl.DateTimeFormat(lang, near ? { weekday: 'short', hour: 'numeric', minute: '2-digit' } : { dateStyle: 'medium' }).format(Math.min(unix, LAST_MOMENT) * 1000);
+}
+
 /** A moment: `24 Nov 2026, 10:15`. */
 export function moment(unix) {
   return new Intl.DateTimeFormat(lang, { dateStyle: 'medium', timeStyle: 'short' }).format(Math.min(unix, LAST_MOMENT) * 1000);

@@ -1,7 +1,7 @@
 /** What the paywall shows in each of its states: functions from the element to a list of nodes. */
 
 import { copyText, h, icon, loadQr, qrCode } from './dom.js';
-import { bitcoin, clock, listed, moment, offerText, price, sats, t } from './i18n.js';
+import { bitcoin, clock, ending, listed, moment, offerText, price, sats, t } from './i18n.js';
 import { arrived } from './paywall-states.js';
 import { contactLine } from './seller.js';
 import { bitcoinOf, chosen, qrText, satsOf, shortened, waysOf } from './paywall-ways.js';
@@ -40,8 +40,11 @@ export const offers = (paywall) => {
 
 function offerButton(paywall, offer) {
   const { length, scope } = offerText(offer);
+  const now = paywall.gate.now();
+  // Below an hour the length says it better.
+  const until = offer.duration >= 3600 ? ` · ${t('until', { time: ending(now + offer.duration, now) })}` : '';
   return button({ part: 'offer', class: 'offer', onclick: () => paywall.buy(offer) },
-    h('span', { class: 'what' }, h('strong', {}, length), h('small', {}, scope)),
+    h('span', { class: 'what' }, h('strong', {}, length), h('small', {}, scope, until)),
     h('span', { class: 'price', part: 'price' }, price(offer.price, offer.currency)));
 }
 

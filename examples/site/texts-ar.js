@@ -127,6 +127,8 @@ export default {
   try_again: 'حاول مجددًا',
 
   say_paid: 'تم الدفع. الفيديو مفتوح.',
+  paid_title: 'مدفوع: {title}',
+  facts_captions: 'الترجمة: {list}',
   say_invoice: 'جارٍ إنشاء الفاتورة…',
 
   video_label: 'فيديو: {title}',

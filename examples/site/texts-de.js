@@ -127,6 +127,8 @@ export default {
   try_again: 'Noch einmal',
 
   say_paid: 'Bezahlt. Das Video ist freigeschaltet.',
+  paid_title: 'Bezahlt: {title}',
+  facts_captions: 'Untertitel: {list}',
   say_invoice: 'Rechnung wird erstellt…',
 
   video_label: 'Video: {title}',

@@ -127,6 +127,8 @@ export default {
   try_again: 'Try again',
 
   say_paid: 'Paid. The video is unlocked.',
+  paid_title: 'Paid: {title}',
+  facts_captions: 'Captions: {list}',
   say_invoice: 'Making an invoice…',
 
   video_label: 'Video: {title}',

@@ -45,12 +45,32 @@ function describe(video) {
   document.title = title;
   $('title').textContent = title;
   if ($('description')) $('description').textContent = video?.description ?? '';
+  if ($('facts')) $('facts').textContent = video ? facts(video) : '';
+  // What a lock screen and the keys of a keyboard show.
+  if (navigator.mediaSession) {
+    const artwork = video?.poster ? [{ src: new URL(video.poster, location.href).href }] : [];
+    navigator.mediaSession.metadata = new MediaMetadata({ title, artwork });
+  }
   if (video?.poster) $('video').poster = video.poster;
   $('video').setAttribute('aria-label', t('video_label', { title }));
   paywall.setAttribute('video-title', title);
   paywall.toggleAttribute('unlisted', !video);
   if (video?.width && video?.height) stage.style.setProperty('--ratio', `${video.width} / ${video.height}`);
   return { ...video, title, captions: video?.captions ?? [] };
+}
+
+/** What a viewer gets, in one line: length, size of the picture, captions. */
+function facts({ duration, width, height, captions }) {
+  const labels = (captions ?? []).map((it) => it.label ?? it.lang).join(', ');
+  return [duration && clock(duration), width && height && `${width} × ${height}`, labels && t('facts_captions', { list: labels })].filter(Boolean).join(' · ');
+}
+
+/** Says in the title that it was paid, to somebody who is looking at another tab or at their wallet. */
+function tellBackground() {
+  if (document.visibilityState === 'visible') return;
+  const { title } = document;
+  document.title = `✓ ${t('paid_title', { title })}`;
+  document.addEventListener('visibilitychange', () => { document.title = title; }, { once: true });
 }
 
 /** Settles when the paywall shows anything, or after a while: an answer that does not come must not keep the film away. */
@@ -73,6 +93,7 @@ function start(video, Player) {
 
   const open = ({ url, expires_at, paid }) => {
     say('');
+    if (paid) tellBackground();
     stopWatching();
     stopWatching = gate.watchExpiry(expires_at, {
       onwarn: (seconds) => say(t('stage_ending', { time: left(seconds) })),

@@ -221,3 +221,25 @@ test('who sells is named at the foot of every page, and where a viewer is told t
   assert.equal(await page.locator('footer').innerText(), '', 'a site that says nothing shows nothing');
   await visit.leave();
 });
+
+test('before paying: what the film is, when each offer would end; after it: a title for a background tab, and the lock screen', async () => {
+  const visit = await viewer(browser, site);
+  const { page, paywall } = visit;
+  await choose(visit);
+  assert.equal(await page.locator('#facts').innerText(), '2:00 · 640 × 360 · Captions: English');
+  await paywall.getByRole('button', { name: 'Back to the offers' }).click();
+  assert.match(await paywall.getByRole('button', { name: /24 hours/ }).innerText(), /this video · until (Mon|Tue|Wed|Thu|Fri|Sat|Sun),? \d+:\d\d/);
+  assert.ok(!/until/.test(await paywall.getByRole('button', { name: /Forever/ }).innerText()));
+  await paywall.getByRole('button', { name: /24 hours/ }).click();
+  await inState(page, 'paying');
+  assert.equal(await page.evaluate(() => navigator.mediaSession.metadata.title), 'The Long Way Home');
+  await page.evaluate(() => Object.defineProperty(document, 'visibilityState', { get: () => window.looked ?? 'hidden', configurable: true }));
+  await site.fake('pay', { invoice: (await site.invoice()).id });
+  await page.waitForFunction(() => document.title === '✓ Paid: The Long Way Home');
+  await page.evaluate(() => {
+    window.looked = 'visible';
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  assert.equal(await page.title(), 'The Long Way Home');
+  await visit.leave();
+});
