@@ -16,6 +16,8 @@ mod members_tests;
 pub(crate) mod money;
 pub(crate) mod pages;
 pub(crate) mod permissions;
+#[cfg(test)]
+mod recorded_tests;
 pub(crate) mod secret;
 pub(crate) mod setup;
 #[cfg(test)]

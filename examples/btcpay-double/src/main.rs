@@ -47,6 +47,7 @@ mod lightning_api;
 mod money;
 mod payment;
 mod request;
+mod script;
 mod server;
 mod settings;
 mod unkind;
@@ -94,6 +95,9 @@ struct Options {
     /// Where BTCPay lives under its host, such as `/btcpay`.
     #[arg(long, default_value = "")]
     root_path: String,
+    /// A file with calls to make to itself once it listens, as `example.script.json` has them.
+    #[arg(long)]
+    script: Option<std::path::PathBuf>,
     /// End when standard input closes, as it does when the parent process dies.
     #[arg(long)]
     until_stdin_closes: bool,
@@ -118,6 +122,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut world = World::new(options.version, options.time_scale, &options.store);
     let permissions = [keys::CREATE_INVOICE, keys::VIEW_INVOICES, keys::WEBHOOKS, keys::VIEW_STORE];
     let permissions = permissions.map(|permission| format!("{permission}:{}", options.store)).to_vec();
+    let api_key = options.api_key.clone();
     world.keys.push(ApiKey { key: options.api_key, label: "hlsgate".into(), permissions });
 
     let app = App::new(world, options.root_path.trim_end_matches('/').to_owned(), options.control.is_some());
@@ -141,6 +146,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         });
     }
     tokio::spawn(app.clone().run_timers());
+    if let Some(file) = options.script {
+        let (address, root) = (listener.local_addr()?, app.root.clone());
+        let steps = script::read(&std::fs::read_to_string(&file).map_err(|err| format!("{}: {err}", file.display()))?)?;
+        tokio::spawn(async move {
+            match script::play(&steps, address, &root, &api_key).await {
+                Ok(()) => println!("script: {} steps played", steps.len()),
+                Err(err) => println!("script: {err}"),
+            }
+        });
+    }
     server::serve(app, listener).await?;
     Ok(())
 }

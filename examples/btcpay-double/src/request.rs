@@ -294,7 +294,7 @@ pub fn creation(document: &Document, settings: &StoreSettings, store: &str, zone
     };
     let speed_policy = speed_policy(&mut reading, checkout.member("speedPolicy"), settings.speed_policy);
     let methods = methods(&mut reading, checkout.member("paymentMethods"));
-    let redirect_url = reading.text(checkout.member("redirectURL"));
+    let redirect_url = reading.text(checkout.member("redirectURL")).map(|url| url.trim().to_owned());
     let language = reading.text(checkout.member("defaultLanguage"));
     // Not checked; only names from before 2.0 are brought to their present form.
     let default_method = reading.text(checkout.member("defaultPaymentMethod")).filter(|name| !name.is_empty());

@@ -279,6 +279,9 @@ fn alike(recorded: &str, ours: &str) -> bool {
     let all = |test: fn(char) -> bool| recorded.chars().all(test) && ours.chars().all(test);
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c) || c == '-';
     let lengths = recorded.len().abs_diff(ours.len());
+    if recorded.starts_with("__test__") {
+        return ours.starts_with("__test__") && recorded.len() == ours.len();
+    }
     if recorded.starts_with("made-up-by-btcpay") {
         return true;
     }

@@ -104,7 +104,8 @@ pub async fn act(
                 double.try_control("invoices", &object(&members)).await?;
             }
         }
-        ["a", "person", "marked", "the", "invoice", "as", status] => {
+        ["a", "person", "marked", "the", "other", "invoice", "as", status]
+        | ["a", "person", "marked", "the", "invoice", "as", status] => {
             let status = if status == "settled" { "Settled" } else { "Invalid" };
             double.try_control("mark", &object(&[("status", text(status))])).await?;
         }

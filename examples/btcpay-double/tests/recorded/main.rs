@@ -60,6 +60,7 @@ async fn the_double_answers_as_the_recorded_servers_did() {
         open.iter().for_each(|name| drop(unknown.remove(name)));
     }
     println!("{} of {total} cases played, {} differences known", total - open.len(), known.len());
+    println!("  not yet: {}", open.join(" "));
     for (position, count) in &known {
         let (case, part, reason) = known::KNOWN[*position];
         println!("  {case}: {part} ({count}): {reason}");
