@@ -72,6 +72,9 @@ impl App {
         let began = Instant::now();
         let answer = auth::answer(headers, &self.in_force.glance(), now());
         self.metrics.decided(answer.outcome(), began.elapsed());
+        if let auth::Answer::Granted { paid: Some(paid), .. } = &answer {
+            self.shop.paid_by_machine(&paid.invoice);
+        }
         answer
     }
 

@@ -15,6 +15,7 @@ use crate::front::headers::Headers;
 use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, CookieGrant, Grant, Kind, Refusal, decide};
 use crate::gate::scope::{Tier, VideoId};
 use crate::gate::time::UnixTime;
+use crate::gate::token::Jti;
 use crate::live::Live;
 use crate::live::clock::date;
 use crate::shop::machine::{self, MAX_CREDENTIALS};
@@ -40,11 +41,19 @@ pub(crate) enum Answer {
         keep_until: Option<UnixTime>,
         /// A cookie for the viewer.
         cookie: Option<HeaderValue>,
-        /// The receipt of a machine's payment.
-        receipt: Option<HeaderValue>,
+        /// The machine's payment that opened.
+        paid: Option<Box<MachinePayment>>,
     },
     /// 401 where paying would help, 403 where not.
     Refused(Refusal),
+}
+
+/// What a machine paid.
+#[derive(Debug)]
+pub(crate) struct MachinePayment {
+    /// BTCPay's id of the invoice.
+    pub(crate) invoice: Jti,
+    receipt: HeaderValue,
 }
 
 /// The answer to a question with these headers.
@@ -77,13 +86,15 @@ fn paid<H: Headers + ?Sized>(
     now: UnixTime,
 ) -> Result<Answer, Refusal> {
     let keyring = &live.policy.keyring;
-    let (mut tokens, mut receipt, mut wrong) = (CarriedTokens::default(), None, None);
+    let (mut tokens, mut payment, mut wrong) = (CarriedTokens::default(), None, None);
     for line in headers.all("authorization").take(MAX_CREDENTIALS) {
         for credential in machine::credentials(line, keyring) {
             match credential {
                 Ok(paid) => {
                     tokens.push(Carrier::Query, paid.bought.token(keyring.signing()).expose().as_bytes().to_vec());
-                    receipt = receipt.or_else(|| HeaderValue::try_from(paid.receipt(&date(now.0))).ok());
+                    let receipt = HeaderValue::try_from(paid.receipt(&date(now.0))).ok();
+                    let invoice = paid.bought.invoice;
+                    payment = payment.or(receipt.map(|receipt| Box::new(MachinePayment { invoice, receipt })));
                 }
                 Err(err) => wrong = Some(Refusal::from(err)),
             }
@@ -91,7 +102,7 @@ fn paid<H: Headers + ?Sized>(
     }
     let request = AuthRequest { tokens, ..asked.clone() };
     match decide(&request, &live.policy, now) {
-        Ok(grant) => Ok(granted(&grant, receipt, live, now)),
+        Ok(grant) => Ok(granted(&grant, payment, live, now)),
         // A wrong credential is refused for good: who has paid must not be asked to pay again.
         Err(Refusal::Missing) => Err(wrong.unwrap_or(refusal)),
         Err(reason) => Err(reason),
@@ -118,7 +129,7 @@ fn once<'a, H: Headers + ?Sized>(headers: &'a H, name: &'static str) -> Result<O
     }
 }
 
-fn granted(grant: &Grant<'_>, receipt: Option<HeaderValue>, live: &Live, now: UnixTime) -> Answer {
+fn granted(grant: &Grant<'_>, paid: Option<Box<MachinePayment>>, live: &Live, now: UnixTime) -> Answer {
     // nginx serves an entry through the whole second that it names: the last one is the second before `exp`.
     let last =
         grant.expires.map_or(UnixTime::MAX, |exp| UnixTime(exp.0.saturating_sub(1))).min(now.plus(KEEP_DECISION));
@@ -127,7 +138,7 @@ fn granted(grant: &Grant<'_>, receipt: Option<HeaderValue>, live: &Live, now: Un
         expires: grant.expires,
         keep_until: Some(last).filter(|last| *last > now),
         cookie: grant.cookie.as_ref().and_then(|cookie| set_cookie(cookie, live, now)),
-        receipt,
+        paid,
     }
 }
 
@@ -190,10 +201,8 @@ impl Answer {
     }
 
     fn each_header(&self, mut header: impl FnMut(&'static str, &[u8])) {
-        let (tier, expires, keep_until, cookie, receipt) = match self {
-            Answer::Granted { tier, expires, keep_until, cookie, receipt } => {
-                (tier, expires, keep_until, cookie, receipt)
-            }
+        let (tier, expires, keep_until, cookie, paid) = match self {
+            Answer::Granted { tier, expires, keep_until, cookie, paid } => (tier, expires, keep_until, cookie, paid),
             Answer::Refused(refusal) => return header("x-hlsgate-reason", refusal.reason().as_bytes()),
         };
         // A u64 has at most 20 digits: no write fails.
@@ -211,8 +220,8 @@ impl Answer {
         if let Some(cookie) = cookie {
             header("set-cookie", cookie.as_bytes());
         }
-        if let Some(receipt) = receipt {
-            header("payment-receipt", receipt.as_bytes());
+        if let Some(paid) = paid {
+            header("payment-receipt", paid.receipt.as_bytes());
         }
     }
 }

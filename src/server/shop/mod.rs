@@ -92,6 +92,11 @@ impl Shop {
         }));
     }
 
+    /// A machine showed that it has paid this invoice.
+    pub(crate) fn paid_by_machine(&self, invoice: &str) {
+        self.open_invoices.paid(invoice);
+    }
+
     /// A drain has begun: held requests are answered.
     pub(crate) fn drain(&self) {
         self.draining.send_replace(true);

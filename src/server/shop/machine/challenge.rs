@@ -1,7 +1,7 @@
 //! The 402: two challenges over one invoice, and in the body what a person, or a wallet without preimages, needs.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -133,7 +133,6 @@ pub(crate) fn response(
     headers.insert("x-hlsgate-reason", HeaderValue::from_static(refusal.reason()));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.append(LINK, HeaderValue::from_static("</.well-known/l402.json>; rel=\"l402-manifest\""));
     Ok(response)
 }
 

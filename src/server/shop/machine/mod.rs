@@ -85,6 +85,7 @@ pub(crate) async fn answer(
             place.pace(Instant::now(), |id| shop.ledger.glance(id))?;
             let made = make(shop, live, selling, method, &video, &found).await;
             let made = made.inspect_err(|problem| shop.metrics.not_created(problem.reason()))?;
+            shop.open_invoices.offered(&made.id, &wanted);
             place.keep(&wanted, made)
         }
     };

@@ -56,6 +56,8 @@ pub(crate) struct Invoice {
 #[derive(Default)]
 pub(crate) struct OpenInvoices {
     addresses: Mutex<HashMap<String, Entry>>,
+    /// Address of each invoice that is offered.
+    offered: Mutex<HashMap<String, String>>,
 }
 
 struct Entry {
@@ -92,15 +94,27 @@ impl OpenInvoices {
         Ok(place.lock_owned().await)
     }
 
+    /// Notes whose invoice this is.
+    pub(crate) fn offered(&self, invoice: &str, wanted: &Wanted) {
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        if offered.len() >= MAX_ADDRESSES * MAX_INVOICES {
+            // What is forgotten here may be offered once more after it was paid; the payer's wallet refuses it then.
+            offered.clear();
+        }
+        offered.insert(invoice.to_owned(), wanted.address.clone());
+    }
+
     /// A credential of this invoice was shown: it is offered no more, and its address may have another at once.
     pub(crate) fn paid(&self, invoice: &str) {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in addresses.values() {
-            // One that is held makes an invoice just now, and looks at the ledger before it offers an old one.
-            if let Ok(mut place) = entry.place.try_lock() {
-                place.invoices.retain(|(_, open)| open.id != invoice);
-                place.made.take_if(|(_, made)| made == invoice);
-            }
+        let Some(address) = self.offered.lock().unwrap_or_else(PoisonError::into_inner).remove(invoice) else { return };
+        let place = {
+            let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+            addresses.get(&address).map(|entry| entry.place.clone())
+        };
+        // One that is held makes an invoice just now, and looks at the ledger before it offers an old one.
+        if let Some(mut place) = place.as_ref().and_then(|place| place.try_lock().ok()) {
+            place.invoices.retain(|(_, open)| open.id != invoice);
+            place.made.take_if(|(_, made)| made == invoice);
         }
     }
 }
@@ -245,6 +259,7 @@ mod tests {
         let all = OpenInvoices::default();
         let mut place = all.of(&wanted("203.0.113.7")).await.unwrap();
         place.keep(&wanted("203.0.113.7"), invoice("a", 1000));
+        all.offered("a", &wanted("203.0.113.7"));
         let now = Instant::now();
         assert_eq!(place.pace(now, |_| None).unwrap_err().reason(), "busy");
         assert!(place.pace(now + PACE, |_| None).is_ok());
