@@ -48,7 +48,8 @@ function describe(video) {
   if ($('facts')) $('facts').textContent = video ? facts(video) : '';
   // What a lock screen and the keys of a keyboard show.
   if (navigator.mediaSession) {
-    const artwork = video?.poster ? [{ src: new URL(video.poster, location.href).href }] : [];
+    const { poster } = $('video'); // as the element understood it, whatever was written
+    const artwork = /^https?:/.test(poster) ? [{ src: poster }] : [];
     navigator.mediaSession.metadata = new MediaMetadata({ title, artwork });
   }
   if (video?.poster) $('video').poster = video.poster;

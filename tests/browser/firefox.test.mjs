@@ -36,7 +36,7 @@ test('Firefox: locked, paid, playing by hls.js; after a reload still playing', a
   await state('offers');
   await evaluate(`${card}.querySelector('button.offer').click()`);
   await state('paying');
-  assert.ok(await evaluate(`Boolean(${card}.querySelector('svg.qr'))`));
+  await until(() => evaluate(`Boolean(${card}.querySelector('svg.qr'))`), 'the QR code', new Map(), PATIENCE);
   await site.fake('pay', { invoice: (await site.invoice()).id });
   await state('open');
   await playing();
