@@ -35,6 +35,18 @@ pub(super) fn look(config: &Config, report: &mut Report) {
     for file in secrets(config) {
         mode(&file, report);
     }
+    let catalogue = &config.catalogue;
+    let offered = catalogue.videos.values().flatten().chain([&catalogue.general]).chain(catalogue.pass_offers.values());
+    if config.btcpay.is_some() && offered.clone().all(|offers| offers.is_empty()) {
+        report.note(
+            GROUP,
+            Level::Wrong,
+            "offers",
+            "[btcpay] is there, and nothing is offered: every video answers with no offers",
+            "at least one [[offers]], or offers of a video or a pass",
+            "write what is sold, and at what price: see docs/shop.md",
+        );
+    }
     if let Some(folder) = config.videos.folder.as_ref().filter(|folder| !folder.is_dir()) {
         let todo = "make it, or correct videos.folder";
         report.note(

@@ -27,11 +27,7 @@ const START: &str =
 
 /// Looks at the socket, asks the daemon, and sees whether nginx's workers can ask too.
 pub(super) fn look(live: &Live, nginx: Option<&Dump>, report: &mut Report) {
-    let socket = match &live.config.listen {
-        Listen::Unix(path) => Some(path.clone()),
-        Listen::Systemd => Some(PathBuf::from(SYSTEMD_SOCKET)),
-        Listen::Tcp(_) => None,
-    };
+    let socket = socket_of(&live.config);
     if let Some(path) = &socket {
         socket_file(&live.config, path, report);
         if let Some(nginx) = nginx {
@@ -39,6 +35,7 @@ pub(super) fn look(live: &Live, nginx: Option<&Dump>, report: &mut Report) {
         }
     }
     questions(live, socket.as_deref(), report);
+    folder(live, socket.as_deref(), report);
 }
 
 fn socket_file(config: &Config, path: &Path, report: &mut Report) {
@@ -139,6 +136,74 @@ fn questions(live: &Live, socket: Option<&Path>, report: &mut Report) {
     }
 }
 
+/// Whether the running daemon refuses a token as revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refuses {
+    /// It does.
+    Yes,
+    /// It opens for it.
+    No,
+    /// Nobody listens.
+    NoDaemon,
+    /// This user may not ask, or another daemon answers.
+    Unknown,
+}
+
+impl Refuses {
+    /// Asks with a token of this id, signed for a video that nobody has.
+    pub(crate) fn ask(live: &Live, jti: &str) -> Refuses {
+        let Ok(video) = "hlsgate-check".parse() else { return Refuses::Unknown };
+        let Ok(token) = super::tokens::with_jti(live, video, jti) else { return Refuses::Unknown };
+        match ask(&live.config, socket_of(&live.config).as_deref(), Some(&token)) {
+            Ok(answer) if answer == "403 revoked" => Refuses::Yes,
+            Ok(answer) if answer.starts_with("204") => Refuses::No,
+            Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                Refuses::NoDaemon
+            }
+            _ => Refuses::Unknown,
+        }
+    }
+}
+
+fn socket_of(config: &Config) -> Option<PathBuf> {
+    match &config.listen {
+        Listen::Unix(path) => Some(path.clone()),
+        Listen::Systemd => Some(PathBuf::from(SYSTEMD_SOCKET)),
+        Listen::Tcp(_) => None,
+    }
+}
+
+/// The daemon itself sees the folder of the videos: its sandbox hides most of the disk from it, and then nothing is on sale.
+fn folder(live: &Live, socket: Option<&Path>, report: &mut Report) {
+    let (Some(folder), Some(_)) = (&live.config.videos.folder, &live.selling) else { return };
+    let catalogue = &live.config.catalogue;
+    let sold = |id: &VideoId| !catalogue.videos.contains_key(id) && !catalogue.offers_for(id).is_empty();
+    let Some(video) = std::fs::read_dir(folder).ok().and_then(|entries| {
+        let mut there = entries.flatten().filter(|entry| entry.path().is_dir());
+        there.find_map(|entry| VideoId::from_bytes(entry.file_name().as_encoded_bytes()).filter(sold))
+    }) else {
+        return;
+    };
+    let question = format!("GET /hlsgate/videos/{video} HTTP/1.1\r\nHost: hlsgate\r\nConnection: close\r\n\r\n");
+    let Ok(answer) = send(&live.config, socket, &question) else { return };
+    match answer.contains("\"offers\":[]") {
+        false => report.ok(GROUP, "videos.folder", format!("the daemon sees {} and sells {video}", folder.display())),
+        true => report.wrong(
+            GROUP,
+            "videos.folder",
+            format!(
+                "the daemon offers nothing for {video}, whose folder lies in {}: it does not see it",
+                folder.display()
+            ),
+            "the offers of the configuration",
+            format!(
+                "`systemctl edit hlsgate`: [Service] BindReadOnlyPaths=-{}, then `systemctl restart hlsgate`",
+                folder.display()
+            ),
+        ),
+    }
+}
+
 fn unreachable(config: &Config, socket: Option<&Path>, err: &io::Error, report: &mut Report) {
     let place = match (socket, &config.listen) {
         (Some(path), _) => path.display().to_string(),
@@ -167,16 +232,29 @@ fn ask(config: &Config, socket: Option<&Path>, token: Option<&str>) -> io::Resul
     let question = format!(
         "GET /auth HTTP/1.1\r\nHost: hlsgate\r\nConnection: close\r\nX-Hlsgate-Video: hlsgate-check\r\nX-Hlsgate-Kind: media\r\n{token}\r\n"
     );
+    let text = send(config, socket, &question)?;
+    let status = text.split(' ').nth(1).filter(|_| text.starts_with("HTTP/1.1 ")).unwrap_or("no HTTP");
+    let reason = text
+        .lines()
+        .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-hlsgate-reason")));
+    Ok(match reason {
+        Some((_, reason)) => format!("{status} {reason}"),
+        None => status.to_owned(),
+    })
+}
+
+/// The whole answer.
+fn send(config: &Config, socket: Option<&Path>, question: &str) -> io::Result<String> {
     match (socket, &config.listen) {
         (Some(path), _) => {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            exchange(stream, &question)
+            exchange(stream, question)
         }
         (None, Listen::Tcp(address)) => {
             let stream = TcpStream::connect_timeout(address, PATIENCE)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            exchange(stream, &question)
+            exchange(stream, question)
         }
         (None, _) => Err(io::Error::other("there is no address to ask at")),
     }
@@ -186,15 +264,7 @@ fn exchange(mut stream: impl Read + Write, question: &str) -> io::Result<String>
     stream.write_all(question.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(16 * 1024).read_to_end(&mut answer)?;
-    let text = String::from_utf8_lossy(&answer);
-    let status = text.split(' ').nth(1).filter(|_| text.starts_with("HTTP/1.1 ")).unwrap_or("no HTTP");
-    let reason = text
-        .lines()
-        .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-hlsgate-reason")));
-    Ok(match reason {
-        Some((_, reason)) => format!("{status} {reason}"),
-        None => status.to_owned(),
-    })
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn group_name(gid: u32) -> String {

@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::live::Live;
+pub(crate) use daemon::Refuses;
 use report::{Level, Report};
 
 /// What can be looked at alone.

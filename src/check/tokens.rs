@@ -81,6 +81,19 @@ impl TestTokens {
     }
 }
 
+/// A token of this id that opens the video for [`LASTS`] seconds, unless the id is revoked.
+pub(super) fn with_jti(live: &Live, video: VideoId, jti: &str) -> Result<String, Failure> {
+    let now = now();
+    let claims = NewToken {
+        sub: Scope::Video(video),
+        tier: "check".parse::<Tier>().map_err(|err| Failure::new(err.to_string()))?,
+        iat: now,
+        exp: Some(now.plus(LASTS)),
+        jti: Jti::from(jti).unwrap_or_default(),
+    };
+    Ok(claims.sign(live.policy.keyring.signing()).expose().to_owned())
+}
+
 /// An id that a careless comparison takes for the same: one character shorter, or longer where there is no shorter one.
 fn look_alike(video: &VideoId) -> VideoId {
     let text = video.as_str();

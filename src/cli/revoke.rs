@@ -5,15 +5,22 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::files;
 use super::token::{jti_of, read_token};
+use crate::check::Refuses;
 use crate::failure::Failure;
 use crate::gate::revocations::jti_of_line;
 use crate::live::Live;
 use crate::live::clock::{date, now};
+
+/// Longest wait for the daemon to have read the list: it looks every 2 s where nobody tells it of a change.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two questions.
+const PACE: Duration = Duration::from_millis(50);
 
 /// Make a token worthless.
 ///
@@ -55,11 +62,15 @@ impl Revoke {
         // Read again under the lock: another command may have been faster.
         let revoked = Live::load(config)?.policy.revocations.contains(&jti);
         match (self.undo, revoked) {
-            (false, true) => println!("{jti} was revoked already"),
+            (false, true) => {
+                println!("{jti} was revoked already");
+                return in_force(&live, &jti);
+            }
             (false, false) => {
                 append(file, &format!("{jti} # {}\n", date(now().0)))
                     .map_err(|err| Failure::file("write", file, &err))?;
                 println!("revoked {jti}");
+                return in_force(&live, &jti);
             }
             (true, true) => {
                 undo(file, &jti)?;
@@ -68,6 +79,31 @@ impl Revoke {
             (true, false) => return Err(Failure::new(format!("{jti} is not revoked"))),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Waits until the daemon of this configuration refuses a token of this id, and says so: a list that nobody reads revokes nobody.
+fn in_force(live: &Live, jti: &str) -> Result<ExitCode, Failure> {
+    let began = Instant::now();
+    loop {
+        match Refuses::ask(live, jti) {
+            Refuses::Yes => eprintln!("in force: the daemon refuses it"),
+            // One that starts later reads the list first.
+            Refuses::NoDaemon => {}
+            Refuses::Unknown => {
+                eprintln!("whether it is in force cannot be told: the daemon cannot be asked from here")
+            }
+            Refuses::No if began.elapsed() < PATIENCE => {
+                std::thread::sleep(PACE);
+                continue;
+            }
+            Refuses::No => {
+                return Err(Failure::new(format!("the daemon still lets {jti} in, though the list names it")).hint(
+                    "`systemctl reload hlsgate`, and see its log: it reads another file, or cannot read this one",
+                ));
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
     }
 }
 

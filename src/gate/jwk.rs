@@ -45,7 +45,9 @@ pub enum JwkError {
     #[error("not a JWK Set ({{\"keys\":[…]}}, RFC 7517): {0}")]
     NotASet(String),
     /// A set without keys.
-    #[error("the set has no keys; remove the file, and `hlsgate init` makes a new one")]
+    #[error(
+        "the set has no keys; `hlsgate keys restore` brings them back from a backup; a new set ends every token that was sold"
+    )]
     Empty,
     /// One key of the set.
     #[error("keys[{index}]{named}: {problem}")]
@@ -140,8 +142,8 @@ impl Jwk {
         if secret.0.len() < MIN_KEY_LEN {
             let len = secret.0.len();
             return Err(format!(
-                "k is {len} bytes, and an HS256 key needs at least {MIN_KEY_LEN}; take it out, or remove the file, and \
-                 `hlsgate init` makes a new one"
+                "k is {len} bytes, and an HS256 key needs at least {MIN_KEY_LEN}; `hlsgate keys restore` brings a \
+                 whole set back from a backup; a new set ends every token that was sold"
             ));
         }
         let retired = match members.remove("retired") {

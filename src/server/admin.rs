@@ -1,6 +1,9 @@
 //! The admin listener: `/healthz`, `/readyz`, `/metrics`. On an address of its own, loopback by default.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -12,8 +15,30 @@ use super::app::App;
 use crate::front::accept::Handler;
 use crate::front::quick::AtOnce;
 
+/// Longest wait for the threads that answer nginx: they turn within microseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks every thread that answers nginx whether it turns.
+pub(crate) type Beats = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
 /// Answers operators and their tools.
-pub(crate) struct Admin(pub Arc<App>);
+pub(crate) struct Admin {
+    /// The daemon.
+    pub app: Arc<App>,
+    /// Whether nginx is answered.
+    pub beats: Beats,
+}
+
+impl Admin {
+    async fn health(&self) -> Response<Full<Bytes>> {
+        // At the end of a drain the threads are gone, as they should be.
+        let beats = self.app.draining() || tokio::time::timeout(PATIENCE, (self.beats)()).await.unwrap_or(false);
+        match beats {
+            true => plain(StatusCode::OK, "ok\n"),
+            false => plain(StatusCode::SERVICE_UNAVAILABLE, "the threads that answer nginx hang\n"),
+        }
+    }
+}
 
 /// Nothing here is urgent.
 impl AtOnce for Admin {
@@ -28,11 +53,11 @@ impl Handler for Admin {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
         }
         match request.uri().path() {
-            "/healthz" => plain(StatusCode::OK, "ok\n"),
-            "/readyz" if self.0.draining() => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/healthz" => self.health().await,
+            "/readyz" if self.app.draining() => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/readyz" => plain(StatusCode::OK, "ready\n"),
             "/metrics" => {
-                let mut response = plain(StatusCode::OK, self.0.metrics.text());
+                let mut response = plain(StatusCode::OK, self.app.metrics.text());
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response

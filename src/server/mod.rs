@@ -22,7 +22,7 @@ use tracing::info;
 
 use crate::front::connection::LongWay;
 use crate::front::listen::{self, Listener};
-use crate::front::poller::Pool;
+use crate::front::poller::{Pool, Pulse, Stream};
 use crate::front::{accept, watchdog};
 use crate::live::clock::now;
 use app::App;
@@ -47,22 +47,24 @@ pub(crate) async fn run(
     let following = tokio::spawn(reload::follow_files(app.clone()));
     let watching = tokio::spawn(app.shop.ledger.clone().watch(now));
     let stop_accepting = when_stopped(stopping);
-    let feeding;
+    let (feeding, beats);
     let serving = match listener {
         // The file goes before the drain: a new daemon may take its place.
         Listener::Unix(listener, file) => {
             let pool = Pool::<mio::net::UnixStream>::start(app.clone())?;
             feeding = tokio::spawn(watchdog::feed(pool.pulse()));
+            beats = beats_of(pool.pulse());
             tokio::spawn(accept::serve(UnixWithFile { _file: file, listener }, pool, stop_accepting, DRAIN))
         }
         Listener::Tcp(listener) => {
             let pool = Pool::<mio::net::TcpStream>::start(app.clone())?;
             feeding = tokio::spawn(watchdog::feed(pool.pulse()));
+            beats = beats_of(pool.pulse());
             tokio::spawn(accept::serve(listener, pool, stop_accepting, DRAIN))
         }
     };
     let admin_serving = admin.map(|listener| {
-        let admin = LongWay(Arc::new(admin::Admin(app.clone())));
+        let admin = LongWay(Arc::new(admin::Admin { app: app.clone(), beats }));
         // Health and metrics are told until the drain is over.
         tokio::spawn(accept::serve(listener, admin, std::future::pending(), Duration::ZERO))
     });
@@ -79,6 +81,14 @@ pub(crate) async fn run(
         admin.abort();
     }
     Ok(())
+}
+
+fn beats_of<S: Stream>(pulse: Pulse<S>) -> admin::Beats {
+    let pulse = Arc::new(pulse);
+    Box::new(move || {
+        let pulse = pulse.clone();
+        Box::pin(async move { pulse.beats().await })
+    })
 }
 
 /// A Unix listener that removes its file when dropped.

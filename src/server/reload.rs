@@ -6,15 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use ::notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use sd_notify::NotifyState;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::app::App;
 use crate::config::Config;
+use crate::front::watchdog::notify;
 
 /// Editors and `rename` touch a folder several times within this.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// Between two looks at the files themselves, for changes that nobody tells of.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// One reload at a time: the slower of two would put back what the faster one replaced.
 #[derive(Default)]
@@ -39,14 +44,25 @@ pub(crate) async fn all(app: &Arc<App>) {
             app.put_in_force(live);
             app.metrics.reloaded("configuration", true);
             app.reloading.configured.notify_one();
+            notify(&[NotifyState::Status("what the files say is in force")]);
             info!("reloaded the configuration, keys and revocations");
         }
         Ok(Err(err)) => {
             app.metrics.reloaded("configuration", false);
+            // `systemctl reload` ends with 0 all the same; `systemctl status`, and a script by StatusText, see this.
+            notify(&[NotifyState::Status(&format!(
+                "not reloaded, what was in force stays: {}",
+                one_line(&err.to_string())
+            ))]);
             error!("not reloaded, what was in force stays: {err}");
         }
         Err(err) => error!(%err, "not reloaded, what was in force stays"),
     }
+}
+
+/// What systemd shows is one line.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 /// Reads keys and revocations again.
@@ -81,6 +97,8 @@ pub(crate) async fn follow_files(app: Arc<App>) {
             tokio::select! {
                 _ = changes.recv() => {}
                 () = app.reloading.configured.notified() => continue,
+                // A folder that was made later, or more watches than the system allows: then nobody tells.
+                () = tokio::time::sleep(LOOK) => continue,
             }
         }
         tokio::time::sleep(SETTLE).await;
@@ -112,7 +130,7 @@ fn folders(config: &Config) -> BTreeSet<Folder> {
 
 fn watch(app: &Arc<App>, folders: &BTreeSet<Folder>, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
     let app = app.clone();
-    let on_event = move |event: notify::Result<notify::Event>| {
+    let on_event = move |event: ::notify::Result<::notify::Event>| {
         let live = app.live();
         let names = [&live.config.keys_file, &live.config.revocations_file];
         let touches = |path: &PathBuf| names.iter().any(|name| name.file_name() == path.file_name());
@@ -123,7 +141,7 @@ fn watch(app: &Arc<App>, folders: &BTreeSet<Folder>, changed: mpsc::Sender<()>) 
             let _already_waiting = changed.try_send(());
         }
     };
-    let mut watcher = match notify::recommended_watcher(on_event) {
+    let mut watcher = match ::notify::recommended_watcher(on_event) {
         Ok(watcher) => watcher,
         Err(err) => {
             warn!(%err, "cannot watch files; send SIGHUP after a change of keys or revocations");

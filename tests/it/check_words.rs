@@ -152,7 +152,7 @@ probe
     let outcome = desk.run(&["check", "--only", "configuration"]);
     assert!(
         outcome.out.contains(
-            "  ✗ keys.file: DIR/keys.json: the set has no keys; remove the file, and `hlsgate init` makes a new one\n"
+            "  ✗ keys.file: DIR/keys.json: the set has no keys; `hlsgate keys restore` brings them back from a backup; a new set ends every token that was sold\n"
         ),
         "{outcome:?}"
     );

@@ -160,3 +160,33 @@ fn what_is_said() {
         (1, "error: the folder DIR/no/such/folder does not exist\n  hint: make it, or change [revocations] file\n")
     );
 }
+
+/// A list that nobody reads revokes nobody: the command asks the daemon.
+#[tokio::test]
+async fn whether_a_revocation_is_in_force_is_said() {
+    let h = Harness::start().await;
+    let revoke = |id: &str| run(&mut hlsgate(&h.config(), &["revoke", id]), "");
+    let outcome = revoke("first");
+    assert_eq!((outcome.code, outcome.out.as_str()), (0, "revoked first\n"));
+    assert!(outcome.err.contains("in force: the daemon refuses it"), "{}", outcome.err);
+    // Where none runs there is nothing to ask: it reads the list when it starts.
+    let desk = Desk::new("");
+    let outcome = desk.run(&["revoke", "second"]);
+    assert!(outcome.code == 0 && outcome.err.is_empty(), "{outcome:?}");
+}
+
+/// The folder of the list is made while the daemon runs, and no watch tells of it.
+#[tokio::test]
+async fn a_folder_that_appears_later_is_followed() {
+    let mut h = Harness::start().await;
+    let text = std::fs::read_to_string(h.config()).unwrap();
+    let later = h.folder().join("later");
+    std::fs::write(h.config(), text.replace("file = \"revoked\"", &format!("file = \"{}/revoked\"", later.display())))
+        .unwrap();
+    h.kill_daemon();
+    h.start_daemon().await;
+    std::fs::create_dir(&later).unwrap();
+    crate::harness::process::open_to_all(&later);
+    let outcome = run(&mut hlsgate(&h.config(), &["revoke", "third"]), "");
+    assert!(outcome.code == 0 && outcome.err.contains("in force"), "{outcome:?}");
+}

@@ -64,6 +64,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], expected: &str) -> Result<T, Problem
         let (line, column) = (err.line(), err.column());
         return Err(Problem::bad_json(format!("the body is no JSON from line {line}, column {column} on")));
     }
+    // To serde a list of the fields in their order is as good as an object.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_field(format!("expected {expected}, and no other form of JSON")));
+    }
     serde_json::from_slice(bytes).map_err(|err| match err.classify() {
         Category::Data => Problem::bad_field(format!("expected {expected}, and no other field")),
         _ => Problem::bad_json(format!("the body is no JSON; expected {expected}")),
