@@ -2,8 +2,10 @@
 
 use super::invoice::{AdditionalStatus, Invoice, InvoiceStatus, InvoiceType, PaymentMethod, PaymentStatus};
 use crate::gate::jws::MAX_LEN;
+use crate::shop::bill::Method;
 use crate::shop::order::METADATA_KEY;
 use crate::shop::settlement::{self, Additional, Payment, Status};
+use crate::shop::start::WEEK;
 
 impl Invoice {
     /// What a sale depends on.
@@ -12,6 +14,8 @@ impl Invoice {
     /// [`Client::invoice_with_payments`](super::Client::invoice_with_payments) sees to that.
     pub(crate) fn facts(&self) -> settlement::Invoice {
         let known = !self.payment_methods.is_empty();
+        // BTCPay always tells them; without, the buyer must not lose by it.
+        let watched_until = self.monitoring_expiration.unwrap_or_else(|| self.created_time.plus(WEEK));
         settlement::Invoice {
             id: self.id.clone(),
             store: self.store_id.clone(),
@@ -22,8 +26,8 @@ impl Invoice {
             }
             .into(),
             status: match self.status {
-                // A word that we do not know is waited on: it says neither that it was paid nor that it never will be.
-                InvoiceStatus::New | InvoiceStatus::Other => Status::New,
+                InvoiceStatus::New => Status::New,
+                InvoiceStatus::Other => Status::Unknown,
                 InvoiceStatus::Processing => Status::Processing,
                 InvoiceStatus::Settled => Status::Settled,
                 InvoiceStatus::Expired => Status::Expired,
@@ -40,10 +44,32 @@ impl Invoice {
             amount: self.amount,
             currency: self.currency.clone(),
             created: self.created_time,
+            expires: self.expiration_time.unwrap_or(watched_until),
+            watched_until,
             // What is longer than any order of ours is none, and need not be kept.
             order: self.metadata.text(METADATA_KEY).filter(|text| text.len() <= MAX_LEN).map(str::to_owned),
             payments: known.then(|| payments(&self.payment_methods)),
+            methods: self.payment_methods.iter().filter_map(PaymentMethod::facts).collect(),
         }
+    }
+}
+
+impl PaymentMethod {
+    /// How this way is offered to a buyer; `None` if BTCPay does not say what is due by it.
+    pub(crate) fn facts(&self) -> Option<Method> {
+        let id = self.payment_method_id.clone();
+        // The coin's code begins the id, where BTCPay does not say the currency.
+        let coin = || id.split('-').next().unwrap_or_default().to_owned();
+        Some(Method {
+            currency: self.currency.clone().unwrap_or_else(coin),
+            rate: self.rate,
+            amount: self.amount.or(self.due)?,
+            due: self.due?,
+            destination: self.destination.clone().filter(|_| self.activated),
+            link: self.payment_link.clone().filter(|_| self.activated),
+            witness: self.additional_data.invoice_id.clone(),
+            id,
+        })
     }
 }
 
@@ -105,6 +131,6 @@ mod tests {
     #[test]
     fn what_is_not_known_grants_nothing() {
         assert_eq!(invoice("Settled", "[]").facts().payments, None);
-        assert_eq!(invoice("PaidTwice", "[]").facts().status, Status::New);
+        assert_eq!(invoice("PaidTwice", "[]").facts().status, Status::Unknown);
     }
 }

@@ -38,6 +38,9 @@ pub struct Invoice {
     /// Until when it can be paid in time, by BTCPay's clock.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub(crate) expiration_time: Option<UnixTime>,
+    /// Until when BTCPay watches for late payments and confirmations.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub(crate) monitoring_expiration: Option<UnixTime>,
     /// What its maker said about it. Strangers can make invoices with any metadata in the same store.
     #[serde(default)]
     pub metadata: Metadata,
@@ -120,15 +123,37 @@ pub struct PaymentMethod {
     /// A BOLT11 invoice, or an address.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub destination: Option<String>,
+    /// `lightning:` or `bitcoin:` URI.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub(crate) payment_link: Option<String>,
+    /// The currency that payments are counted in, for instance `BTC`; null for some plugins' methods.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub(crate) currency: Option<String>,
     /// Invoice currency per unit of `currency`.
     #[serde(with = "money")]
     pub(crate) rate: Decimal,
+    /// The whole price, in `currency`.
+    #[serde(default, deserialize_with = "money::optional_or_none")]
+    pub(crate) amount: Option<Decimal>,
     /// What is left to pay, in `currency`; negative when overpaid.
     #[serde(default, deserialize_with = "money::optional_or_none")]
     pub(crate) due: Option<Decimal>,
     /// Payments by this method, in the order of BTCPay.
     #[serde(default, deserialize_with = "lenient::list")]
     pub payments: Vec<Payment>,
+    /// What only this kind of method has. It holds the node's address and later the preimage: none of that is read.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub additional_data: AdditionalData,
+}
+
+/// What only one kind of method has, as far as it is looked at.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AdditionalData {
+    /// Lightning: the node's own id of the invoice, which its API knows it by.
+    pub invoice_id: Option<String>,
+    /// On-chain: when BTCPay adds a network fee, `Always`, `MultiplePaymentsOnly` or `Never`.
+    pub fee_mode: Option<String>,
 }
 
 /// One payment of an invoice.

@@ -42,6 +42,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) {
     let Some(permissions) = key(&client, section, report).await else { return };
     store(&client, &permissions, report).await;
     methods(&client, section, &permissions, report).await;
+    super::payments::look(&client, report).await;
     if permissions.allow(MODIFY_WEBHOOKS, &section.store) {
         webhook(&client, config, report).await;
     } else {

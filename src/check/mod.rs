@@ -4,6 +4,7 @@ mod btcpay;
 mod configuration;
 mod daemon;
 pub(crate) mod nginx;
+mod payments;
 mod probe;
 pub(crate) mod report;
 mod tokens;

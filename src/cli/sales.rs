@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use rust_decimal::Decimal;
 
 use crate::btcpay::client::InvoiceQuery;
-use crate::btcpay::invoice::{Invoice, InvoiceStatus};
+use crate::btcpay::invoice::Invoice;
 use crate::btcpay::{Client, Error};
 use crate::config::section::duration;
 use crate::failure::Failure;
@@ -20,7 +20,7 @@ use crate::gate::time::UnixTime;
 use crate::live::Live;
 use crate::live::client;
 use crate::live::clock::{date, now};
-use crate::shop::settlement::{Settlement, Terms};
+use crate::shop::settlement::{NotSettled, Settlement};
 
 /// Invoices in one question to BTCPay.
 const PAGE: usize = 200;
@@ -134,14 +134,11 @@ impl Sales {
 
 /// Pages through the invoices, newest first; says on a terminal how far it is.
 async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Failure> {
-    let terms = Terms {
-        store: client.store_id().to_owned(),
-        accept_marked: live.config.btcpay.as_ref().is_some_and(|btcpay| btcpay.accept_marked),
-    };
+    let terms = client::section(&live.config)?.terms();
     let failed = |err| client::failed("list the store's invoices", &err);
     let mut pages = client.pages(InvoiceQuery {
         start_date: Some(since),
-        statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],
+        statuses: Vec::new(),
         include_payment_methods: true,
         include_archived: true,
         take: PAGE,
@@ -162,6 +159,8 @@ async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Fa
             let invoice = invoice.map_err(failed)?;
             match invoice.facts().settle(&terms, &live.policy.keyring) {
                 Ok(settlement) => found.sales.push(Sale::of(&invoice, &settlement)),
+                // Of what is not paid, or not yet, there is nothing to tell.
+                Err(NotSettled::NotPaid(..)) => {}
                 Err(reason) => found.refused.push((invoice.id, reason.to_string())),
             }
         }

@@ -10,6 +10,7 @@ use super::section::Section;
 use super::{Problems, base_url};
 use crate::gate::scope::{PassName, PassVideos, Passes, VideoId};
 use crate::shop::offers::{Catalogue, Offer, OfferError, Offers, Sell};
+use crate::shop::settlement::{Terms, Tolerance};
 
 /// `[shop]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,27 @@ pub(crate) struct Btcpay {
     pub(crate) monitoring: Duration,
     /// Whether a person's "mark as settled" counts.
     pub(crate) accept_marked: bool,
+    /// Whether payments that are confirmed after BTCPay gave the invoice up count.
+    pub(crate) accept_invalid: bool,
+    /// What may be missing at the price.
+    pub(crate) tolerance: Tolerance,
+}
+
+impl Btcpay {
+    /// How many confirmations an on-chain payment needs; BTCPay takes none for one if the transaction can be replaced.
+    pub(crate) fn confirmations(&self) -> u8 {
+        SPEED_POLICIES.iter().find(|(name, _)| *name == self.speed_policy).map_or(1, |(_, wanted)| *wanted)
+    }
+
+    /// What counts as settled.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            store: self.store.clone(),
+            accept_marked: self.accept_marked,
+            accept_invalid: self.accept_invalid,
+            tolerance: self.tolerance,
+        }
+    }
 }
 
 /// `[videos]`
@@ -67,11 +89,16 @@ pub(crate) struct Btcpay {
 pub(crate) struct Videos {
     /// With it, only ids that have a folder here are sold.
     pub(crate) folder: Option<PathBuf>,
+    /// The list that the site's pages show, for the titles of films.
+    pub(crate) catalogue: Option<PathBuf>,
+    /// Titles of videos and passes by the `sub` of their tokens.
+    pub(crate) titles: BTreeMap<String, String>,
 }
 
 /// The one name that no pass can have: the cookie of a pass is `hlsgate_NAME`, and `hlsgate_pending` holds a claim.
 const PENDING_PASS: &str = "pending";
-const SPEED_POLICIES: [&str; 4] = ["HighSpeed", "MediumSpeed", "LowMediumSpeed", "LowSpeed"];
+/// BTCPay's words, and how many confirmations each asks for.
+const SPEED_POLICIES: [(&str, u8); 4] = [("HighSpeed", 0), ("MediumSpeed", 1), ("LowMediumSpeed", 2), ("LowSpeed", 6)];
 
 pub(super) fn shop(mut section: Section, problems: &mut Problems) -> Shop {
     let page = section.read("page", problems, |text| match text.starts_with('/') && !text.starts_with("//") {
@@ -147,14 +174,21 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
             );
         }
     }
-    let speed_policy = section.read("speed_policy", problems, |text| match SPEED_POLICIES.contains(&text) {
-        true => Ok(text.to_owned()),
-        false => Err(format!("{text:?} is none of {}", SPEED_POLICIES.join(", "))),
-    });
+    let speed_policy =
+        section.read("speed_policy", problems, |text| match SPEED_POLICIES.iter().any(|(name, _)| *name == text) {
+            true => Ok(text.to_owned()),
+            false => Err(format!("{text:?} is none of {}", SPEED_POLICIES.map(|(name, _)| name).join(", "))),
+        });
     let invoice_expiration =
         minutes(&mut section, "invoice_expiration", problems).unwrap_or(Duration::from_secs(30 * 60));
     let monitoring = minutes(&mut section, "monitoring", problems).unwrap_or(Duration::from_secs(24 * 60 * 60));
     let accept_marked = section.boolean("accept_marked", problems).unwrap_or(true);
+    let accept_invalid = section.boolean("accept_invalid", problems).unwrap_or(true);
+    let tolerance = section.read("tolerance", problems, |text| match text {
+        "network-fee" => Ok(Tolerance::NetworkFee),
+        "none" => Ok(Tolerance::None),
+        _ => Err(format!("{text:?} is neither \"network-fee\" nor \"none\"")),
+    });
     section.finish(problems);
     let url = url?;
     Some(Btcpay {
@@ -169,6 +203,8 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
         invoice_expiration,
         monitoring,
         accept_marked,
+        accept_invalid,
+        tolerance: tolerance.unwrap_or_default(),
     })
 }
 
@@ -203,9 +239,11 @@ pub(super) fn catalogue(root: &mut Section, folder: &Path, problems: &mut Proble
         _ => Err(format!("{text:?} is neither \"any\" nor \"listed\"")),
     });
     let videos_folder = section.string("folder", problems).map(|path| folder.join(path));
-    let mut videos = BTreeMap::new();
+    let catalogue = section.string("catalogue", problems).map(|path| folder.join(path));
+    let (mut videos, mut titles) = (BTreeMap::new(), BTreeMap::new());
     for (id, mut video) in section.named_sections() {
         let own = offers(&mut video, problems);
+        titles.extend(video.string("title", problems).map(|title| (id.clone(), title)));
         video.finish(problems);
         videos.extend(problems.check::<VideoId, _>(&section.path_of(&id), id.parse()).map(|id| (id, own)));
     }
@@ -216,6 +254,7 @@ pub(super) fn catalogue(root: &mut Section, folder: &Path, problems: &mut Proble
     for (name, mut pass) in section.named_sections() {
         let own = offers(&mut pass, problems).unwrap_or_default();
         let held = pass_videos(&mut pass, problems);
+        titles.extend(pass.string("title", problems).map(|title| (format!("pass:{name}"), title)));
         pass.require("videos", &held, problems, "write videos = \"all\" or a list of ids");
         pass.finish(problems);
         if name == PENDING_PASS {
@@ -231,7 +270,7 @@ pub(super) fn catalogue(root: &mut Section, folder: &Path, problems: &mut Proble
     section.finish(problems);
 
     let (passes, sell) = (Passes::new(passes), sell.unwrap_or_default());
-    (Catalogue { general, videos, passes, pass_offers, sell }, Videos { folder: videos_folder })
+    (Catalogue { general, videos, passes, pass_offers, sell }, Videos { folder: videos_folder, catalogue, titles })
 }
 
 /// A list of video ids, or `"all"`.

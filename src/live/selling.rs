@@ -39,7 +39,7 @@ impl Selling {
             timeouts: Timeouts::default(),
         };
         let client = problems.check("btcpay", Client::new(&settings))?;
-        let terms = Terms { store: btcpay.store.clone(), accept_marked: btcpay.accept_marked };
+        let terms = btcpay.terms();
         Some(Selling { client, secrets: secrets?, terms, config: btcpay.clone() })
     }
 }

@@ -165,6 +165,11 @@ fn is_decimal(text: &str) -> bool {
     }
 }
 
+/// How many decimals bitcoin has.
+pub(crate) fn decimals_of_btc() -> u32 {
+    BTC_DECIMALS
+}
+
 /// Reads an amount that BTCPay tells: a decimal in text, negative and long ones included.
 pub(crate) fn decimal(text: &str) -> Option<Decimal> {
     let digits = text.strip_prefix('-').unwrap_or(text);

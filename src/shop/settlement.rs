@@ -8,7 +8,9 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use thiserror::Error;
 
+use super::bill::Method;
 use super::order::{Order, OrderError};
+use super::start::{Evidence, Start};
 use crate::gate::keyring::Keyring;
 use crate::gate::revocations::is_jti;
 use crate::gate::time::UnixTime;
@@ -34,12 +36,18 @@ pub(crate) struct Invoice {
     pub(crate) amount: Decimal,
     /// The price's currency.
     pub(crate) currency: String,
-    /// When it was made.
+    /// When it was made. This time and the next two are right in every zone.
     pub(crate) created: UnixTime,
+    /// Until when it can be paid in time.
+    pub(crate) expires: UnixTime,
+    /// Until when BTCPay waits for confirmations and late payments.
+    pub(crate) watched_until: UnixTime,
     /// The order's text in its metadata, if there is one.
     pub(crate) order: Option<String>,
     /// Its payments; `None` when they were not asked for.
     pub(crate) payments: Option<Vec<Payment>>,
+    /// How it can be paid, as BTCPay says now; empty when that was not asked for.
+    pub(crate) methods: Vec<Method>,
 }
 
 /// One payment on an invoice, by any method.
@@ -49,7 +57,7 @@ pub(crate) struct Payment {
     pub(crate) method: String,
     /// Payment hash, or transaction and output.
     pub(crate) id: String,
-    /// When BTCPay recorded it.
+    /// When BTCPay saw it first, off by the time zone of its host.
     pub(crate) received: UnixTime,
     /// In the method's currency.
     pub(crate) value: Decimal,
@@ -74,6 +82,8 @@ pub(crate) enum Status {
     Expired,
     /// Not confirmed in time, or marked so.
     Invalid,
+    /// A word that this version does not know: waited on, for it says neither that it was paid nor that it never will be.
+    Unknown,
 }
 
 /// An invoice's `additionalStatus`.
@@ -109,8 +119,22 @@ pub(crate) enum PaymentStatus {
 pub(crate) struct Terms {
     /// Our store's id.
     pub(crate) store: String,
-    /// Whether an invoice that a person marked as settled counts.
+    /// Whether an invoice that a person marked as settled counts though its payments do not cover the price.
     pub(crate) accept_marked: bool,
+    /// Whether confirmed payments count though BTCPay calls the invoice invalid.
+    pub(crate) accept_invalid: bool,
+    /// What may be missing at the price.
+    pub(crate) tolerance: Tolerance,
+}
+
+/// What may be missing of the price, so that it still counts as paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tolerance {
+    /// Nothing: BTCPay's own view.
+    None,
+    /// The network fee that BTCPay takes off a further on-chain payment: the buyer sent the price.
+    #[default]
+    NetworkFee,
 }
 
 /// A settled invoice of ours.
@@ -120,6 +144,8 @@ pub(crate) struct Settlement {
     pub(crate) order: Order,
     /// The claims of its token.
     pub(crate) token: NewToken,
+    /// When it was paid, and from when the token's time counts.
+    pub(crate) start: Start,
 }
 
 /// Why an invoice buys nothing (yet).
@@ -162,6 +188,9 @@ pub(crate) enum NotSettled {
     /// Marked by a person, and the configuration does not count that.
     #[error("the invoice was marked as settled by hand, and btcpay.accept_marked is false")]
     Marked,
+    /// Paid and confirmed after BTCPay had given it up, and the configuration does not count that.
+    #[error("the invoice was paid after BTCPay had called it invalid, and btcpay.accept_invalid is false")]
+    PaidInvalid,
     /// BTCPay calls it settled though nothing was paid: a tolerance, or an amount of zero.
     #[error("the invoice is settled without a settled payment")]
     NoPayment,
@@ -173,20 +202,20 @@ pub(crate) enum NotSettled {
 impl Invoice {
     /// Judges the invoice: what it bought, or why nothing.
     ///
-    /// Settled means: our store, a price, an order of ours with that price, and fully paid by confirmed payments (late
-    /// ones included), or marked by a person if `terms` count that.
+    /// Settled means: our store, a price, an order of ours with that price, and confirmed payments over it, whatever BTCPay
+    /// calls the invoice; or what BTCPay calls settled by a lesser payment; or marked by a person, if `terms` count that.
     pub(crate) fn settle(&self, terms: &Terms, keyring: &Keyring) -> Result<Settlement, NotSettled> {
         let order = self.order(terms, keyring)?;
-        let iat = self.settled_at(terms)?;
+        let start = self.start(self.evidence(terms)?);
         let jti = Some(self.id.as_str()).filter(|id| is_jti(id)).and_then(|id| Jti::from(id).ok());
         let token = NewToken {
             sub: *order.sub(),
             tier: *order.tier(),
-            iat,
-            exp: order.duration().map(|seconds| iat.plus(seconds)),
+            iat: start.paid,
+            exp: order.duration().map(|seconds| start.counts.plus(seconds)),
             jti: jti.ok_or(NotSettled::BadId)?,
         };
-        Ok(Settlement { order, token })
+        Ok(Settlement { order, token, start })
     }
 
     /// The order that the invoice carries, if the invoice is the one that was ordered, paid or not.
@@ -205,14 +234,14 @@ impl Invoice {
         Ok(order)
     }
 
-    /// Whether BTCPay counts it as paid, so that its payments have to be known to judge it.
+    /// Whether something was paid, as far as its status says, so that its payments have to be known to judge it.
     pub(crate) fn needs_payments(&self) -> bool {
-        matches!((self.status, self.additional), (Status::Settled, _) | (Status::Expired, Additional::PaidLate))
+        !matches!((self.status, self.additional), (Status::New | Status::Expired, Additional::None))
     }
 
     /// Whether it counts as paid, whoever's order it carries.
     pub(crate) fn is_paid(&self, terms: &Terms) -> bool {
-        self.settled_at(terms).is_ok()
+        self.evidence(terms).is_ok()
     }
 
     /// Whether BTCPay will never take it back: settled by a payment, not by a person.
@@ -222,53 +251,96 @@ impl Invoice {
             && self.payments.iter().flatten().any(Payment::is_settled)
     }
 
-    /// The token's `iat`: when the payment was received that completed the price.
-    fn settled_at(&self, terms: &Terms) -> Result<UnixTime, NotSettled> {
-        if !self.needs_payments() {
-            return Err(NotSettled::NotPaid(self.status, self.additional));
-        }
-        let marked = self.additional == Additional::Marked;
-        if marked && !terms.accept_marked {
-            return Err(NotSettled::Marked);
-        }
-        let payments = self.payments.as_deref().ok_or(NotSettled::PaymentsUnknown)?;
+    /// What shows that it is settled.
+    fn evidence(&self, terms: &Terms) -> Result<Evidence<'_>, NotSettled> {
+        let not_paid = NotSettled::NotPaid(self.status, self.additional);
+        let payments = match &self.payments {
+            Some(payments) => payments.as_slice(),
+            None if self.needs_payments() => return Err(NotSettled::PaymentsUnknown),
+            None => return Err(not_paid),
+        };
         let mut settled: Vec<&Payment> = payments.iter().filter(|payment| payment.is_settled()).collect();
         settled.sort_by(|a, b| (a.received, &a.id).cmp(&(b.received, &b.id)));
-        let completed = completed_at(&settled, self.amount);
-        match completed {
-            Ok(received) => Ok(received),
-            Err(_) if marked => Ok(self.created),
-            Err(sum) if self.status == Status::Expired => {
-                Err(NotSettled::PaidLateUnconfirmed { settled: sum, amount: self.amount })
+        let covered = completed(&settled, self.amount, terms.tolerance);
+        match (self.status, self.additional) {
+            (Status::Settled, Additional::Marked) if covered.is_ok() || terms.accept_marked => Ok(Evidence::Undated),
+            (Status::Settled, Additional::Marked) => Err(NotSettled::Marked),
+            (Status::Settled, _) => {
+                // BTCPay took less for the whole (a tolerance that somebody set afterwards). Its first payment is the only
+                // one that no later payment can change.
+                covered.or_else(|_| settled.first().map(|payment| by(payment)).ok_or(NotSettled::NoPayment))
             }
-            // BTCPay took less for the whole (a tolerance that somebody set afterwards). Its first payment is the only
-            // one whose date no later payment can change.
-            Err(_) => settled.first().map(|payment| payment.received).ok_or(NotSettled::NoPayment),
+            (Status::Invalid, _) => match covered {
+                Ok(_) if terms.accept_invalid => Ok(Evidence::Undated),
+                Ok(_) => Err(NotSettled::PaidInvalid),
+                Err(_) => Err(not_paid),
+            },
+            (Status::Expired, Additional::PaidLate) => {
+                let late = covered.map(|evidence| match evidence {
+                    Evidence::Instant(payment) | Evidence::Confirmed(payment) => Evidence::Late(payment),
+                    other => other,
+                });
+                late.map_err(|settled| NotSettled::PaidLateUnconfirmed { settled, amount: self.amount })
+            }
+            (Status::Unknown, _) => Err(not_paid),
+            // Over the price, and BTCPay misses its network fee.
+            (Status::New | Status::Processing | Status::Expired, _) => covered.map_err(|_| not_paid),
         }
     }
 }
 
-/// When the payments, in order, first reached `amount`; else what they come to.
-fn completed_at(settled: &[&Payment], amount: Decimal) -> Result<UnixTime, Decimal> {
+/// The payments that complete the price, or what all come to.
+///
+/// Lightning alone counts first, though others may be older: it settles an invoice at once, and what is confirmed later
+/// changes nothing.
+fn completed<'a>(settled: &[&'a Payment], amount: Decimal, tolerance: Tolerance) -> Result<Evidence<'a>, Decimal> {
+    let instant = settled.iter().copied().filter(|payment| payment.is_instant());
+    if let Ok(payment) = reaching(instant, amount, tolerance) {
+        return Ok(Evidence::Instant(payment));
+    }
+    reaching(settled.iter().copied(), amount, tolerance).map(Evidence::Confirmed)
+}
+
+/// The payment with which these, in order, first reach `amount`; else what they come to.
+fn reaching<'a>(
+    payments: impl Iterator<Item = &'a Payment>,
+    amount: Decimal,
+    tolerance: Tolerance,
+) -> Result<&'a Payment, Decimal> {
     let mut sum = Decimal::ZERO;
-    for payment in settled {
+    for payment in payments {
         // A payment beyond what a Decimal can hold is none that a wallet made: it counts for nothing.
-        sum = payment.worth().and_then(|worth| sum.checked_add(worth)).unwrap_or(sum);
+        sum = payment.worth(tolerance).and_then(|worth| sum.checked_add(worth)).unwrap_or(sum);
         if sum >= amount {
-            return Ok(payment.received);
+            return Ok(payment);
         }
     }
     Err(sum)
 }
 
+/// What a payment is evidence of, taken for enough.
+fn by(payment: &Payment) -> Evidence<'_> {
+    if payment.is_instant() { Evidence::Instant(payment) } else { Evidence::Confirmed(payment) }
+}
+
 impl Payment {
     /// What it pays of the price, in the invoice's currency.
-    fn worth(&self) -> Option<Decimal> {
-        self.value.checked_sub(self.fee)?.checked_mul(self.rate)
+    pub(crate) fn worth(&self, tolerance: Tolerance) -> Option<Decimal> {
+        let counts = match tolerance {
+            Tolerance::None => self.value.checked_sub(self.fee)?,
+            Tolerance::NetworkFee => self.value,
+        };
+        counts.checked_mul(self.rate)
     }
 
-    fn is_settled(&self) -> bool {
+    /// Whether it is confirmed.
+    pub(crate) fn is_settled(&self) -> bool {
         self.status == PaymentStatus::Settled
+    }
+
+    /// Whether it is final the moment that it is seen.
+    fn is_instant(&self) -> bool {
+        super::bill::Kind::of(&self.method).is_lightning()
     }
 }
 

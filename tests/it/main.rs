@@ -33,6 +33,7 @@ mod shop_errors;
 mod shop_limits;
 mod shop_lost;
 mod shop_openapi;
+mod shop_sale;
 mod shop_settlement;
 mod shop_webhook;
 mod smoke;

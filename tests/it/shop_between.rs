@@ -52,9 +52,11 @@ async fn todays_prices_and_offers_change_no_purchase() {
     until("it is off sale", || async { (shop.video(A, "").await["offers"] == json!([])).then_some(()) }).await;
 
     for (bought, sub, tier, length) in [(&day, A, "24h", 86_400), (&pass, "pass:summer", "30d", 2_592_000)] {
-        pay_at(&shop, bought, 1_785_000_122).await;
+        let created = shop.btcpay.ask(&format!("invoices/{}", bought.invoice)).await["createdTime"].as_u64().unwrap();
+        pay_at(&shop, bought, created + 1).await;
         let token = shop.token(bought, SOON).await;
-        let expected = json!({ "sub": sub, "tier": tier, "iat": 1_785_000_122, "exp": 1_785_000_122 + length, "jti": bought.invoice });
+        let expected =
+            json!({ "sub": sub, "tier": tier, "iat": created + 1, "exp": created + 1 + length, "jti": bought.invoice });
         assert_eq!(part(&token, 1), expected);
     }
 }
@@ -148,15 +150,18 @@ async fn dollars_paid_in_parts_by_two_methods_count_from_the_last() {
                 json!({ "invoice": bought.invoice, "method": method, "fraction": fraction, "receivedDate": received });
             shop.btcpay.control("pay", body).await;
         };
+        let invoice = shop.btcpay.ask(&format!("invoices/{}", bought.invoice)).await;
+        let time = |name: &str| invoice[name].as_u64().unwrap();
+        let (created, ends) = (time("createdTime"), time("expirationTime"));
         // The second on-chain payment brings a fee that pays for no part of the price.
-        pay("BTC-CHAIN", 0.4, 1_785_000_010).await;
-        pay("BTC-CHAIN", 0.5, 1_785_000_020).await;
+        pay("BTC-CHAIN", 0.4, created + 10).await;
+        pay("BTC-CHAIN", 0.5, created + 20).await;
         shop.btcpay.control("confirm", json!({ "invoice": bought.invoice })).await;
         shop.btcpay.idle().await;
         assert_eq!(shop.status(&bought).await, if late { "expired" } else { "new" });
-        pay("BTC-LN", 1.0, 1_785_000_030).await;
+        pay("BTC-LN", 1.0, created + 30).await;
         let token = shop.token(&bought, SOON).await;
-        assert_eq!(part(&token, 1)["iat"], 1_785_000_030, "late: {late}");
+        assert_eq!(part(&token, 1)["iat"], if late { ends } else { created + 30 }, "late: {late}");
         let dust = json!({ "invoice": bought.invoice, "method": "BTC-CHAIN", "amount": "0.00002", "confirmed": true });
         shop.btcpay.control("pay", dust).await;
         assert_eq!(shop.token(&bought, SOON).await, token);

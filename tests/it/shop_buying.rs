@@ -26,8 +26,8 @@ async fn paying_opens_the_video_and_nothing_else() {
         { "tier": "forever", "price": "3000", "currency": "SATS", "duration": null, "covers": A },
         { "tier": "30d", "price": "20000", "currency": "SATS", "duration": 2_592_000, "covers": "pass:summer" },
     ]);
-    let expected =
-        json!({ "video": A, "offers": offers, "access": { "granted": false, "reason": "missing" }, "pending": null });
+    let expected = json!({ "video": A, "offers": offers, "access": { "granted": false, "reason": "missing" }, "pending": null,
+            "methods": ["Lightning"] });
     assert_eq!(before, expected);
 
     let bought = shop.buy(A, "24h").await;
@@ -62,11 +62,11 @@ async fn an_invoice_is_asked_for_with_all_that_decides_money() {
     assert_eq!(order.as_str().unwrap().split('.').count(), 3);
     let expected = json!({
         "amount": "0.00000100", "currency": "BTC",
-        "metadata": { "orderId": "vid1 24h", "itemDesc": "vid1 (24h)", "hlsgate": null },
+        "metadata": { "orderId": "vid1 24h", "itemDesc": "vid1, 24 hours", "hlsgate": null },
         "checkout": {
             "speedPolicy": "LowSpeed", "paymentMethods": ["BTC-LN"], "defaultPaymentMethod": "BTC-LN",
             "lazyPaymentMethods": false, "expirationMinutes": 20, "monitoringMinutes": 1440, "paymentTolerance": 0,
-            "redirectURL": "https://site.test/watch.html?v=vid1", "redirectAutomatically": true,
+            "redirectURL": "https://site.test/watch.html?v=vid1&invoice={InvoiceId}", "redirectAutomatically": true,
         },
         "receipt": { "enabled": false },
     });

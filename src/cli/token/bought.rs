@@ -1,11 +1,34 @@
 //! The token of a settled invoice, from BTCPay: the same bytes that the shop gives its buyer.
 
 use crate::failure::Failure;
-use crate::gate::scope::VideoId;
+use crate::gate::scope::{Scope, VideoId};
 use crate::gate::token::Token;
 use crate::live::Live;
 use crate::live::client;
-use crate::shop::settlement::Terms;
+use crate::live::clock::{date, now};
+use crate::shop::settlement::{Invoice, NotSettled, Status};
+
+/// Why there is no token: with what was paid of an invoice that is over, and how a person can let its buyer in.
+fn not_bought(facts: &Invoice, reason: &NotSettled) -> Failure {
+    let (id, currency) = (&facts.id, &facts.currency);
+    let failure = Failure::new(match facts.holds_money() {
+        true => format!(
+            "invoice {id} bought nothing: {reason}; {} of {} {currency} was paid, {} of it confirmed",
+            facts.paid(false),
+            facts.amount,
+            facts.paid(true)
+        ),
+        false => format!("invoice {id} bought nothing: {reason}"),
+    });
+    match (reason, facts.status) {
+        (NotSettled::NotPaid(..) | NotSettled::PaidLateUnconfirmed { .. }, Status::Expired | Status::Invalid) => failure
+            .hint("if its buyer is to watch all the same, mark it as settled in BTCPay's list of invoices; the shop then lets them in"),
+        (NotSettled::PaidInvalid, _) => {
+            failure.hint("mark it as settled in BTCPay's list of invoices, or set accept_invalid = true")
+        }
+        _ => failure,
+    }
+}
 
 /// Fetches the invoice and judges it as the shop does. Gives the video that it was bought at, and the token.
 pub(super) fn token(invoice: &str, live: &Live) -> Result<(VideoId, Token), Failure> {
@@ -21,14 +44,22 @@ pub(super) fn token(invoice: &str, live: &Live) -> Result<(VideoId, Token), Fail
             failure
         }
     })?;
-    let terms = Terms { store: section.store.clone(), accept_marked: section.accept_marked };
-    let settlement = fetched
-        .facts()
-        .settle(&terms, &live.policy.keyring)
-        .map_err(|reason| Failure::new(format!("invoice {invoice} bought nothing: {reason}")))?;
+    let terms = section.terms();
+    let facts = fetched.facts();
+    let settlement = facts.settle(&terms, &live.policy.keyring).map_err(|reason| not_bought(&facts, &reason))?;
     if live.policy.revocations.contains(&settlement.token.jti) {
         return Err(Failure::new(format!("the token of invoice {invoice} was revoked"))
             .hint(format!("`hlsgate revoke --undo {invoice}` lets it open again")));
+    }
+    if let Some(exp) = settlement.token.exp.filter(|exp| *exp <= now()) {
+        let order = &settlement.order;
+        let what = match order.sub() {
+            Scope::Pass(name) => format!("--pass {name}"),
+            _ => format!("--video {}", order.video()),
+        };
+        let lasts = order.duration().map(|seconds| format!(" --for {seconds}s")).unwrap_or_default();
+        eprintln!("hlsgate: the token of invoice {invoice} is over since {}; the shop gives the same one", date(exp.0));
+        eprintln!("  hint: `hlsgate token issue {what} --tier {}{lasts}` makes it good from now on", order.tier());
     }
     Ok((*settlement.order.video(), settlement.token.sign(live.policy.keyring.signing())))
 }

@@ -13,20 +13,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
+use super::bill::Bill;
 use super::problem::Problem;
-use super::{Shop, body, offers, token_cookies};
+use super::status::Word;
+use super::{Shop, body, offers, title, token_cookies};
 use crate::btcpay::invoice::{InvoiceType, Metadata, NewCheckout, NewInvoice, NewReceipt, PaymentMethod};
 use crate::btcpay::{Error, invoice as wire};
 use crate::gate::scope::{Scope, Tier, VideoId};
 use crate::gate::time::UnixTime;
 use crate::live::Live;
+use crate::live::clock::now;
 use crate::live::selling::Selling;
 use crate::shop::claim::Claim;
 use crate::shop::offers::OfferFor;
 use crate::shop::order::{METADATA_KEY, Order};
+use crate::shop::words;
 
+/// Seconds by which the clocks may differ.
+const CLOCKS_APART: u64 = 10;
 /// Bytes of an order's nonce.
 const NONCE_LEN: usize = 16;
+/// BTCPay puts the invoice's id in its place.
+const INVOICE_ID: &str = "{InvoiceId}";
 const EXPECTED: &str = "{\"tier\": \"24h\"}, with \"covers\" for a pass";
 
 #[derive(Deserialize)]
@@ -46,24 +54,9 @@ struct Answer<'a> {
     currency: String,
     tier: &'a str,
     covers: String,
-    invoice_expires_at: UnixTime,
-    checkout_url: String,
-    lightning: Option<Lightning>,
-    onchain: Option<Onchain>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unified: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Lightning {
-    bolt11: String,
-    uri: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Onchain {
-    address: String,
-    uri: String,
+    facts: String,
+    #[serde(flatten)]
+    bill: Bill<'a>,
 }
 
 /// Makes the invoice.
@@ -85,10 +78,12 @@ pub(super) async fn answer(
 
     let signing = live.policy.keyring.signing();
     let order_text = Order::new(video, &found, &nonce().map_err(refused)?).sign(signing);
-    let wanted = new_invoice(live, selling, &video, &found, &order_text);
-    let asked_at = Instant::now();
+    let title = title::of(live, &video, &found.covers).await;
+    let wanted = new_invoice(live, selling, &video, &found, &title, &order_text);
+    let (asked_at, before) = (Instant::now(), now());
     let made = selling.client.create_invoice(&wanted).await;
     let made = made.map_err(|err| refused(shop.failed("make an invoice", &err)))?;
+    compare_clocks(shop, &made.id, before, made.created_time, now());
     check_answer(&made, &wanted, selling).map_err(|wrong| {
         error!(
             invoice = made.id,
@@ -97,10 +92,10 @@ pub(super) async fn answer(
         refused(Problem::btcpay_unavailable())
     })?;
     let methods = payment_methods(shop, selling, &made).await;
+    let facts = wire::Invoice { payment_methods: methods, ..made.clone() }.facts();
 
     let claim = Claim::new(signing, &made.id, &order_text);
-    let (lightning, onchain) = (lightning(&methods), onchain(&methods));
-    let price = &found.offer.price;
+    let (price, bill) = (&found.offer.price, Bill::of(&facts, Word::New, selling));
     let answer = Answer {
         invoice: &made.id,
         claim: claim.expose(),
@@ -109,22 +104,17 @@ pub(super) async fn answer(
         currency: price.currency().to_string(),
         tier: found.offer.tier.as_str(),
         covers: found.covers.to_string(),
-        invoice_expires_at: made
-            .expiration_time
-            .unwrap_or_else(|| made.created_time.plus(selling.config.invoice_expiration.as_secs())),
-        checkout_url: selling.client.checkout_url(&made.id),
-        unified: onchain.as_ref().zip(lightning.as_ref()).map(|(onchain, lightning)| unified(onchain, lightning)),
-        lightning,
-        onchain,
+        facts: bill.digest(),
+        bill,
     };
     let mut response = body::answer(StatusCode::CREATED, &answer);
     if let Ok(location) = HeaderValue::try_from(format!("/hlsgate/invoices/{}", made.id)) {
         response.headers_mut().insert(LOCATION, location);
     }
-    token_cookies::set_pending(&mut response, &made.id, claim.expose(), live);
+    token_cookies::set_pending(&mut response, headers, &made.id, claim.expose(), live);
     info!(invoice = made.id, %video, tier = %found.offer.tier, "made an invoice");
     shop.metrics.created();
-    shop.ledger.made(made.facts(), asked_at);
+    shop.ledger.made(facts, asked_at);
     Ok(response)
 }
 
@@ -151,6 +141,19 @@ pub(super) async fn offer<'a>(
     })
 }
 
+/// BTCPay dates an invoice between the question and its answer, or one of the clocks is wrong: then passes end early, or late.
+fn compare_clocks(shop: &Shop, invoice: &str, before: UnixTime, created: UnixTime, after: UnixTime) {
+    let (ahead, behind) = (created.until(before), after.until(created));
+    let (seconds, how) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
+    if seconds > CLOCKS_APART && shop.clock_complaints.may_speak(Instant::now()) {
+        warn!(
+            invoice,
+            "this machine's clock is {seconds} s {how} BTCPay's: passes last shorter or longer than sold by as much; turn on NTP \
+             on both (told at most once a minute)"
+        );
+    }
+}
+
 /// Random text in base64url for an order.
 pub(super) fn nonce() -> Result<String, Problem> {
     random::<NONCE_LEN>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
@@ -172,12 +175,14 @@ pub(super) fn new_invoice(
     selling: &Selling,
     video: &VideoId,
     found: &OfferFor<'_>,
+    title: &str,
     order: &str,
 ) -> NewInvoice {
     let (price, config, tier) = (found.offer.price.as_invoiced(), &selling.config, found.offer.tier);
     let metadata = [
         ("orderId", format!("{video} {tier}")),
-        ("itemDesc", format!("{} ({tier})", found.covers)),
+        // Wallets and BTCPay's own page show it.
+        ("itemDesc", words::description(title, found)),
         (METADATA_KEY, order.to_owned()),
     ];
     let metadata: Map<String, Value> =
@@ -205,10 +210,13 @@ fn minutes(length: std::time::Duration) -> u32 {
     u32::try_from(length.as_secs() / 60).unwrap_or(u32::MAX)
 }
 
-/// Where the checkout sends the viewer back to.
+/// Where the checkout sends the viewer back to, with the invoice's number: another browser, a phone's perhaps, may come there.
 fn redirect_url(live: &Live, video: &VideoId) -> Option<String> {
     let base = live.config.public_url.as_ref()?.as_str().trim_end_matches('/');
-    Some(format!("{base}{}", live.config.shop.page.replace("{video}", video.as_str())))
+    let page = live.config.shop.page.replace("{video}", video.as_str());
+    let (page, fragment) = page.find('#').map_or((page.as_str(), ""), |at| page.split_at(at));
+    let and = if page.contains('?') { '&' } else { '?' };
+    Some(format!("{base}{page}{and}invoice={INVOICE_ID}{fragment}"))
 }
 
 /// The answer has to be the order: else the viewer would pay for something that never opens.
@@ -260,29 +268,6 @@ async fn asked_payment_methods(shop: &Shop, selling: &Selling, invoice: &str) ->
         shop.failed("read an invoice's payment methods", &err);
         Vec::new()
     })
-}
-
-fn lightning(methods: &[PaymentMethod]) -> Option<Lightning> {
-    let bolt11 = destination(methods, "-LN")?;
-    Some(Lightning { uri: format!("lightning:{bolt11}"), bolt11 })
-}
-
-fn onchain(methods: &[PaymentMethod]) -> Option<Onchain> {
-    let method = methods.iter().find(|method| method.payment_method_id.ends_with("-CHAIN") && method.activated)?;
-    let address = destination(methods, "-CHAIN")?;
-    // BTCPay's own link may be unified already; what is wanted here is the address and the amount.
-    let uri = format!("bitcoin:{address}?amount={}", method.due?.normalize());
-    Some(Onchain { address, uri })
-}
-
-fn destination(methods: &[PaymentMethod], kind: &str) -> Option<String> {
-    let method = methods.iter().find(|method| method.payment_method_id.ends_with(kind) && method.activated)?;
-    method.destination.clone().filter(|destination| !destination.is_empty())
-}
-
-/// BIP 21 with a Lightning invoice: every wallet finds what it knows.
-fn unified(onchain: &Onchain, lightning: &Lightning) -> String {
-    format!("{}&lightning={}", onchain.uri, lightning.bolt11)
 }
 
 /// A field that is there has to hold a text: `null` is none.

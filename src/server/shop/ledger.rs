@@ -128,6 +128,10 @@ pub(crate) struct Known {
     pub(crate) invoice: Option<Arc<Invoice>>,
     /// Whether they were fetched just now, or can no longer change.
     pub(crate) fresh: bool,
+    /// How long ago BTCPay told them.
+    pub(crate) age: Duration,
+    /// Whether it was paid once, and then no longer: a payment was replaced.
+    pub(crate) fell_back: bool,
     /// Why the last look-up told nothing.
     pub(crate) error: Option<LookupError>,
 }
@@ -366,7 +370,7 @@ impl Held {
         self.changes.mark_unchanged();
         let state = self.ledger.lock();
         let Some(entry) = state.entries.get(&self.id) else {
-            return Known { invoice: None, fresh: false, error: None };
+            return Known { invoice: None, fresh: false, age: Duration::ZERO, fell_back: false, error: None };
         };
         let mut error = entry.error();
         // The key may list the store's invoices and yet not see this one: it does not exist.
@@ -378,7 +382,8 @@ impl Held {
         let recently = self.ledger.tempo.recently();
         // What is being asked for may have changed: a delivery said so, most likely.
         let fresh = entry.is_final() || (entry.asking == Asking::No && entry.is_fresh(recently));
-        Known { invoice: entry.invoice(), fresh, error }
+        let age = entry.told_at().map_or(Duration::ZERO, |at| at.elapsed());
+        Known { invoice: entry.invoice(), fresh, age, fell_back: entry.fell_back, error }
     }
 
     /// Whether this is the first time that its token is handed out here, as far as the cache remembers.

@@ -4,6 +4,7 @@
 //! [`webhook`] takes BTCPay's hints. All ask the [`ledger`] what is known of an invoice. Without `[btcpay]` only the access
 //! of [`offers`] and the [`session`] are left.
 
+mod bill;
 mod body;
 mod create;
 pub(crate) mod ledger;
@@ -11,10 +12,12 @@ pub(crate) mod limits;
 mod machine;
 pub(crate) mod metrics;
 mod offers;
+mod pending;
 pub(crate) mod problem;
 mod session;
 pub(crate) mod source;
 mod status;
+mod title;
 mod token_cookies;
 mod wait;
 mod webhook;
@@ -56,6 +59,7 @@ pub(crate) struct Shop {
     open_invoices: machine::OpenInvoices,
     metrics: Arc<ShopMetrics>,
     complaints: Complaints,
+    clock_complaints: Complaints,
     draining: watch::Sender<bool>,
 }
 
@@ -72,6 +76,7 @@ impl Shop {
             open_invoices: machine::OpenInvoices::default(),
             metrics,
             complaints: Complaints::default(),
+            clock_complaints: Complaints::default(),
             draining: watch::Sender::new(false),
         };
         shop.sell_by(live);

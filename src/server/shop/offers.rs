@@ -1,27 +1,19 @@
 //! `GET /hlsgate/videos/{video}`: what it is sold at, whether this viewer has it, and a purchase under way.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::status::{Judged, judge};
-use super::{Shop, body, token_cookies};
+use super::pending::{self, Ended, Pending};
+use super::{Shop, body};
 use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Refusal, decide};
 use crate::gate::scope::VideoId;
 use crate::gate::time::UnixTime;
 use crate::live::Live;
 use crate::server::carriers;
-use crate::shop::claim::VerifiedClaim;
+use crate::shop::bill;
 use crate::shop::offers::OfferFor;
-
-/// Longest time that the page waits to learn of a purchase under way.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Most purchases under way that are looked at.
-const MAX_PENDING: usize = 4;
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -29,6 +21,12 @@ struct Answer<'a> {
     offers: Vec<OfferAnswer<'a>>,
     access: Access,
     pending: Option<Pending>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<Ended>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
@@ -51,12 +49,6 @@ struct Access {
     reason: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Pending {
-    invoice: String,
-    status: &'static str,
-}
-
 /// Tells about one video.
 pub(super) async fn answer(
     shop: &Shop,
@@ -74,13 +66,36 @@ pub(super) async fn answer(
         duration: found.offer.duration,
         covers: found.covers.to_string(),
     });
+    let carried = carried(headers, query);
+    let mut purchases = pending::look(shop, live, &video, headers, &carried, now).await;
+    let access = access(live, video, carried.clone(), now);
+    let ended = match access.granted {
+        true => None,
+        false => purchases.ended.take().or_else(|| pending::ended_by_token(&carried, &video, live, now)),
+    };
+    let config = live.selling.as_ref().map(|selling| &selling.config);
     let answer = Answer {
         video: video.as_str(),
         offers: offers.collect(),
-        access: access(live, video, headers, query, now),
-        pending: pending(shop, live, &video, headers).await,
+        access,
+        pending: purchases.pending.take(),
+        ended,
+        unknown: std::mem::take(&mut purchases.unknown),
+        methods: config.map(|config| config.payment_methods.iter().map(|id| bill::name(id)).collect()),
     };
-    body::answer(StatusCode::OK, &answer)
+    let mut response = body::answer(StatusCode::OK, &answer);
+    purchases.clear(&mut response, headers, live);
+    response
+}
+
+/// The tokens that the viewer has.
+fn carried<'a>(headers: &'a HeaderMap, query: &'a str) -> CarriedTokens<'a> {
+    let mut tokens = CarriedTokens::default();
+    for token in carriers::query_tokens(query.as_bytes()) {
+        tokens.push(Carrier::Query, token);
+    }
+    carriers::bearer_and_cookies(headers, &mut tokens);
+    tokens
 }
 
 /// The offers for a video that is there.
@@ -98,12 +113,7 @@ pub(super) async fn on_sale<'a>(live: &'a Live, video: &VideoId) -> Vec<OfferFor
 }
 
 /// What the gate would say to a viewer of this video who begins now: by grace a film goes on, and none begins.
-fn access(live: &Live, video: VideoId, headers: &HeaderMap, query: &str, now: UnixTime) -> Access {
-    let mut tokens = CarriedTokens::default();
-    for token in carriers::query_tokens(query.as_bytes()) {
-        tokens.push(Carrier::Query, token);
-    }
-    carriers::bearer_and_cookies(headers, &mut tokens);
+fn access(live: &Live, video: VideoId, tokens: CarriedTokens<'_>, now: UnixTime) -> Access {
     let request = AuthRequest { video, kind: Kind::Playlist, tokens };
     let refused = match decide(&request, &live.policy, now) {
         Ok(grant) if grant.by_grace(&live.policy, now) => Refusal::Expired,
@@ -114,34 +124,4 @@ fn access(live: &Live, video: VideoId, headers: &HeaderMap, query: &str, now: Un
         Err(refusal) => refusal,
     };
     Access { granted: false, tier: None, expires_at: None, reason: Some(refused.reason()) }
-}
-
-/// The purchase that the viewer's cookie names, if it would open this video.
-async fn pending(shop: &Shop, live: &Live, video: &VideoId, headers: &HeaderMap) -> Option<Pending> {
-    let deadline = Instant::now() + PATIENCE;
-    for (invoice, claim) in token_cookies::pending(headers).take(MAX_PENDING) {
-        let Some(claim) = VerifiedClaim::verify(claim, invoice, &live.policy.keyring) else { continue };
-        let Some(judged) = learn(shop, live, invoice, &claim, deadline).await else { continue };
-        if judged.order.video() == video || judged.order.sub().covers(video, &live.policy.passes) {
-            return Some(Pending { invoice: invoice.to_owned(), status: judged.word.as_str() });
-        }
-    }
-    None
-}
-
-async fn learn(shop: &Shop, live: &Live, invoice: &str, claim: &VerifiedClaim, deadline: Instant) -> Option<Judged> {
-    let terms = &live.selling.as_ref()?.terms;
-    let mut held = shop.ledger.hold(invoice).ok()?;
-    let found = loop {
-        let known = held.known();
-        if known.fresh || known.error.is_some() {
-            break known.invoice;
-        }
-        let before = known.invoice;
-        if tokio::time::timeout_at(deadline.into(), held.changed()).await.is_err() {
-            break before;
-        }
-    };
-    let invoice: Arc<_> = found.filter(|invoice| invoice.order.as_deref().is_some_and(|order| claim.is_for(order)))?;
-    judge(&invoice, terms, &live.policy)
 }

@@ -122,6 +122,7 @@ impl Source for Store {
             // Asked after the status: payments only add up, so what made it settled is among them.
             let methods = self.client.payment_methods(id).await.map_err(failed)?;
             invoice.payments = Some(payments(&methods));
+            invoice.methods = methods.iter().filter_map(wire::PaymentMethod::facts).collect();
             Ok(Looked { invoice, requests: 2 })
         })
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::gate::decision::Policy;
+use crate::gate::time::UnixTime;
 use crate::shop::order::Order;
 use crate::shop::settlement::{Invoice, NotSettled, Settlement, Status, Terms};
 
@@ -52,16 +53,28 @@ pub(super) struct Judged {
     pub settlement: Option<Settlement>,
 }
 
+impl Judged {
+    /// Whether nothing can come of it any more: nothing was paid, and BTCPay watches for it no longer, or a person ended it.
+    pub(crate) fn is_over(&self, invoice: &Invoice, now: UnixTime) -> bool {
+        let ended = match self.word {
+            Word::Expired => invoice.watched_until < now,
+            Word::Invalid => true,
+            Word::New | Word::Processing | Word::Settled => false,
+        };
+        ended && !invoice.holds_money()
+    }
+}
+
 /// Judges a fetched invoice by what is in force. `None` if its order is not ours.
 pub(super) fn judge(invoice: &Invoice, terms: &Terms, policy: &Policy) -> Option<Judged> {
     let order = Order::verify(invoice.order.as_deref()?, &policy.keyring).ok()?;
     let (word, settlement) = match invoice.settle(terms, &policy.keyring) {
         Ok(settlement) => (Word::Settled, Some(settlement)),
         // A look-up is under way.
-        Err(NotSettled::PaymentsUnknown) => (Word::Processing, None),
+        Err(NotSettled::PaymentsUnknown) if invoice.status == Status::Settled => (Word::Processing, None),
         Err(err) => {
             let word = match invoice.status {
-                Status::New => Word::New,
+                Status::New | Status::Unknown => Word::New,
                 Status::Processing => Word::Processing,
                 Status::Expired => Word::Expired,
                 Status::Invalid => Word::Invalid,

@@ -8,9 +8,10 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
-use tracing::info;
+use tracing::{info, warn};
 
-use super::ledger::{Full as LedgerFull, Held, MAX_HELD};
+use super::bill::Bill;
+use super::ledger::{Full as LedgerFull, Held, Known, MAX_HELD};
 use super::problem::Problem;
 use super::source::LookupError;
 use super::status::{Judged, Word, judge};
@@ -21,12 +22,16 @@ use crate::live::clock::now;
 use crate::live::{InForce, Live};
 use crate::server::carriers;
 use crate::shop::claim::VerifiedClaim;
-use crate::shop::settlement::Invoice;
+use crate::shop::settlement::{Invoice, Settlement};
 
 /// Longest time that a request is held: nginx and browsers give up later.
 const MAX_WAIT: u64 = 50;
 /// Longest wait for the first facts of an invoice, whatever `wait` says: without them there is no answer.
 const FIRST_FACTS: Duration = Duration::from_secs(5);
+/// A token with less left than one part in so many of its duration is nearly over.
+const SHORT: u64 = 10;
+/// Longest `facts` that is looked at; ours are shorter.
+const MAX_FACTS: usize = 64;
 /// Longest wait for facts to be confirmed, whatever `wait` says.
 const FRESH_FACTS: Duration = Duration::from_secs(2);
 
@@ -40,13 +45,30 @@ struct Answer<'a> {
     token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<UnixTime>,
+    invoice: &'a str,
+    amount: String,
+    currency: &'a str,
+    facts: String,
+    age: u64,
+    stale: bool,
+    replaced: bool,
+    r#final: bool,
+    #[serde(flatten)]
+    bill: Bill<'a>,
 }
 
 /// The query.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Wish {
     wait: Duration,
     seen: Option<Word>,
+    facts: Option<String>,
+}
+
+/// What is known of an invoice, and what it is worth.
+struct Found {
+    invoice: Arc<Invoice>,
+    judged: Judged,
 }
 
 /// Answers whoever has the claim. Nothing is asked, nor said, before it is verified.
@@ -75,14 +97,19 @@ pub(super) async fn answer(
         if known.invoice.is_none() && known.error == Some(LookupError::Unknown) {
             return Err(Problem::not_found("there is no such invoice any more"));
         }
-        let judged = match &known.invoice {
-            Some(invoice) => Some(judged(invoice, &claim, &selling.terms, &live)?),
+        let found = match &known.invoice {
+            Some(invoice) => {
+                Some(Found { invoice: invoice.clone(), judged: judged(invoice, &claim, &selling.terms, &live)? })
+            }
             None => None,
         };
-        let differs = judged.as_ref().is_some_and(|judged| wish.seen != Some(judged.word));
+        let bill = found.as_ref().map(|found| Bill::of(&found.invoice, found.judged.word, selling));
+        let differs = found.as_ref().zip(bill.as_ref()).is_some_and(|(found, bill)| wish.differs(found, bill));
         let unsure = !known.fresh && known.error.is_none();
-        let until = match &judged {
-            Some(judged) if over || (differs && !unsure) => return told(shop, &held, judged, &live),
+        let until = match found.as_ref().zip(bill) {
+            Some((found, bill)) if over || (differs && !unsure) => {
+                return told(shop, &held, &known, found, bill, &live);
+            }
             None if over && *shop.draining().borrow() => {
                 return Err(Problem::overloaded("the server is being restarted", 1));
             }
@@ -117,7 +144,15 @@ fn judged(
     })
 }
 
-fn told(shop: &Shop, held: &Held, judged: &Judged, live: &Live) -> Result<Response<Full<Bytes>>, Problem> {
+fn told(
+    shop: &Shop,
+    held: &Held,
+    known: &Known,
+    found: &Found,
+    bill: Bill<'_>,
+    live: &Live,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let Found { invoice, judged } = found;
     let (now, order) = (now(), &judged.order);
     let mut answer = Answer {
         status: judged.word,
@@ -126,6 +161,15 @@ fn told(shop: &Shop, held: &Held, judged: &Judged, live: &Live) -> Result<Respon
         covers: order.sub().to_string(),
         token: None,
         expires_at: None,
+        invoice: &invoice.id,
+        amount: invoice.amount.to_string(),
+        currency: &invoice.currency,
+        facts: bill.digest(),
+        age: known.age.as_secs(),
+        stale: !known.fresh,
+        replaced: known.fell_back && judged.word == Word::New,
+        r#final: judged.is_over(invoice, now),
+        bill,
     };
     let Some(settlement) = &judged.settlement else {
         return Ok(body::answer(StatusCode::OK, &answer));
@@ -141,9 +185,25 @@ fn told(shop: &Shop, held: &Held, judged: &Judged, live: &Live) -> Result<Respon
     if held.claimed_first() {
         let after = claims.iat.until(now);
         info!(invoice = %claims.jti, tier = %claims.tier, after, "handed out a token");
+        complain_of_a_short_one(settlement, now);
         shop.metrics.claimed(Duration::from_secs(after));
     }
     Ok(response)
+}
+
+/// A buyer who gets a token that is over, or nearly so, has paid for nothing, and will not say so here.
+fn complain_of_a_short_one(settlement: &Settlement, now: UnixTime) {
+    let Some((exp, duration)) = settlement.token.exp.zip(settlement.order.duration()) else { return };
+    let (left, invoice) = (now.until(exp), &settlement.token.jti);
+    if left * SHORT < duration {
+        warn!(
+            %invoice, left, duration,
+            "the token that was just handed out is over, or nearly so: its invoice was settled long ago, or the clocks of this \
+             machine and BTCPay's disagree (`hlsgate check` tells); `hlsgate token issue --video {} --tier {} --for {duration}s` \
+             makes it good",
+            settlement.order.video(), settlement.order.tier()
+        );
+    }
 }
 
 /// The claim on this invoice that the request carries, as Bearer or in the cookie of a pending purchase.
@@ -170,10 +230,17 @@ impl Wish {
                     let expected = "seen is none of new, processing, settled, expired, invalid";
                     wish.seen = Some(Word::parse(&value).ok_or_else(|| Problem::bad_field(expected))?);
                 }
+                // Opaque, and only compared: what is no digest of ours is none that is known.
+                "facts" => wish.facts = Some(value.chars().take(MAX_FACTS).collect()),
                 _ => {}
             }
         }
         Ok(wish)
+    }
+
+    /// Whether there is something that the page does not know.
+    fn differs(&self, found: &Found, bill: &Bill<'_>) -> bool {
+        self.seen != Some(found.judged.word) || self.facts.as_ref().is_some_and(|known| *known != bill.digest())
     }
 }
 
@@ -183,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_wish_is_a_number_of_seconds_and_a_word() {
-        let wish = |seconds, seen| Ok(Wish { wait: Duration::from_secs(seconds), seen });
+        let wish = |seconds, seen| Ok(Wish { wait: Duration::from_secs(seconds), seen, facts: None });
         for (query, expected) in [
             ("", wish(0, None)),
             ("wait=25&seen=new", wish(25, Some(Word::New))),

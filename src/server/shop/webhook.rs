@@ -23,7 +23,7 @@ use crate::shop::order::{METADATA_KEY, Order};
 /// Least time between two warnings of refused deliveries.
 const COMPLAINTS_APART: Duration = Duration::from_secs(60);
 
-/// When the log was last told of a refused delivery.
+/// When the log was last told of something that may come often.
 #[derive(Debug, Default)]
 pub(super) struct Complaints(Mutex<Option<Instant>>);
 
@@ -85,7 +85,7 @@ fn hint(shop: &Shop, live: &Live, bytes: &[u8]) -> bool {
 
 impl Complaints {
     /// Whether it is time for another warning.
-    fn may_speak(&self, now: Instant) -> bool {
+    pub(crate) fn may_speak(&self, now: Instant) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAINTS_APART);
         if due {

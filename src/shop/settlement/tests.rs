@@ -20,7 +20,7 @@ fn keys() -> Keyring {
 }
 
 fn terms() -> Terms {
-    Terms { store: "store".into(), accept_marked: true }
+    Terms { store: "store".into(), accept_marked: true, accept_invalid: true, tolerance: Tolerance::NetworkFee }
 }
 
 fn order(price: &str, currency: &str) -> String {
@@ -50,8 +50,11 @@ fn settled() -> Invoice {
         amount: "0.000001".parse().unwrap(),
         currency: "BTC".into(),
         created: CREATED,
+        expires: CREATED.plus(1800),
+        watched_until: CREATED.plus(1800 + 86400),
         order: Some(order("100", "SATS")),
         payments: Some(vec![paid()]),
+        methods: Vec::new(),
     }
 }
 
@@ -136,17 +139,47 @@ fn overpaid_is_settled() {
 
 #[test]
 fn what_is_not_paid_is_not_settled() {
+    let part = payment("a", PAID, "0.00000099", PaymentStatus::Settled);
+    let unconfirmed = payment("b", PAID, "0.00000100", PaymentStatus::Processing);
     for status in [Status::New, Status::Processing, Status::Expired, Status::Invalid] {
         for additional in [Additional::None, Additional::PaidPartial, Additional::PaidOver, Additional::Marked] {
-            let invoice = Invoice { status, additional, ..settled() };
-            assert_eq!(judge(&invoice), Err(NotSettled::NotPaid(status, additional)));
+            for payments in [vec![], vec![part.clone()], vec![part.clone(), unconfirmed.clone()]] {
+                let invoice = Invoice { status, additional, payments: Some(payments), ..settled() };
+                assert_eq!(judge(&invoice), Err(NotSettled::NotPaid(status, additional)));
+            }
         }
     }
-    // Late counts for an expired invoice only.
-    for status in [Status::New, Status::Processing, Status::Invalid] {
-        let invoice = Invoice { status, additional: Additional::PaidLate, ..settled() };
-        assert_eq!(judge(&invoice), Err(NotSettled::NotPaid(status, Additional::PaidLate)));
+}
+
+#[test]
+fn confirmed_payments_over_the_price_grant_whatever_btcpay_calls_it() {
+    for status in [Status::New, Status::Processing, Status::Expired, Status::Invalid] {
+        for additional in [Additional::None, Additional::PaidPartial, Additional::PaidOver, Additional::PaidLate] {
+            assert!(judge(&Invoice { status, additional, ..settled() }).is_ok(), "{status} {additional:?}");
+        }
     }
+    // Confirmed after BTCPay gave it up: by policy.
+    let given_up = Invoice { status: Status::Invalid, ..settled() };
+    let strict = Terms { accept_invalid: false, ..terms() };
+    assert_eq!(given_up.settle(&strict, &keys()), Err(NotSettled::PaidInvalid));
+}
+
+#[test]
+fn who_has_sent_the_price_is_let_in_though_btcpay_takes_a_network_fee_off() {
+    let half = |id: &str, fee: &str| {
+        let (method, fee) = ("BTC-CHAIN".into(), fee.parse().unwrap());
+        Payment { method, fee, ..payment(id, PAID, "0.00000050", PaymentStatus::Settled) }
+    };
+    let (status, additional) = (Status::New, Additional::PaidPartial);
+    let payments = Some(vec![half("a", "0"), half("b", "0.00000010")]);
+    let halves = Invoice { status, additional, payments, ..settled() };
+    assert!(halves.settle(&terms(), &keys()).is_ok());
+    let strict = Terms { tolerance: Tolerance::None, ..terms() };
+    assert_eq!(halves.settle(&strict, &keys()), Err(NotSettled::NotPaid(status, additional)));
+    // A satoshi that was not sent is still missing.
+    let short = Payment { value: "0.00000049".parse().unwrap(), ..half("b", "0.00000010") };
+    let short = Invoice { payments: Some(vec![half("a", "0"), short]), ..halves };
+    assert_eq!(short.settle(&terms(), &keys()), Err(NotSettled::NotPaid(status, additional)));
 }
 
 #[test]
@@ -167,32 +200,35 @@ fn paid_late_counts_once_confirmed_payments_reach_the_price() {
     };
     use PaymentStatus::{Invalid, Processing, Settled};
     let part = |id, value, status| payment(id, PAID, value, status);
-    assert_eq!(late(vec![part("a", "0.00000100", Settled)]), Ok(PAID));
-    assert_eq!(late(vec![part("a", "0.00000040", Settled), part("b", "0.00000060", Settled)]), Ok(PAID));
+    let ended = Ok(CREATED.plus(1800));
+    assert_eq!(late(vec![part("a", "0.00000100", Settled)]), ended);
+    assert_eq!(late(vec![part("a", "0.00000040", Settled), part("b", "0.00000060", Settled)]), ended);
     for not_enough in [
         vec![],
         vec![part("a", "0.00000100", Processing)],
         vec![part("a", "0.00000100", Invalid)],
         vec![part("a", "0.00000099", Settled)],
         vec![part("a", "0.00000040", Settled), part("b", "0.00000060", Processing)],
-        vec![Payment { fee: "0.00000001".parse().unwrap(), ..part("a", "0.00000100", Settled) }],
     ] {
         assert!(matches!(late(not_enough.clone()), Err(NotSettled::PaidLateUnconfirmed { .. })), "{not_enough:?}");
     }
 }
 
 #[test]
-fn a_payment_counts_less_its_fee_at_its_rate() {
+fn a_payment_counts_at_its_rate_and_without_tolerance_less_its_fee() {
     let usd = |value: &str, fee: &str| {
         let (rate, fee) = ("50000".parse().unwrap(), fee.parse().unwrap());
         let payments = Some(vec![Payment { rate, fee, ..payment("a", PAID, value, PaymentStatus::Settled) }]);
         let (amount, currency, order) = ("5".parse().unwrap(), "USD".into(), Some(order("5.00", "USD")));
         let (status, additional) = (Status::Expired, Additional::PaidLate);
-        judge(&Invoice { amount, currency, order, payments, status, additional, ..settled() })
+        let invoice = Invoice { amount, currency, order, payments, status, additional, ..settled() };
+        [Tolerance::None, Tolerance::NetworkFee]
+            .map(|tolerance| invoice.settle(&Terms { tolerance, ..terms() }, &keys()).is_ok())
     };
-    assert_eq!(usd("0.0001", "0"), Ok(PAID));
-    assert_eq!(usd("0.00011", "0.00001"), Ok(PAID));
-    assert!(matches!(usd("0.0001", "0.00001"), Err(NotSettled::PaidLateUnconfirmed { .. })));
+    assert_eq!(usd("0.0001", "0"), [true, true]);
+    assert_eq!(usd("0.00011", "0.00001"), [true, true]);
+    assert_eq!(usd("0.0001", "0.00001"), [false, true]);
+    assert_eq!(usd("0.00009999", "0"), [false, false]);
 }
 
 #[test]
@@ -207,14 +243,14 @@ fn payments_by_several_methods_add_up_each_at_its_own_rate() {
         judge(&Invoice { amount, currency, order, payments: Some(payments), status, additional, ..settled() })
     };
     let (bitcoin, dollars) = (of("a", 10, "0.00005", "50000"), of("b", 20, "2.50", "1"));
-    assert_eq!(judged(vec![bitcoin.clone(), dollars.clone()]), Ok(CREATED.plus(20)));
+    assert_eq!(judged(vec![bitcoin.clone(), dollars.clone()]), Ok(CREATED.plus(1800)));
     // Alone neither is enough, nor does one count at the other's rate.
     for part in [bitcoin, dollars, of("c", 5, "2.49999999999999999999999999", "1")] {
         assert!(matches!(judged(vec![part]), Err(NotSettled::PaidLateUnconfirmed { .. })));
     }
     // 0.1 + 0.2 is 0.3: a float would say that it is more, and 0.7 + 0.1 that it is less than 0.8.
     let tenths = [of("d", 1, "0.00007", "10000"), of("e", 2, "0.00001", "10000"), of("f", 3, "4.2", "1")];
-    assert_eq!(judged(tenths.to_vec()), Ok(CREATED.plus(3)));
+    assert_eq!(judged(tenths.to_vec()), Ok(CREATED.plus(1800)));
 }
 
 #[test]
@@ -240,14 +276,18 @@ fn payments_of_the_same_second_count_by_id() {
 }
 
 #[test]
-fn marked_by_a_person_counts_by_policy() {
+fn marked_by_a_person_counts_by_policy_and_what_is_paid_needs_none() {
     let marked = Invoice { additional: Additional::Marked, payments: Some(vec![]), ..settled() };
-    assert_eq!(judge(&marked), Ok(CREATED));
-    let part = payment("a", PAID, "0.00000001", PaymentStatus::Settled);
-    assert_eq!(judge(&Invoice { payments: Some(vec![part]), ..marked.clone() }), Ok(CREATED));
-    assert_eq!(judge(&Invoice { payments: Some(vec![paid()]), ..marked.clone() }), Ok(PAID));
     let strict = Terms { accept_marked: false, ..terms() };
+    assert_eq!(judge(&marked), Ok(CREATED));
     assert_eq!(marked.settle(&strict, &keys()), Err(NotSettled::Marked));
+    let part = payment("a", PAID, "0.00000001", PaymentStatus::Settled);
+    let part = Invoice { payments: Some(vec![part]), ..marked.clone() };
+    assert_eq!(judge(&part), Ok(CREATED));
+    assert_eq!(part.settle(&strict, &keys()), Err(NotSettled::Marked));
+    // Paid in full, and marked all the same.
+    let paid = Invoice { payments: Some(vec![paid()]), ..marked };
+    assert!(paid.settle(&strict, &keys()).is_ok());
 }
 
 #[test]

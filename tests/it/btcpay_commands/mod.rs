@@ -173,6 +173,7 @@ BTCPay
   ✓ API key: may make and see invoices
   ✓ store: 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 (Stand-in)
   ✓ payment methods: BTC-LN, BTC-CHAIN turned on in the store
+  ✓ time zone: the latest payments are told in UTC
   ✓ webhook: WEBHOOK goes to SITE/hlsgate/webhooks/btcpay
   ✓ deliveries: the latest 3 arrived
   ✓ trial delivery: accepted by the running daemon
@@ -363,9 +364,16 @@ async fn a_token_by_its_invoice_is_the_buyers_own() {
     assert_eq!((token.code, &token.stdout), (0, &shop.run(&["token", "issue", "--invoice", &invoice.id]).stdout));
     let told = shop.run(&["token", "inspect", "--json", token.stdout.trim()]);
     let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
-    let expected = json!({ "sub": "film", "tier": "24h", "iat": DAYS[0], "exp": DAYS[0] + 86_400, "jti": invoice.id });
+    // It can be paid for days, so a host in any zone can have written that time: the pass counts from the latest.
+    let exp = DAYS[0] + 14 * 3_600 + 86_400;
+    let expected = json!({ "sub": "film", "tier": "24h", "iat": DAYS[0], "exp": exp, "jti": invoice.id });
     assert_eq!(told["claims"], expected);
+    // It ended long ago: said with the way to make it good, beside the token.
+    let (over, good) =
+        ("is over since 2026-11-23T02:00:00Z", "`hlsgate token issue --video film --tier 24h --for 86400s`");
+    assert!(token.stderr.contains(over) && token.stderr.contains(good), "{token:?}");
     let link = shop.run(&["token", "link", "--invoice", &invoice.id]);
+    assert!(link.stderr.contains(over), "{link:?}");
     assert!(link.stdout.contains(&format!("SITE/hls/~{}/film/master.m3u8\n", token.stdout.trim())), "{link:?}");
 
     assert_eq!(shop.run(&["revoke", &invoice.id]).code, 0);
@@ -376,6 +384,14 @@ async fn a_token_by_its_invoice_is_the_buyers_own() {
     assert!(outcome.code == 1 && outcome.stderr.contains("is it an id of this store?"), "{outcome:?}");
     let outcome = shop.run(&["token", "issue", "--invoice", &invoice.id, "--tier", "press"]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
+
+    // Half paid, and its time passed: what lies in it, and what a person can do.
+    let half = shop.order("film", "24h").await;
+    shop.btcpay.control("pay", json!({ "invoice": half.id, "fraction": 0.5 })).await;
+    shop.btcpay.control("expire", json!({ "invoice": half.id })).await;
+    let told = shop.run(&["token", "issue", "--invoice", &half.id]).stderr;
+    let expected = "the invoice is Expired/PaidPartial; 0.00000050 of 0.00000100 BTC was paid, 0.00000050 of it confirmed\n  hint: ";
+    assert!(told.contains(expected) && told.contains("mark it as settled in BTCPay"), "{told}");
 }
 
 fn mode(shop: &Shop, name: &str) -> u32 {

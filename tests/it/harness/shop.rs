@@ -212,7 +212,13 @@ impl Shop {
 }
 
 impl SecondDaemon {
-    /// What it tells of a purchase.
+    /// What it tells of a video, to these cookies.
+    pub async fn video(&self, video: &str, cookies: &str) -> Value {
+        let url = format!("http://hlsgate/hlsgate/videos/{video}");
+        send(self.client.get(url).header("Cookie", cookies)).await.json().await.expect("JSON")
+    }
+
+    /// What is told of a purchase.
     pub async fn told(&self, purchase: &Purchase, query: &str) -> Value {
         let url = format!("http://hlsgate/hlsgate/invoices/{}?{query}", purchase.invoice);
         let response = send(self.client.get(url).bearer_auth(&purchase.claim)).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::server::shop::source::LookupError;
-use crate::shop::settlement::Invoice;
+use crate::shop::settlement::{Invoice, Status};
 
 /// One invoice of the cache.
 pub(super) struct Entry {
@@ -21,6 +21,8 @@ pub(super) struct Entry {
     tries: u32,
     /// How many requests are held for it.
     pub(super) waiters: usize,
+    /// Whether it was paid, and then no longer: BTCPay tells that by no event.
+    pub(super) fell_back: bool,
     /// Whether its token was handed out.
     pub(super) claimed: bool,
     /// Last time that anybody asked for it.
@@ -53,6 +55,7 @@ impl Entry {
             next_try: now,
             tries: 0,
             waiters: 0,
+            fell_back: false,
             claimed: false,
             used: now,
             changed: watch::Sender::new(0),
@@ -80,6 +83,8 @@ impl Entry {
                 if facts.as_ref().is_none_or(|facts| *facts.invoice != invoice) {
                     self.tries = 0;
                 }
+                let was_paid = facts.as_ref().is_some_and(|facts| facts.invoice.status == Status::Processing);
+                self.fell_back |= was_paid && invoice.status == Status::New;
                 *facts = Some(Facts { invoice: Arc::new(invoice), asked_at, told_at: Instant::now() });
             }
         }
@@ -156,5 +161,5 @@ impl Entry {
 }
 
 fn without_payments(invoice: &Invoice) -> Invoice {
-    Invoice { payments: None, ..invoice.clone() }
+    Invoice { payments: None, methods: Vec::new(), ..invoice.clone() }
 }

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::gate::time::UnixTime;
 use crate::server::shop::source::{Answer, Looked, PAGE, Walk};
-use crate::shop::settlement::{Additional, Payment, PaymentStatus, Status};
+use crate::shop::settlement::{Additional, Payment, PaymentStatus, Status, Tolerance};
 
 const TODAY: UnixTime = UnixTime(1_785_000_000);
 const SPACING: Duration = Duration::from_millis(10);
@@ -62,8 +62,11 @@ impl Memory {
             amount: Decimal::ONE,
             currency: "BTC".into(),
             created,
+            expires: created.plus(1800),
+            watched_until: created.plus(1800 + 86400),
             order: Some("order".into()),
             payments: Some(if paid { vec![payment] } else { vec![] }),
+            methods: Vec::new(),
         };
         self.invoices.lock().unwrap().insert(id.into(), invoice);
     }
@@ -158,7 +161,8 @@ fn ledger_with(tempo: Tempo) -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
             counting.fetch_add(1, Ordering::SeqCst);
         }),
     );
-    let terms = Terms { store: "store".into(), accept_marked: true };
+    let terms =
+        Terms { store: "store".into(), accept_marked: true, accept_invalid: true, tolerance: Tolerance::NetworkFee };
     ledger.ask(Some(Asked { source: memory.clone(), terms, window: Duration::from_secs(3600) }));
     tokio::spawn(ledger.clone().watch(|| TODAY.plus(10)));
     (ledger, memory, settled)

@@ -17,7 +17,7 @@ use serde::Serialize;
 use tracing::{error, info};
 
 use super::problem::Problem;
-use super::{Shop, body, create, offers, token_cookies};
+use super::{Shop, body, create, offers, title, token_cookies};
 use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Refusal, decide};
 use crate::gate::keyring::Keyring;
 use crate::gate::scope::{Scope, Tier, VideoId};
@@ -227,7 +227,8 @@ async fn make(
     };
     let _place = shop.machine_limits.enter(&share, Instant::now())?;
     let order = Order::new(*video, found, &create::nonce()?).sign(live.policy.keyring.signing());
-    let mut wanted = create::new_invoice(live, selling, video, found, &order);
+    let title = title::of(live, video, &found.covers).await;
+    let mut wanted = create::new_invoice(live, selling, video, found, &title, &order);
     wanted.checkout.payment_methods = vec![method.to_owned()];
     wanted.checkout.default_payment_method = Some(method.to_owned());
     wanted.metadata.0.insert("lane".into(), "machine".into());

@@ -1,0 +1,231 @@
+//! What is still to be paid of an invoice, and how: each way by its own name, amount and address.
+//!
+//! What to pay is always a method's `due`, never the price: it differs between methods, for BTCPay adds a network fee to
+//! further on-chain payments, and it shrinks with each payment.
+
+use rust_decimal::Decimal;
+
+use super::money::decimals_of_btc;
+use super::settlement::{Invoice, PaymentStatus, Tolerance};
+
+/// What BTCPay's ids of Lightning methods end with, behind the coin.
+const LIGHTNING: &str = "LN";
+const LNURL: &str = "LNURL";
+const CHAIN: &str = "CHAIN";
+const BTC: &str = "BTC";
+/// Coins by BTCPay's codes, where the name says more.
+const COINS: [(&str, &str); 8] = [
+    (BTC, "Bitcoin"),
+    ("LBTC", "Liquid"),
+    ("LTC", "Litecoin"),
+    ("XMR", "Monero"),
+    ("DOGE", "Dogecoin"),
+    ("DASH", "Dash"),
+    ("ZEC", "Zcash"),
+    ("ETH", "Ethereum"),
+];
+
+/// One way to pay an invoice, as it stands now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// BTCPay's id, for instance `BTC-LN`.
+    pub(crate) id: String,
+    /// What `amount` and `due` are in, for instance `BTC`.
+    pub(crate) currency: String,
+    /// What one unit of `currency` is in the invoice's.
+    pub(crate) rate: Decimal,
+    /// The whole price and what this way costs beside it.
+    pub(crate) amount: Decimal,
+    /// What is left to pay this way; negative when overpaid.
+    pub(crate) due: Decimal,
+    /// BOLT11 or address; `None` for a method that nobody opened yet.
+    pub(crate) destination: Option<String>,
+    /// BTCPay's own URI for wallets.
+    pub(crate) link: Option<String>,
+    /// The node's id of the Lightning invoice.
+    pub(crate) witness: Option<String>,
+}
+
+/// What kind of way it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// BOLT11.
+    Lightning,
+    /// LNURL-pay.
+    Lnurl,
+    /// Bitcoin on-chain.
+    Bitcoin,
+    /// What BTCPay's plugins add.
+    Other,
+}
+
+impl Kind {
+    /// The kind that an id says.
+    pub(crate) fn of(id: &str) -> Kind {
+        match id.split_once('-') {
+            Some((_, LIGHTNING)) => Kind::Lightning,
+            Some((_, LNURL)) => Kind::Lnurl,
+            Some((BTC, CHAIN)) => Kind::Bitcoin,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The stable word of the API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Kind::Lightning => "lightning",
+            Kind::Lnurl => "lnurl",
+            Kind::Bitcoin => "bitcoin",
+            Kind::Other => "other",
+        }
+    }
+
+    /// Whether a payment is final the moment that it is seen.
+    pub(crate) fn is_lightning(self) -> bool {
+        matches!(self, Kind::Lightning | Kind::Lnurl)
+    }
+}
+
+/// A method's name for people: "Lightning", "Monero"; the id where nothing better is known.
+pub(crate) fn name(id: &str) -> String {
+    let (coin, kind) = id.split_once('-').unwrap_or((id, ""));
+    let coin_name = COINS.iter().find(|(code, _)| *code == coin).map_or(coin, |(_, name)| name);
+    match (coin, kind) {
+        (BTC, LIGHTNING) => "Lightning".into(),
+        (BTC, LNURL) => "Lightning (LNURL)".into(),
+        (_, LIGHTNING | LNURL) => format!("{coin_name} Lightning"),
+        (_, CHAIN) => coin_name.into(),
+        _ => id.into(),
+    }
+}
+
+/// Whole satoshis of an amount of bitcoin; BTCPay never asks for a part of one.
+pub(crate) fn satoshis(btc: Decimal) -> Option<Decimal> {
+    let sats = btc.checked_mul(Decimal::from(10_u64.pow(decimals_of_btc())))?;
+    Some(sats.normalize()).filter(Decimal::is_integer)
+}
+
+impl Method {
+    /// Its kind.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::of(&self.id)
+    }
+
+    /// Whether something is to be paid this way.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due > Decimal::ZERO
+    }
+
+    /// What is due in satoshis, if it is due in bitcoin.
+    pub(crate) fn due_satoshis(&self) -> Option<Decimal> {
+        if self.currency == BTC { satoshis(self.due) } else { None }
+    }
+
+    /// BOLT11 or address, while something is due.
+    pub(crate) fn payable_to(&self) -> Option<&str> {
+        self.destination.as_deref().filter(|text| !text.is_empty() && self.is_due())
+    }
+
+    /// What a wallet opens, while something is due.
+    pub(crate) fn uri(&self) -> Option<String> {
+        match self.kind() {
+            Kind::Lightning if self.is_btc() => self.payable_to().map(|bolt11| format!("lightning:{bolt11}")),
+            // BTCPay's own link may hold more; what is wanted here is the address and the amount.
+            Kind::Bitcoin => {
+                self.payable_to().map(|address| format!("bitcoin:{address}?amount={}", self.due.normalize()))
+            }
+            _ => self.link.clone().filter(|link| self.is_due() && link.contains(':')),
+        }
+    }
+
+    fn is_btc(&self) -> bool {
+        self.id.starts_with("BTC-")
+    }
+}
+
+impl Invoice {
+    /// The method of Bitcoin's that is of this kind, while something is due by it.
+    pub(crate) fn payable_by(&self, kind: Kind) -> Option<&Method> {
+        self.methods.iter().find(|method| method.kind() == kind && method.is_btc() && method.payable_to().is_some())
+    }
+
+    /// BIP 21 with a Lightning invoice: every wallet finds what it knows. The keys stay in small letters, for capital ones lose
+    /// the amount in some wallets.
+    pub(crate) fn unified(&self) -> Option<String> {
+        let (onchain, lightning) = (self.payable_by(Kind::Bitcoin)?, self.payable_by(Kind::Lightning)?);
+        Some(format!("{}&lightning={}", onchain.uri()?, lightning.payable_to()?))
+    }
+
+    /// What was paid of the price in the invoice's currency, without network fees: all that is seen, or what is confirmed.
+    pub(crate) fn paid(&self, only_confirmed: bool) -> Decimal {
+        let counts = |status: PaymentStatus| match status {
+            PaymentStatus::Settled => true,
+            PaymentStatus::Processing => !only_confirmed,
+            PaymentStatus::Invalid => false,
+        };
+        let payments = self.payments.iter().flatten().filter(|payment| counts(payment.status));
+        payments
+            .filter_map(|payment| payment.worth(Tolerance::None))
+            .fold(Decimal::ZERO, |sum, worth| sum.checked_add(worth).unwrap_or(sum))
+    }
+
+    /// Whether any payment of it was seen that is not known to be worthless.
+    pub(crate) fn holds_money(&self) -> bool {
+        self.payments.iter().flatten().any(|payment| payment.status != PaymentStatus::Invalid)
+    }
+
+    /// What was paid beyond the price, in the invoice's currency.
+    pub(crate) fn surplus(&self) -> Option<Decimal> {
+        self.paid(false).checked_sub(self.amount).filter(|surplus| *surplus > Decimal::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn method(id: &str, due: &str, destination: &str, link: &str) -> Method {
+        let (currency, due) = (id.split('-').next().unwrap().into(), due.parse().unwrap());
+        let (destination, link) = (Some(destination.into()), Some(link.into()));
+        Method { id: id.into(), currency, rate: Decimal::ONE, amount: due, due, destination, link, witness: None }
+    }
+
+    #[test]
+    fn each_way_has_its_own_name_and_uri() {
+        for (id, kind, called, uri) in [
+            ("BTC-LN", Kind::Lightning, "Lightning", "lightning:dest"),
+            ("BTC-LNURL", Kind::Lnurl, "Lightning (LNURL)", "link:1"),
+            ("BTC-CHAIN", Kind::Bitcoin, "Bitcoin", "bitcoin:dest?amount=0.0003045"),
+            ("XMR-CHAIN", Kind::Other, "Monero", "link:1"),
+            ("LTC-CHAIN", Kind::Other, "Litecoin", "link:1"),
+            ("LTC-LN", Kind::Lightning, "Litecoin Lightning", "link:1"),
+            ("ABC-CHAIN", Kind::Other, "ABC", "link:1"),
+            ("Stablecoin", Kind::Other, "Stablecoin", "link:1"),
+        ] {
+            let method = method(id, "0.00030450", "dest", "link:1");
+            assert_eq!((method.kind(), name(id).as_str(), method.uri().as_deref()), (kind, called, Some(uri)), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_asked_for_and_nothing_else() {
+        let paid = method("BTC-CHAIN", "0", "dest", "bitcoin:dest");
+        assert_eq!((paid.uri(), paid.payable_to(), paid.is_due()), (None, None, false));
+        let overpaid = method("BTC-LN", "-0.00001", "lnbc", "lightning:lnbc");
+        assert_eq!((overpaid.uri(), overpaid.due_satoshis()), (None, Some((-1000).into())));
+        // No link, no address: BTCPay's page is what is left.
+        let lazy = Method { destination: None, link: Some(String::new()), ..method("BTC-LNURL", "1", "", "") };
+        assert_eq!((lazy.uri(), lazy.payable_to()), (None, None));
+    }
+
+    #[test]
+    fn satoshis_are_whole_or_not_told() {
+        for (btc, sats) in
+            [("0.00002", Some("2000")), ("0.00000001", Some("1")), ("21000000", Some("2100000000000000"))]
+        {
+            assert_eq!(satoshis(btc.parse().unwrap()).map(|sats| sats.to_string()).as_deref(), sats, "{btc}");
+        }
+        assert_eq!(satoshis("0.000000001".parse().unwrap()), None);
+        assert_eq!(satoshis(Decimal::MAX), None);
+    }
+}

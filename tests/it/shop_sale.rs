@@ -1,0 +1,329 @@
+//! The sale where the real BTCPay differs from what one expects: what is over, what waits, what lies in an invoice.
+
+use std::time::Duration;
+
+use reqwest::Response;
+use serde_json::{Value, json};
+
+use crate::harness::shop::{Purchase, Shop, Wish};
+use crate::harness::{A, send, until};
+
+const SOON: Duration = Duration::from_secs(8);
+const ONCHAIN: &str = "payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]";
+const DAY: u64 = 86_400;
+
+fn cookies(response: &Response) -> Vec<String> {
+    response.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+}
+
+fn pending_cookie(bought: &Purchase) -> String {
+    format!("hlsgate_pending={}~{}", bought.invoice, bought.claim)
+}
+
+/// What the page is told with these cookies, and which cookies it gets.
+async fn page(shop: &Shop, cookie: &str) -> (Value, Vec<String>) {
+    let response = send(shop.h.request("GET", &format!("/hlsgate/videos/{A}")).header("Cookie", cookie)).await;
+    let set = cookies(&response);
+    (response.json().await.unwrap(), set)
+}
+
+/// Waits until the purchase is told as over.
+async fn ended(shop: &Shop, cookie: &str, why: &str) -> (Value, Vec<String>) {
+    until(&format!("it is told as {why}"), || async {
+        let (told, set) = page(shop, cookie).await;
+        (told["ended"]["why"] == why).then_some((told, set))
+    })
+    .await
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn clears(set: &[String]) -> bool {
+    set.iter().any(|line| line.starts_with("hlsgate_pending=; Path=/hlsgate/; Max-Age=0"))
+}
+
+fn claims(token: &str) -> Value {
+    use base64::Engine as _;
+    let part = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+async fn times(shop: &Shop, bought: &Purchase) -> (u64, u64, u64) {
+    let invoice = shop.btcpay.ask(&format!("invoices/{}", bought.invoice)).await;
+    let time = |name: &str| invoice[name].as_u64().unwrap();
+    (time("createdTime"), time("expirationTime"), time("monitoringExpiration"))
+}
+
+// A 1: a purchase that is over is not pending.
+
+#[tokio::test]
+async fn a_purchase_is_pending_until_the_browser_has_its_token() {
+    let shop = Shop::start().await;
+    let bought = shop.buy(A, "24h").await;
+    let cookie = pending_cookie(&bought);
+    let (told, set) = page(&shop, &cookie).await;
+    assert_eq!((&told["pending"]["status"], &told["ended"], set.len()), (&json!("new"), &Value::Null, 0));
+    shop.btcpay.pay(&bought.invoice).await;
+    let token = shop.token(&bought, SOON).await;
+    let (told, set) = page(&shop, &cookie).await;
+    let expected = json!({ "invoice": bought.invoice, "status": "settled" });
+    assert_eq!((&told["pending"], set.len()), (&expected, 0), "it was handed out, and this browser has it not");
+    let (told, set) = page(&shop, &format!("{cookie}; hlsgate={token}")).await;
+    assert_eq!(
+        (&told["pending"], &told["ended"], &told["access"]["granted"]),
+        (&Value::Null, &Value::Null, &json!(true))
+    );
+    assert!(clears(&set), "{set:?}");
+}
+
+#[tokio::test]
+async fn a_pass_that_ended_is_told_with_its_end_and_never_pending_again() {
+    let config =
+        "[videos.vid1]\noffers = [{ tier = \"short\", price = \"100\", currency = \"SATS\", duration = \"2s\" }]";
+    let shop = Shop::with(Wish { config, ..Wish::default() }).await;
+    let bought = shop.buy(A, "short").await;
+    shop.btcpay.pay(&bought.invoice).await;
+    let exp = claims(&shop.token(&bought, SOON).await)["exp"].as_u64().unwrap();
+    let (told, set) = ended(&shop, &pending_cookie(&bought), "ended").await;
+    assert_eq!(
+        (&told["pending"], &told["ended"]["at"], &told["ended"]["tier"]),
+        (&Value::Null, &json!(exp), &json!("short"))
+    );
+    assert!(clears(&set) && told["offers"].as_array().unwrap().len() > 1, "{told} {set:?}");
+}
+
+#[tokio::test]
+async fn what_was_revoked_or_cancelled_is_over() {
+    let shop = Shop::start().await;
+    let (revoked, cancelled) = (shop.buy(A, "24h").await, shop.buy(A, "24h").await);
+    shop.btcpay.pay(&revoked.invoice).await;
+    shop.token(&revoked, SOON).await;
+    shop.h.run(&["revoke", &revoked.invoice]);
+    shop.btcpay.control("mark", json!({ "invoice": cancelled.invoice, "status": "Invalid" })).await;
+    for (bought, why) in [(&revoked, "revoked"), (&cancelled, "invalid")] {
+        let (told, set) = ended(&shop, &pending_cookie(bought), why).await;
+        assert_eq!(told["pending"], Value::Null);
+        assert!(clears(&set), "{why}: {set:?}");
+    }
+    let told = shop.told(&cancelled, "").await;
+    let members = ["marked", "final", "partial", "payable"].map(|name| told[name].as_bool().unwrap());
+    assert_eq!((members, &told["paid"]), ([true, true, false, false], &json!("0.00000000")));
+}
+
+// A 2: nothing that may have been paid is thrown away.
+
+#[tokio::test]
+async fn what_may_have_been_paid_is_kept() {
+    let shop = Shop::with(Wish { btcpay: ONCHAIN, ..Wish::default() }).await;
+    let bought = shop.buy(A, "24h").await;
+    // Another server's keys for a minute: the claim cannot be checked.
+    let (told, set) = page(&shop, &format!("hlsgate_pending={}~{}", bought.invoice, "A".repeat(64))).await;
+    assert_eq!((&told["pending"], &told["ended"], set.len()), (&Value::Null, &Value::Null, 0));
+    // Metadata edited at BTCPay.
+    let kept = shop.btcpay.ask(&format!("invoices/{}", bought.invoice)).await["metadata"].clone();
+    let metadata = async |metadata: &Value| {
+        shop.btcpay.control("tamper", json!({ "invoice": bought.invoice, "metadata": metadata })).await;
+        shop.btcpay.control("event", json!({ "invoice": bought.invoice, "type": "InvoiceProcessing" })).await;
+        shop.btcpay.idle().await;
+    };
+    let cookie = pending_cookie(&bought);
+    metadata(&json!({ "orderId": "vid1 24h" })).await;
+    shop.btcpay.pay(&bought.invoice).await;
+    let (_, set) = page(&shop, &cookie).await;
+    assert_eq!(set.len(), 0);
+    metadata(&kept).await;
+    until("it is found again", || async {
+        (page(&shop, &cookie).await.0["pending"]["status"] == "settled").then_some(())
+    })
+    .await;
+    // Given up by BTCPay while it waits for its block: told as over, and kept, for it opens once it is confirmed.
+    let waits = shop.buy(A, "forever").await;
+    shop.btcpay.control("pay", json!({ "invoice": waits.invoice, "method": "BTC-CHAIN" })).await;
+    shop.btcpay.control("stop-monitoring", json!({ "invoice": waits.invoice })).await;
+    let cookie = pending_cookie(&waits);
+    let (told, set) = ended(&shop, &cookie, "invalid").await;
+    assert_eq!((&told["pending"], &told["ended"]["paid"], set.len()), (&Value::Null, &json!("0.00003000"), 0));
+    shop.btcpay.control("confirm", json!({ "invoice": waits.invoice })).await;
+    shop.token(&waits, SOON).await;
+    assert_eq!(page(&shop, &cookie).await.0["pending"]["status"], "settled");
+}
+
+#[tokio::test]
+async fn a_second_purchase_pushes_no_first_one_out() {
+    let shop = Shop::start().await;
+    let first = shop.buy(A, "24h").await;
+    let order = shop.h.request("POST", &format!("/hlsgate/videos/{A}/invoices")).json(&json!({ "tier": "forever" }));
+    let response = send(order.header("Cookie", pending_cookie(&first))).await;
+    let set = cookies(&response);
+    let earlier = format!("hlsgate-earlier={}~{}", first.invoice, first.claim);
+    assert!(set.iter().any(|line| line.starts_with(&format!("{earlier}; Path=/hlsgate/; Max-Age=604800"))), "{set:?}");
+    let second = shop.purchase(response).await;
+    let both = format!("{}; {earlier}", pending_cookie(&second));
+    assert_eq!(page(&shop, &both).await.0["pending"]["invoice"], second.invoice.as_str());
+    // The one that was paid is farther.
+    shop.btcpay.pay(&first.invoice).await;
+    let token = shop.token(&first, SOON).await;
+    assert_eq!(page(&shop, &both).await.0["pending"]["invoice"], first.invoice.as_str());
+    // Once it is kept, only the other one is left.
+    let (told, set) = page(&shop, &format!("{both}; hlsgate={token}")).await;
+    assert_eq!(told["pending"]["invoice"], second.invoice.as_str());
+    assert!(set.len() == 1 && set[0].starts_with("hlsgate-earlier=; Path=/hlsgate/; Max-Age=0"), "{set:?}");
+    // Paid beside a running pass it is told, too.
+    shop.btcpay.pay(&second.invoice).await;
+    shop.token(&second, SOON).await;
+    let (told, _) = page(&shop, &format!("{}; hlsgate={token}", pending_cookie(&second))).await;
+    assert_eq!((&told["access"]["granted"], &told["pending"]["status"]), (&json!(true), &json!("settled")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_known_now_is_said_so() {
+    let shop = Shop::start().await;
+    let bought = shop.buy(A, "24h").await;
+    shop.btcpay.switch(json!({ "down": "502" })).await;
+    // Another daemon, or this one after a restart, knows nothing of it.
+    let second = shop.second_daemon().await;
+    let told = second.video(A, &pending_cookie(&bought)).await;
+    assert_eq!(
+        (&told["pending"], &told["ended"], &told["unknown"]),
+        (&Value::Null, &Value::Null, &json!([bought.invoice]))
+    );
+    // This one knows how old its facts are.
+    until("the facts are stale", || async {
+        let told = shop.told(&bought, "wait=3&seen=new").await;
+        (told["stale"] == true && told["age"].as_u64() > Some(0) && told["status"] == "new").then_some(())
+    })
+    .await;
+}
+
+// B 3, 4: nobody's paid time runs while access does not exist.
+
+#[tokio::test]
+async fn a_pass_lasts_whatever_the_zone_of_btcpays_host_and_everywhere_alike() {
+    let shop = Shop::start().await;
+    let second = shop.second_daemon().await;
+    for zone in [0, 18_000, -19_800, -3_600, -46_800_i64] {
+        let bought = shop.buy(A, "24h").await;
+        let (created, expires, _) = times(&shop, &bought).await;
+        let received = created.checked_add_signed(zone).unwrap();
+        shop.btcpay.control("pay", json!({ "invoice": bought.invoice, "receivedDate": received })).await;
+        let token = shop.token(&bought, SOON).await;
+        let exp = claims(&token)["exp"].as_u64().unwrap();
+        assert!((created + DAY..=expires + DAY).contains(&exp), "{zone}: {exp}");
+        assert!(claims(&token)["iat"].as_u64().unwrap() <= now(), "{zone}");
+        assert_eq!(second.told(&bought, "wait=8&seen=new").await["token"], token.as_str(), "{zone}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_its_block_or_a_person_loses_nothing() {
+    let shop = Shop::with(Wish { btcpay: ONCHAIN, ..Wish::default() }).await;
+    let (chain, marked) = (shop.buy(A, "30d").await, shop.buy(A, "30d").await);
+    let (_, _, monitored) = times(&shop, &chain).await;
+    shop.btcpay.control("pay", json!({ "invoice": chain.invoice, "method": "BTC-CHAIN", "confirmed": true })).await;
+    assert_eq!(claims(&shop.token(&chain, SOON).await)["exp"], monitored + 30 * DAY);
+    let created = times(&shop, &marked).await.0;
+    shop.btcpay.control("mark", json!({ "invoice": marked.invoice, "status": "Settled" })).await;
+    assert_eq!(claims(&shop.token(&marked, SOON).await)["exp"], created + 7 * DAY + 30 * DAY);
+}
+
+// C 5 to 9: what lies in an invoice, and what is due.
+
+#[tokio::test]
+async fn half_paid_the_page_hears_what_came_and_what_is_due_by_each_way() {
+    let shop = Shop::with(Wish { btcpay: ONCHAIN, ..Wish::default() }).await;
+    shop.btcpay.switch(json!({ "network_fee": "0.00000200" })).await;
+    let bought = shop.buy(A, "forever").await;
+    let known = bought.answer["facts"].as_str().unwrap();
+    let pay = json!({ "invoice": bought.invoice, "method": "BTC-CHAIN", "amount": "0.00001500" });
+    let query = format!("wait=20&seen=new&facts={known}");
+    let (told, ()) = tokio::join!(shop.told(&bought, &query), async {
+        shop.btcpay.control("pay", pay.clone()).await;
+    });
+    let words = ["status", "invoice", "amount", "paid", "confirmed"].map(|name| told[name].as_str().unwrap());
+    assert_eq!(words, ["new", &bought.invoice, "0.00003000", "0.00001500", "0.00000000"]);
+    assert_eq!((&told["partial"], &told["payable"], &told["final"]), (&json!(true), &json!(true), &json!(false)));
+    let received = &told["received"][0];
+    assert_eq!(
+        (&received["name"], &received["sats"], &received["confirmed"]),
+        (&json!("Bitcoin"), &json!("1500"), &json!(false))
+    );
+    let due = |id: &str| {
+        let methods = told["methods"].as_array().unwrap().clone();
+        methods.into_iter().find(|method| method["id"] == id).unwrap()["due_sats"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((due("BTC-LN"), due("BTC-CHAIN")), ("1500".into(), "1700".into()));
+    let address = told["onchain"]["address"].as_str().unwrap();
+    assert_eq!(told["onchain"]["uri"], format!("bitcoin:{address}?amount=0.000017"));
+    assert_eq!(told["checkout_url"], bought.answer["checkout_url"]);
+
+    // Exactly the other half: the price was sent, though BTCPay misses its fee.
+    shop.btcpay.control("pay", pay).await;
+    shop.btcpay.control("confirm", json!({ "invoice": bought.invoice })).await;
+    shop.token(&bought, SOON).await;
+}
+
+#[tokio::test]
+async fn without_tolerance_btcpays_network_fee_is_missing() {
+    let config = format!("{ONCHAIN}\ntolerance = \"none\"");
+    let shop = Shop::with(Wish { btcpay: &config, ..Wish::default() }).await;
+    shop.btcpay.switch(json!({ "network_fee": "0.00000200" })).await;
+    let bought = shop.buy(A, "forever").await;
+    for _ in 0..2 {
+        let half =
+            json!({ "invoice": bought.invoice, "method": "BTC-CHAIN", "amount": "0.00001500", "confirmed": true });
+        shop.btcpay.control("pay", half).await;
+    }
+    shop.btcpay.idle().await;
+    let told = until("both are seen", || async {
+        let told = shop.told(&bought, "").await;
+        (told["received"].as_array().unwrap().len() == 2).then_some(told)
+    })
+    .await;
+    assert_eq!((&told["status"], &told["paid"]), (&json!("new"), &json!("0.00002800")));
+}
+
+#[tokio::test]
+async fn overpaid_and_replaced_are_told() {
+    let shop = Shop::with(Wish { btcpay: ONCHAIN, ..Wish::default() }).await;
+    let over = shop.buy(A, "24h").await;
+    shop.btcpay.control("pay", json!({ "invoice": over.invoice, "amount": "0.00000150" })).await;
+    shop.token(&over, SOON).await;
+    let told = shop.told(&over, "").await;
+    assert_eq!(
+        (&told["overpaid"]["value"], &told["overpaid"]["sats"], &told["payable"]),
+        (&json!("0.00000050"), &json!("50"), &json!(false))
+    );
+
+    let replaced = shop.buy(A, "forever").await;
+    shop.btcpay.control("pay", json!({ "invoice": replaced.invoice, "method": "BTC-CHAIN" })).await;
+    assert_eq!(shop.told(&replaced, "wait=25&seen=new").await["status"], "processing");
+    shop.btcpay.control("replace", json!({ "invoice": replaced.invoice })).await;
+    let told = shop.told(&replaced, "wait=25&seen=processing").await;
+    assert_eq!((&told["status"], &told["replaced"]), (&json!("new"), &json!(true)));
+}
+
+#[tokio::test]
+async fn what_the_payments_cover_needs_no_mark_and_no_status() {
+    for (accept, expected) in [("true", "settled"), ("false", "invalid")] {
+        let config = format!("{ONCHAIN}\naccept_marked = false\naccept_invalid = {accept}");
+        let shop = Shop::with(Wish { btcpay: &config, ..Wish::default() }).await;
+        let chain = |bought: &Purchase| json!({ "invoice": bought.invoice, "method": "BTC-CHAIN" });
+        // Marked while it waited, then confirmed.
+        let marked = shop.buy(A, "forever").await;
+        shop.btcpay.control("pay", chain(&marked)).await;
+        shop.btcpay.control("mark", json!({ "invoice": marked.invoice, "status": "Settled" })).await;
+        assert_eq!(shop.told(&marked, "wait=10&seen=processing").await.get("token"), None);
+        shop.btcpay.control("confirm", json!({ "invoice": marked.invoice })).await;
+        shop.token(&marked, SOON).await;
+        // Confirmed after BTCPay had given it up: by policy.
+        let given_up = shop.buy(A, "forever").await;
+        shop.btcpay.control("pay", chain(&given_up)).await;
+        shop.btcpay.control("stop-monitoring", json!({ "invoice": given_up.invoice })).await;
+        assert_eq!(shop.told(&given_up, "wait=25&seen=processing").await["status"], "invalid");
+        shop.btcpay.control("confirm", json!({ "invoice": given_up.invoice })).await;
+        let told = shop.told(&given_up, "wait=8&seen=invalid").await;
+        assert_eq!(told["status"], expected, "accept_invalid = {accept}");
+    }
+}
