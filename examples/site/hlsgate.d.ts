@@ -188,7 +188,11 @@ export class Hlsgate extends EventTarget {
   offers(video: string): Promise<VideoState>;
   open(video: string): Promise<OpenState>;
   streamUrl(video: string, token?: string): string;
-  buy(video: string, offer: string | Offer, details?: { title?: string }): Promise<Pending>;
+  buy(video: string, offer: string | Offer, details?: {
+    title?: string;
+    onturn?: (turn: { before?: number; busy?: boolean }) => void;
+    signal?: AbortSignal;
+  }): Promise<Pending>;
   pending(video?: string): Pending[];
   resume(video: string, state?: VideoState): Promise<Pending | null>;
   setAside(pending: Pending): void;

@@ -19,6 +19,7 @@
  */
 
 import { codeOf, fileOf, findIn, linkOf } from './hlsgate-backup.js';
+import { makeInvoice } from './hlsgate-order.js';
 import { better, kept, lasts, nextLook, stateOf, stateOfRefusal } from './hlsgate-purchase.js';
 import { HlsgateError, Shop, pathOf } from './hlsgate-shop.js';
 import { Store, inspect } from './hlsgate-store.js';
@@ -126,13 +127,14 @@ export class Hlsgate extends EventTarget {
   /**
    * Makes an invoice, and keeps it before it is shown, so that a closed tab loses nothing. An open invoice for the same
    * offer is shown again rather than a second one made, in another tab too: one invoice cannot be paid twice.
-   * `offer`: a tier, or an offer as `offers` answers it.
+   * `offer`: a tier, or an offer as `offers` answers it. `onturn({ before, busy })`: the shop takes one after the other, and so many are
+   * before; it may last. `signal`: the viewer does not want it any more.
    */
-  buy(video, offer, { title } = {}) {
-    return oneAtATime(`hlsgate:buy:${video}`, () => this.#buy(video, offer, title));
+  buy(video, offer, { title, onturn, signal } = {}) {
+    return oneAtATime(`hlsgate:buy:${video}`, () => this.#buy(video, offer, title, { onturn, signal }));
   }
 
-  async #buy(video, offer, title) {
+  async #buy(video, offer, title, turn) {
     const { tier, covers, price, currency } = typeof offer === 'string' ? { tier: offer } : offer;
     const same = this.pending(video).filter((it) => it.tier === tier && it.covers === (covers ?? it.covers));
     const open = same.find((it) => it.status === 'new' && it.invoice_expires_at > this.now() + 120 &&
@@ -141,9 +143,7 @@ export class Hlsgate extends EventTarget {
       ?? same.find((it) => Number(it.paid) > 0 && kept(it).alive);
     if (open) return this.#store.putPending({ ...open, set_aside: false, shown_at: this.now() });
 
-    const invoice = await this.#shop.request(`${pathOf(video)}/invoices`, {
-      body: { tier, ...(covers && covers !== video ? { covers } : {}) },
-    });
+    const invoice = await makeInvoice(this.#shop, video, { tier, ...(covers && covers !== video ? { covers } : {}) }, turn);
     return this.#store.putPending({ ...invoice, video, title, made_at: this.now(), shown_at: this.now() });
   }
 

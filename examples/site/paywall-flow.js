@@ -22,6 +22,7 @@ export class PaywallFlow extends EventTarget {
   #video = null;
   #title;
   #waiting = null;
+  #buying = null;
   #timers = [];
   /** Counts looks at the video: what an earlier one finds out late is no news. */
   #look = 0;
@@ -59,6 +60,7 @@ export class PaywallFlow extends EventTarget {
   show(video, title) {
     this.#stopWaiting();
     this.#look += 1;
+    this.#stopBuying();
     this.#video = video;
     this.#title = title;
     this.opened = null;
@@ -95,22 +97,34 @@ export class PaywallFlow extends EventTarget {
 
   /** The viewer chose an offer. */
   async buy(offer) {
-    if (this.busy) return;
+    if (this.#buying) return;
     const video = this.#video;
+    const buying = new AbortController();
+    this.#buying = buying;
     this.#setBusy(true);
+    const onturn = (turn) => {
+      if (buying.signal.aborted || video !== this.#video) return;
+      this.#setBusy(false);
+      this.#go({ type: 'queued', turn });
+    };
     try {
-      const invoice = await this.#gate.buy(video, offer, { title: this.#title });
+      const invoice = await this.#gate.buy(video, offer, { title: this.#title, onturn, signal: buying.signal });
+      if (buying.signal.aborted) return;
       if (video === this.#video && this.state.view !== 'open') this.#choose(invoice);
     } catch (error) {
-      if (video === this.#video) this.#go({ type: 'refused', error });
+      if (video === this.#video && !buying.signal.aborted) this.#go({ type: 'refused', error });
     } finally {
-      this.#setBusy(false);
+      if (this.#buying === buying) {
+        this.#buying = null;
+        this.#setBusy(false);
+      }
     }
   }
 
   /** The viewer wants other offers than the one they were paying. */
   back() {
     this.#stopWaiting();
+    this.#stopBuying();
     if (this.state.invoice) this.#gate.setAside(this.state.invoice);
     this.#go({ type: 'left' });
   }
@@ -154,6 +168,12 @@ export class PaywallFlow extends EventTarget {
       if (waiting.signal.aborted) return;
       this.#go({ type: 'over', over: this.#gate.over(video), error });
     }
+  }
+
+  #stopBuying() {
+    this.#buying?.abort();
+    this.#buying = null;
+    this.#setBusy(false);
   }
 
   #stopWaiting() {

@@ -6,7 +6,7 @@
 /** What is known before anything was asked. `view` names the view (`paywall-views.js`) and the element's attribute `state`. */
 export const START = Object.freeze({
   view: 'loading', offers: [], access: null, url: null, methods: undefined, paid: false,
-  invoice: null, over: null, ended: false, trouble: null, notice: null,
+  invoice: null, turn: null, over: null, ended: false, trouble: null, notice: null,
 });
 
 /** How much of an invoice has arrived, as far as BTCPay said. */
@@ -64,6 +64,8 @@ const EVENTS = {
   left: (state) => shop(state, { trouble: null }),
   /** Asking what is on sale failed. */
   failed: (state, { error }) => ({ ...state, view: 'trouble', trouble: error }),
+  /** An invoice is being made, after others: `{ before, busy }`. */
+  queued: (state, { turn }) => (state.view === 'open' ? state : { ...state, view: 'queued', turn, invoice: null, trouble: null, notice: null }),
   /** Making an invoice failed: the offers stay, and say why. */
   refused: (state, { error }) => shop(state, { trouble: error }),
   /** The shop cannot be asked about the shown invoice just now (or, with null, it can again). */
@@ -76,4 +78,4 @@ export function reduce(state, event) {
 }
 
 /** The names of all views, in the order in which a viewer may meet them. */
-export const ALL_VIEWS = ['loading', 'offers', 'paying', 'partial', 'checking', 'processing', 'expired', 'short', 'invalid', 'open', 'closed', 'trouble'];
+export const ALL_VIEWS = ['loading', 'offers', 'queued', 'paying', 'partial', 'checking', 'processing', 'expired', 'short', 'invalid', 'open', 'closed', 'trouble'];

@@ -65,6 +65,13 @@ function restoreHere(paywall) {
     note(h('a', { part: 'link', target, href: paywall.purchasesPage }, t('purchases'))));
 }
 
+/** The shop takes one buyer after the other: how many are before, and that nothing has to be pressed. */
+export const queued = (paywall) => {
+  const { before, busy } = paywall.facts.turn;
+  const words = busy ? t('queued_busy') : before > 0 ? t('queued_before', { count: before }) : t('queued_making');
+  return [heading(t('queued_heading'), 'clock'), h('div', { class: 'pulse', role: 'presentation' }), h('p', { part: 'text', role: 'status' }, words), note(t('queued_note')), backButton(paywall)];
+};
+
 /** One line: what ended, and when. */
 const overText = ({ reason, at, invoice }) => t(`over_${reason}`, { time: at ? moment(at) : '', number: invoice ?? '' });
 

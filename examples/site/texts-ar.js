@@ -130,6 +130,11 @@ export default {
   paid_title: 'مدفوع: {title}',
   facts_captions: 'الترجمة: {list}',
   say_invoice: 'جارٍ إنشاء الفاتورة…',
+  queued_heading: 'لحظة من فضلك',
+  queued_before: 'قبلك: {count}',
+  queued_making: 'يجري تجهيز الدفع. إن طال الأمر فخدمة الدفع بطيئة الآن.',
+  queued_busy: 'كثيرون يريدون الشراء الآن. تعيد الصفحة المحاولة تلقائيًا.',
+  queued_note: 'تستمر تلقائيًا، ولا يُخصم شيء قبل أن تدفع.',
 
   video_label: 'فيديو: {title}',
   locked: 'مقفل',

@@ -130,6 +130,11 @@ export default {
   paid_title: 'Bezahlt: {title}',
   facts_captions: 'Untertitel: {list}',
   say_invoice: 'Rechnung wird erstellt…',
+  queued_heading: 'Einen Moment',
+  queued_before: 'Vor Ihnen: {count}',
+  queued_making: 'Die Zahlung wird vorbereitet. Dauert es länger, ist der Zahlungsdienst gerade langsam.',
+  queued_busy: 'Gerade möchten viele kaufen. Diese Seite versucht es von selbst wieder.',
+  queued_note: 'Es geht von selbst weiter. Bis Sie zahlen, wird nichts abgebucht.',
 
   video_label: 'Video: {title}',
   locked: 'Gesperrt',

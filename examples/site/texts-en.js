@@ -130,6 +130,11 @@ export default {
   paid_title: 'Paid: {title}',
   facts_captions: 'Captions: {list}',
   say_invoice: 'Making an invoice…',
+  queued_heading: 'One moment',
+  queued_before: 'Before you: {count}',
+  queued_making: 'The payment is being made ready. If that takes longer, the payment service is slow just now.',
+  queued_busy: 'Many want to buy just now. This page tries again by itself.',
+  queued_note: 'It goes on by itself. Nothing is charged before you pay.',
 
   video_label: 'Video: {title}',
   locked: 'Locked',

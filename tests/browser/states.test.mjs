@@ -384,7 +384,7 @@ test('no event throws in any state, and each leads to a state that has a view', 
     { type: 'begun' }, { type: 'looked', offers: [], access: { granted: false, reason: 'missing' } }, { type: 'looked', ...locked },
     { type: 'looked', ...locked, access: { granted: true, tier: '24h' }, url: '/x' }, { type: 'looked', ...locked, invoice }, { type: 'chosen', invoice },
     ...Object.keys(STATES).map((status) => ({ type: 'told', invoice: { ...invoice, status } })), { type: 'told', invoice: { ...invoice, paid: '1', invoiced: { amount: '2' } } },
-    { type: 'timeUp' }, { type: 'over', over: { reason: 'ended', at: 1 } }, { type: 'over', error: new HlsgateError('wrong-claim') }, { type: 'left' },
+    { type: 'queued', turn: { before: 12 } }, { type: 'timeUp' }, { type: 'over', over: { reason: 'ended', at: 1 } }, { type: 'over', error: new HlsgateError('wrong-claim') }, { type: 'left' },
     { type: 'failed', error: new HlsgateError('unreachable') }, { type: 'refused', error: new HlsgateError('busy') }, { type: 'silent', error: new HlsgateError('unreachable') }, { type: 'silent', error: null },
   ];
   const seen = new Set();
