@@ -44,7 +44,7 @@ export function mint(claims, { kid, bytes } = KEY) {
 }
 
 const OFFERS = [
-  { tier: '24h', price: '100', currency: 'SATS', duration: '24h' },
+  { tier: '24h', price: '1000', currency: 'SATS', duration: '24h' },
   { tier: 'forever', price: '3000', currency: 'SATS' },
 ];
 

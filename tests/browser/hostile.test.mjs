@@ -194,7 +194,7 @@ test('storage is full: what it holds is still there, a new purchase plays, and t
   await page.reload();
   await page.locator('.entry', { hasText: 'Northern Lights' }).waitFor();
   await choose(visit);
-  assert.match(await visit.card.innerText(), /Pay 100 sats/);
+  assert.match(await visit.card.innerText(), /Pay 1,000 sats/);
   await site.fake('pay', { invoice: (await site.invoice()).id });
   await inState(page, 'open');
   await plays(page);

@@ -41,7 +41,7 @@ test('every page and script comes with the strict headers', async () => {
 const STATES = {
   catalogue: async ({ page, goto }) => {
     await goto('index.html');
-    await page.getByText('from 100 sats').first().waitFor();
+    await page.getByText('from 1,000 sats').first().waitFor();
     await page.waitForFunction(() => [...document.images].every((it) => it.complete));
   },
   empty: async ({ page, goto }) => {
@@ -280,7 +280,7 @@ test('the keyboard alone buys, in an order that makes sense, and hears what happ
   await tabTo(/24 hours/);
   await page.keyboard.press('Enter');
   await inState(page, 'paying');
-  assert.match(await focused(), /Pay 100 sats/, 'the focus is on the new heading');
+  assert.match(await focused(), /Pay 1,000 sats/, 'the focus is on the new heading');
   await tabTo(/Open in wallet/);
   await site.fake('pay', { invoice: (await site.invoice()).id });
   await inState(page, 'open');

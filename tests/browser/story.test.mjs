@@ -20,12 +20,12 @@ test('catalogue, locked, offers, QR, paid, playing, reload: still playing', asyn
   const { page, paywall, card } = visit;
   await visit.goto('index.html');
   const entry = page.locator('.card', { hasText: 'The Long Way Home' });
-  await entry.getByText('from 100 sats').waitFor();
+  await entry.getByText('from 1,000 sats').waitFor();
   await entry.locator('a').click();
 
   await inState(page, 'offers');
   assert.equal(await page.locator('h1').textContent(), 'The Long Way Home');
-  assert.match(await card.innerText(), /24 hours[\s\S]*100 sats[\s\S]*Forever[\s\S]*3,000 sats[\s\S]*“summer”[\s\S]*20,000 sats/);
+  assert.match(await card.innerText(), /24 hours[\s\S]*1,000 sats[\s\S]*Forever[\s\S]*3,000 sats[\s\S]*“summer”[\s\S]*20,000 sats/);
   assert.equal(await page.evaluate(() => document.querySelector('video').currentSrc), '', 'a locked film is not even asked for');
   assert.equal((await page.evaluate((id) => fetch(`/hls/${id}/master.m3u8`).then((it) => it.status), FILM).catch(() => 0)), 403);
   visit.complaints.length = 0; // the refusal that was just provoked

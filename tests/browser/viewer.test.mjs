@@ -183,7 +183,7 @@ test('an id that nobody knows, a stream that is not there, a length that is none
 
   await page.route('**/videos.json', (route) => route.fulfill({ json: { videos: [{ id: FILM, title: 'Odd', duration: 'abc', poster: '/posters/none.jpg' }] } }));
   await visit.goto('index.html');
-  await page.getByText('from 100 sats').waitFor();
+  await page.getByText('from 1,000 sats').waitFor();
   assert.ok(!/NaN/.test(await page.locator('main').innerText()));
   await page.waitForFunction(() => document.querySelectorAll('.card img').length === 0);
   await visit.leave();
@@ -217,7 +217,7 @@ test('who sells is named at the foot of every page, and where a viewer is told t
   assert.equal(await paywall.getByRole('link', { name: 'films@coast.example' }).getAttribute('href'), 'mailto:films@coast.example');
   await visit.context.unroute('**/site.json');
   await visit.goto('index.html');
-  await page.getByText('from 100 sats').first().waitFor();
+  await page.getByText('from 1,000 sats').first().waitFor();
   assert.equal(await page.locator('footer').innerText(), '', 'a site that says nothing shows nothing');
   await visit.leave();
 });
