@@ -19,7 +19,7 @@ pub use problems::{ConfigError, Problems};
 pub(crate) use selling::{Btcpay, Machines, Shop, Videos};
 
 use crate::shop::offers::Catalogue;
-use section::Section;
+use section::{Section, base_url};
 
 /// Where the configuration is, if `--config` does not say otherwise.
 pub(crate) const DEFAULT_FILE: &str = "/etc/hlsgate/hlsgate.toml";
@@ -268,23 +268,6 @@ fn mode(text: &str) -> Result<u32, String> {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err(format!("{text:?} is no file mode; write it in octal, such as \"0660\"")),
     }
-}
-
-/// An `http` or `https` address without query and fragment; a slash at its end is dropped.
-fn base_url(text: &str, example: &str) -> Result<Url, String> {
-    // First, since every other text shows the value.
-    if text.contains('@') && Url::parse(text).map_or(true, |url| !url.username().is_empty() || url.password().is_some())
-    {
-        return Err("the URL holds a user name or a password; secrets go into files of their own".into());
-    }
-    let url = Url::parse(text).map_err(|err| format!("{text:?} is no URL ({err}); write it like {example:?}"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(format!("{text:?} is not http or https; write it like {example:?}"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{text:?} has a query or a fragment; write it like {example:?}"));
-    }
-    Ok(url)
 }
 
 fn cookie(mut section: Section, problems: &mut Problems) -> Cookie {

@@ -12,18 +12,15 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::error::{Error, printable};
+use super::error::{Error, MAX_ID_LEN, printable};
 use super::invoice::{Invoice, InvoiceStatus, NewInvoice, PaymentMethod};
 use super::lenient::List;
-use super::pages::{Page, Pages};
 use super::permissions;
 use super::secret::ApiKey;
 use super::setup::{ApiKeyInfo, DeliveryRecord, Health, NewWebhook, ServerInfo, Store, StorePaymentMethod, Webhook};
 use super::transport::{Answer, Request, Transport, base_url, below};
 use crate::gate::time::UnixTime;
 
-/// Longest id that is asked for; BTCPay's own have up to 44 characters.
-pub(crate) const MAX_ID_LEN: usize = 64;
 /// One thing, with whatever metadata strangers may have put in.
 const MAX_BODY: usize = 4 << 20;
 /// A page of invoices.
@@ -142,16 +139,6 @@ impl Client {
     pub async fn payment_methods(&self, invoice: &str) -> Result<Vec<PaymentMethod>, Error> {
         let path = ["stores", &self.store, "invoices", id(invoice)?, "payment-methods"];
         self.list(&path, &[], "a list of payment methods").await
-    }
-
-    /// The store's invoices, whoever made them, page by page.
-    pub(crate) fn pages(&self, query: InvoiceQuery) -> Pages {
-        Pages::new(self.clone(), query)
-    }
-
-    /// The newest of them: the first page.
-    pub async fn invoices(&self, query: InvoiceQuery) -> Result<Page, Error> {
-        self.pages(query).next().await.map(Option::unwrap_or_default)
     }
 
     /// A part of the list; which one comes first in a second can differ from one question to the next.

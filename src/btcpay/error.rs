@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// Longest id that is asked for; BTCPay's own have up to 44 characters.
+pub(crate) const MAX_ID_LEN: usize = 64;
+
 /// Why a question to BTCPay has no answer. No text holds the API key or a buyer's data.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -30,7 +33,7 @@ pub enum Error {
         problem: String,
     },
     /// An id that BTCPay cannot have given: nothing was asked.
-    #[error("{id:?} is no id of BTCPay; one has 1 to {max} of A-Z a-z 0-9 _ -", max = super::client::MAX_ID_LEN)]
+    #[error("{id:?} is no id of BTCPay; one has 1 to {max} of A-Z a-z 0-9 _ -", max = MAX_ID_LEN)]
     BadId {
         /// As given, cut.
         id: String,

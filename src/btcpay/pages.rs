@@ -43,6 +43,18 @@ struct Place {
     created_time: UnixTime,
 }
 
+impl Client {
+    /// The store's invoices, whoever made them, page by page.
+    pub(crate) fn pages(&self, query: InvoiceQuery) -> Pages {
+        Pages::new(self.clone(), query)
+    }
+
+    /// The newest of them: the first page.
+    pub async fn invoices(&self, query: InvoiceQuery) -> Result<Page, Error> {
+        self.pages(query).next().await.map(Option::unwrap_or_default)
+    }
+}
+
 impl Pages {
     pub(super) fn new(client: Client, query: InvoiceQuery) -> Pages {
         let take = query.take.max(1);

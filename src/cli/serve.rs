@@ -18,8 +18,9 @@ use crate::failure::Failure;
 use crate::front::listen::{self, ListenError};
 use crate::front::watchdog::notify;
 use crate::live::Live;
+use crate::server;
 use crate::server::app::App;
-use crate::server::{self, reload};
+use crate::server::reload::{Reload, warn_of_hidden_folder};
 
 /// Run the daemon.
 ///
@@ -119,12 +120,13 @@ async fn serve(live: Live) -> Result<(), Failure> {
         .map(|address| listen::tcp("admin_listen", address))
         .transpose()
         .map_err(cannot_listen)?;
-    reload::warn_of_hidden_folder(&live.config);
+    warn_of_hidden_folder(&live.config);
     info!(version = env!("CARGO_PKG_VERSION"), "listening on {}", listener.place());
     let app = Arc::new(App::new(live));
     notify(&[NotifyState::Ready]);
 
-    let reloading = app.clone();
+    let reload = Arc::new(Reload::of(app.clone()));
+    let reloading = reload.clone();
     let stop = async move {
         loop {
             tokio::select! {
@@ -132,7 +134,7 @@ async fn serve(live: Live) -> Result<(), Failure> {
                     // systemd waits for READY after this, and wants to know since when (sd_notify(3), Type=notify-reload).
                     let began = NotifyState::monotonic_usec_now().ok();
                     notify(&[Some(NotifyState::Reloading), began].into_iter().flatten().collect::<Vec<_>>());
-                    reload::all(&reloading).await;
+                    reloading.all().await;
                     notify(&[NotifyState::Ready]);
                 }
                 _ = terminate.recv() => break,
@@ -141,7 +143,9 @@ async fn serve(live: Live) -> Result<(), Failure> {
         }
         notify(&[NotifyState::Stopping]);
     };
-    server::run(listener, admin, app, stop).await.map_err(|err| Failure::new(format!("cannot serve: {err}")))?;
+    server::run(listener, admin, app, reload, stop)
+        .await
+        .map_err(|err| Failure::new(format!("cannot serve: {err}")))?;
     info!("stopped");
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::section::Section;
-use super::{Problems, base_url};
+use super::problems::Problems;
+use super::section::{Section, base_url};
 use crate::gate::scope::{PassName, PassVideos, Passes, VideoId};
 use crate::shop::offers::{Catalogue, Offer, OfferError, Offers, Sell};
 use crate::shop::settlement::{Terms, Tolerance};

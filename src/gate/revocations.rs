@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use thiserror::Error;
 
-use super::token::MAX_JTI_LEN;
+/// Longest token id in bytes.
+pub(crate) const MAX_JTI_LEN: usize = 128;
 
 /// The revoked token ids. Asking costs the same for none and for a million.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,12 +9,9 @@ use thiserror::Error;
 
 use super::jws::{self, JwsError, Members, Text, TextValue, UntrustedJws};
 use super::keyring::{Key, Keyring, Purpose};
-use super::revocations::{Revocations, is_jti};
+use super::revocations::{MAX_JTI_LEN, Revocations, is_jti};
 use super::scope::{Scope, Tier};
 use super::time::UnixTime;
-
-/// Longest token id in bytes.
-pub(crate) const MAX_JTI_LEN: usize = 128;
 
 /// A token's id: what `revoke` names. [`is_jti`] tells its form.
 pub type Jti = ArrayString<MAX_JTI_LEN>;

@@ -2,16 +2,16 @@
 
 pub(crate) mod client;
 pub(crate) mod clock;
-mod in_force;
 pub(crate) mod selling;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
+
 use crate::config::{Config, ConfigError, Problems, files};
 use crate::gate::decision::Policy;
-pub(crate) use in_force::InForce;
 use selling::Selling;
 
 /// A configuration with everything that an answer needs. It never changes: a reload makes a new one.
@@ -27,7 +27,8 @@ pub struct Live {
     stamps: [Option<Stamp>; 2],
 }
 
-/// Tells one state of a file from another without reading it: device, inode, length, and time of change.
+/// Tells one state of a file from another without reading it: device, inode, length, and time of change, which nobody can set
+/// back as `cp -p` and `rsync -t` do with the time of modification.
 type Stamp = (u64, u64, u64, i64, i64);
 
 impl Live {
@@ -111,6 +112,32 @@ impl Live {
 fn stamps(config: &Config) -> [Option<Stamp>; 2] {
     [&config.keys_file, &config.revocations_file].map(|file| {
         let found = std::fs::metadata(file).ok()?;
-        Some((found.dev(), found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
+        Some((found.dev(), found.ino(), found.len(), found.ctime(), found.ctime_nsec()))
     })
+}
+
+/// The one place from which every request reads what is in force; a reload replaces it as a whole.
+#[derive(Debug)]
+pub(crate) struct InForce(ArcSwap<Live>);
+
+impl InForce {
+    /// This is in force until something else is.
+    pub(crate) fn new(live: Live) -> InForce {
+        InForce(ArcSwap::from_pointee(live))
+    }
+
+    /// What is in force now, to be kept as long as it is needed.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.0.load_full()
+    }
+
+    /// What is in force now, for an answer that waits for nothing.
+    pub(crate) fn glance(&self) -> Guard<Arc<Live>> {
+        self.0.load()
+    }
+
+    /// Puts something else in force, for all requests that come from now on.
+    pub(crate) fn replace(&self, live: Live) {
+        self.0.store(Arc::new(live));
+    }
 }

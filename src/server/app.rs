@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 
 use super::auth;
 use super::metrics::Metrics;
-use super::reload::Reloading;
 use super::shop::{self, Shop};
 use crate::front::accept::Handler;
 use crate::front::headers::Headers;
@@ -26,8 +25,6 @@ const AUTH_PATH: &str = "/auth";
 pub struct App {
     in_force: InForce,
     draining: AtomicBool,
-    /// Keeps reloads apart.
-    pub(crate) reloading: Reloading,
     /// What Prometheus is told.
     pub(crate) metrics: Metrics,
     /// What sells.
@@ -39,8 +36,7 @@ impl App {
     pub fn new(live: Live) -> App {
         let metrics = Metrics::new();
         let shop = Shop::new(&live, metrics.registry());
-        let (draining, reloading) = (AtomicBool::new(false), Reloading::default());
-        let app = App { in_force: InForce::new(live), draining, reloading, metrics, shop };
+        let app = App { in_force: InForce::new(live), draining: AtomicBool::new(false), metrics, shop };
         app.note_in_force();
         app
     }

@@ -26,6 +26,7 @@ use crate::front::poller::{Pool, Pulse, Stream};
 use crate::front::{accept, watchdog};
 use crate::live::clock::now;
 use app::App;
+use reload::Reload;
 
 /// Longest time that running requests get after a SIGTERM. A long poll is answered at once by then.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
@@ -37,6 +38,7 @@ pub(crate) async fn run(
     listener: Listener,
     admin: Option<TcpListener>,
     app: Arc<App>,
+    reload: Arc<Reload>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let (stopped, stopping) = watch::channel(false);
@@ -44,7 +46,7 @@ pub(crate) async fn run(
         // An error means that the sender is gone, which is a stop as well.
         let _ = stopping.wait_for(|stopped| *stopped).await;
     };
-    let following = tokio::spawn(reload::follow_files(app.clone()));
+    let following = tokio::spawn(async move { reload.follow_files().await });
     let watching = tokio::spawn(app.shop.ledger.clone().watch(now));
     let stop_accepting = when_stopped(stopping);
     let (feeding, beats);

@@ -27,6 +27,7 @@ mod origins;
 mod playback;
 mod reload;
 mod revoke_command;
+mod rooms;
 mod shop_between;
 mod shop_buying;
 mod shop_errors;

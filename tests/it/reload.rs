@@ -74,6 +74,35 @@ async fn a_key_file_that_a_reload_names_is_followed_from_then_on() {
     opens(&h, &h.token_for(A)).await;
 }
 
+/// Whatever a watch would miss: a folder that comes later, a list rewritten in place under its old time, as `rsync -t` leaves it.
+#[tokio::test]
+async fn revocations_are_followed_wherever_and_however_they_come() {
+    let mut h = Harness::start().await;
+    h.kill_daemon();
+    let config = std::fs::read_to_string(h.config()).unwrap();
+    std::fs::write(h.config(), config.replace("file = \"revoked\"", "file = \"later/revoked\"")).unwrap();
+    h.start_daemon().await;
+    let tokens = ["gift-1", "gift-2"].map(|id| h.token(&["--video", A, "--jti", id]));
+    let refused = async |token: &str| {
+        until("the token is refused", async || (h.get_with(PLAYLIST, token).await.status() == 403).then_some(())).await;
+    };
+    opens(&h, &tokens[0]).await;
+    std::fs::create_dir(h.folder().join("later")).unwrap();
+    h.run(&["revoke", "gift-1"]);
+    refused(&tokens[0]).await;
+
+    let list = h.folder().join("later/revoked");
+    let (text, time) = (std::fs::read_to_string(&list).unwrap(), list.metadata().unwrap().modified().unwrap());
+    std::fs::write(&list, text.replace("gift-1", "gift-2")).unwrap();
+    std::fs::File::options().append(true).open(&list).unwrap().set_modified(time).unwrap();
+    refused(&tokens[1]).await;
+
+    // What a machine has few of, and other programs use up, the daemon does without.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", h.daemon().process.pid())).unwrap();
+    let open: Vec<_> = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok()).collect();
+    assert!(!open.is_empty() && !open.iter().any(|target| target.to_string_lossy().contains("inotify")), "{open:?}");
+}
+
 #[tokio::test]
 async fn a_lost_list_of_revocations_brings_no_token_back_to_life() {
     let h = Harness::start().await;

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::problem::Problem;
 use super::{Shop, body};
-use crate::btcpay::client::MAX_ID_LEN;
+use crate::btcpay::error::MAX_ID_LEN;
 use crate::btcpay::webhook::{Delivery, SIGNATURE_HEADER, verify};
 use crate::live::Live;
 use crate::live::selling::Selling;
