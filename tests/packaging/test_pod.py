@@ -33,6 +33,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 class InAPod(unittest.TestCase):
     def test_it_starts_protects_follows_its_keys_and_ends_in_order(self):
         """In a process of its own, which has a network and mounts of its own."""
+        # Made before, for there is no network in there.
+        base("bookworm")
         done = subprocess.run(["unshare", "--net", "--mount", "--propagation", "private", sys.executable, __file__], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=300)
         self.assertEqual(done.returncode, 0, done.stdout)
