@@ -17,7 +17,7 @@ use super::invoice::{Invoice, InvoiceStatus, NewInvoice, PaymentMethod};
 use super::lenient::List;
 use super::permissions;
 use super::secret::ApiKey;
-use super::setup::{ApiKeyInfo, DeliveryRecord, Health, NewWebhook, ServerInfo, Store, StorePaymentMethod, Webhook};
+use super::setup::{ApiKeyInfo, DeliveryRecord, Health, NewWebhook, ServerInfo, Store, Webhook};
 use super::transport::{Answer, Request, Transport, base_url, below};
 use crate::gate::time::UnixTime;
 
@@ -76,6 +76,8 @@ pub struct InvoiceQuery {
     pub end_date: Option<UnixTime>,
     /// With one of these; all when empty.
     pub statuses: Vec<InvoiceStatus>,
+    /// With one of these as `metadata.orderId`; all when empty.
+    pub order_ids: Vec<String>,
     /// With payment methods and payments (since BTCPay 2.3.6; before, they come empty).
     pub include_payment_methods: bool,
     /// With those that a person archived.
@@ -153,6 +155,7 @@ impl Client {
         pairs.extend(query.start_date.map(|date| ("startDate", date.to_string())));
         pairs.extend(query.end_date.map(|date| ("endDate", date.to_string())));
         pairs.extend(query.statuses.iter().map(|status| ("status", status.as_str().to_owned())));
+        pairs.extend(query.order_ids.iter().map(|order| ("orderId", order.clone())));
         for (name, wanted) in
             [("includePaymentMethods", query.include_payment_methods), ("includeArchived", query.include_archived)]
         {
@@ -189,11 +192,6 @@ impl Client {
     /// The store; needs [`permissions::VIEW_STORE`].
     pub async fn store(&self) -> Result<Store, Error> {
         self.read(&["stores", &self.store], &[], "a store").await
-    }
-
-    /// The store's payment methods, also those turned off; needs [`permissions::VIEW_STORE`].
-    pub async fn store_payment_methods(&self) -> Result<Vec<StorePaymentMethod>, Error> {
-        self.list(&["stores", &self.store, "payment-methods"], &[], "a list of payment methods").await
     }
 
     /// The store's webhooks; this and all below need [`permissions::MODIFY_WEBHOOKS`].

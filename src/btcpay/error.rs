@@ -246,6 +246,18 @@ impl Error {
         "unreadable",
     ];
 
+    /// Whether BTCPay may have done what it was asked although there is no answer. A creation that failed so may have made
+    /// an invoice: look for it before asking again.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        match self {
+            Error::TimedOut { .. } | Error::Interrupted { .. } | Error::Unavailable { .. } => true,
+            // These are told after a success, too.
+            Error::TooLarge { .. } | Error::Unreadable { .. } => true,
+            Error::NotGreenfield { status, .. } => *status < 300,
+            _ => false,
+        }
+    }
+
     /// Whether it may mean that BTCPay does not know the id that was asked for: 404, and since BTCPay 2.4 also 403.
     pub fn may_be_unknown_id(&self) -> bool {
         matches!(self, Error::NotFound { .. } | Error::MissingPermission { .. } | Error::BadId { .. })

@@ -14,13 +14,17 @@ pub struct ApiKey(String);
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct WebhookSecret(String);
 
-/// The secret that deliveries are signed with, and the one before while BTCPay still retries old ones (about an hour).
+/// Most secrets of a webhook at a time.
+pub(crate) const MAX_SECRETS: usize = 8;
+
+/// The secret that deliveries are to be signed with, and those before it: BTCPay signs with an older one until it is told the
+/// new one, and what was queued by then still comes under it (about an hour).
 #[derive(Clone, Debug)]
 pub struct WebhookSecrets {
     /// Today's.
     pub(crate) current: WebhookSecret,
-    /// The one that was replaced last.
-    pub(crate) previous: Option<WebhookSecret>,
+    /// Those that were replaced, the latest first.
+    pub(crate) earlier: Vec<WebhookSecret>,
 }
 
 /// Why a file's text is no secret. Nothing of the text is shown.
@@ -32,8 +36,8 @@ pub enum SecretError {
     /// Not one word of printable ASCII.
     #[error("expected one line of printable ASCII without spaces, as BTCPay shows the key (40 hexadecimal digits)")]
     NotAKey,
-    /// More lines than a current and a previous secret.
-    #[error("expected one line, or two while the secret is changed (the current one first)")]
+    /// More lines than any change needs.
+    #[error("expected one line, or a few while the secret is changed (the current one first), at most {MAX_SECRETS}")]
     TooManyLines,
 }
 
@@ -75,20 +79,21 @@ impl WebhookSecret {
 }
 
 impl WebhookSecrets {
-    /// Reads a secret's file: the current one on the first line, on the second, if any, the previous one.
+    /// Reads a secret's file: the current one on the first line, earlier ones below.
     pub fn parse(text: &str) -> Result<WebhookSecrets, SecretError> {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(WebhookSecret::new);
         let current = lines.next().ok_or(SecretError::Empty)??;
-        let previous = lines.next().transpose()?;
-        match lines.next() {
-            None => Ok(WebhookSecrets { current, previous }),
-            Some(_) => Err(SecretError::TooManyLines),
+        let earlier: Vec<WebhookSecret> = lines.collect::<Result<_, _>>()?;
+        if earlier.len() >= MAX_SECRETS {
+            Err(SecretError::TooManyLines)
+        } else {
+            Ok(WebhookSecrets { current, earlier })
         }
     }
 
-    /// The current one, then the previous one.
+    /// The current one, then the earlier ones.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &WebhookSecret> {
-        std::iter::once(&self.current).chain(&self.previous)
+        std::iter::once(&self.current).chain(&self.earlier)
     }
 }
 
@@ -120,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_one_secret_or_two() {
+    fn a_file_holds_one_secret_or_a_few() {
         let texts = |text| {
             let secrets = WebhookSecrets::parse(text)?;
             Ok(secrets.iter().map(|secret| secret.expose().to_owned()).collect::<Vec<_>>())
@@ -128,7 +133,8 @@ mod tests {
         assert_eq!(texts("new\n"), Ok(vec!["new".to_owned()]));
         assert_eq!(texts("new\r\nold"), Ok(vec!["new".to_owned(), "old".to_owned()]));
         assert_eq!(texts("\n \n"), Err(SecretError::Empty));
-        assert_eq!(texts("a\nb\nc\n"), Err(SecretError::TooManyLines));
+        assert_eq!(texts("a\nb\nc\n").map(|secrets| secrets.len()), Ok(3));
+        assert_eq!(texts("a\nb\nc\nd\ne\nf\ng\nh\ni\n"), Err(SecretError::TooManyLines));
         assert_eq!(format!("{:?}", WebhookSecrets::parse("new").unwrap().current), "WebhookSecret(…)");
     }
 }

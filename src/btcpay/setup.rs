@@ -26,6 +26,18 @@ pub struct ServerInfo {
     pub version: String,
 }
 
+/// A version of BTCPay, for comparing: `2.4.1+abc` is 2.4.1, and what cannot be read is 0.0.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version(pub(crate) [u32; 3]);
+
+impl Version {
+    /// Reads [`ServerInfo::version`].
+    pub(crate) fn of(text: &str) -> Version {
+        let mut numbers = text.split(['.', '+', '-']).map(|part| part.parse().unwrap_or(0));
+        Version(std::array::from_fn(|_| numbers.next().unwrap_or(0)))
+    }
+}
+
 /// `GET /api-keys/current`, without the key itself, which the answer repeats.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ApiKeyInfo {
@@ -40,17 +52,6 @@ pub struct Store {
     /// Its name.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub(crate) name: String,
-}
-
-/// One payment method of the store.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StorePaymentMethod {
-    /// For instance `BTC-LN`.
-    pub(crate) payment_method_id: String,
-    /// Whether the merchant turned it on.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub(crate) enabled: bool,
 }
 
 /// A webhook of the store. BTCPay never tells its secret again.
@@ -150,7 +151,7 @@ impl AuthorizedEvents {
     }
 
     /// The events that are named, whether or not all are delivered.
-    pub(crate) fn listed(&self) -> &[String] {
+    pub fn listed(&self) -> &[String] {
         self.specific_events.as_deref().unwrap_or_default()
     }
 

@@ -3,10 +3,13 @@
 mod btcpay;
 mod configuration;
 mod daemon;
+mod deliveries;
 pub(crate) mod nginx;
 mod payments;
 mod probe;
+pub(crate) mod registered;
 pub(crate) mod report;
+mod sale;
 mod tokens;
 pub(crate) mod webhook;
 
@@ -66,7 +69,7 @@ pub(crate) async fn look(config: &Config, wanted: &Wanted<'_>) -> Result<Report,
         configuration::look(config, &mut report);
     }
     if wanted.has(Group::Btcpay) {
-        btcpay::look(config, &mut report).await;
+        btcpay::look(config, live.as_ref(), &mut report).await;
     }
     let nginx = match wanted.has(Group::Nginx) {
         true => nginx::look(config, wanted.nginx_config, &mut report),

@@ -29,7 +29,21 @@ pub(crate) fn put_secret(file: &Path, secret: &[u8]) -> Result<(), Failure> {
     let line = zeroize::Zeroizing::new([secret, b"\n"].concat());
     match create_secret(file, &line)? {
         true => Ok(()),
-        false => replace(file, &line),
+        false => replace_secret(file, &line),
+    }
+}
+
+/// Puts new content into a secret's file, and lets the daemon read it by itself, so that a reload finds it.
+pub(crate) fn replace_secret(file: &Path, content: &[u8]) -> Result<(), Failure> {
+    replace(file, content)?;
+    give_to_daemon(file).map_err(|err| Failure::file("give the daemon", file, &err))
+}
+
+/// Puts something that is no secret into a file that everybody may read.
+pub(crate) fn put_public(file: &Path, content: &[u8]) -> Result<(), Failure> {
+    match create_public(file, content)? {
+        true => Ok(()),
+        false => replace(file, content),
     }
 }
 

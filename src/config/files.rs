@@ -80,11 +80,15 @@ pub(crate) fn secret_lines(field: &str, file: &Path, problems: &mut Problems) ->
     Some(lines)
 }
 
-/// The file as systemd hands it over (`LoadCredential=NAME:…` under the same name), or the file itself.
+/// The file itself where it can be read, so that a reload finds what it says now; else the copy that systemd made of it at the
+/// start (`LoadCredential=NAME:…` under the same name), for one that is root's alone.
 ///
 /// An empty line is what the shipped unit hands over for a file that was not there when the daemon began.
 pub(crate) fn credential(file: &Path) -> PathBuf {
     let empty = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.len() <= 1);
+    if std::fs::File::open(file).is_ok() && !empty(file) {
+        return file.to_owned();
+    }
     let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
         .and_then(|folder| Some(Path::new(&folder).join(file.file_name()?)))
         .filter(|path| path.is_file() && !empty(path));

@@ -28,14 +28,14 @@ pub struct App {
     /// What Prometheus is told.
     pub(crate) metrics: Metrics,
     /// What sells.
-    pub(crate) shop: Shop,
+    pub(crate) shop: Arc<Shop>,
 }
 
 impl App {
     /// A daemon that answers by `live`.
     pub fn new(live: Live) -> App {
         let metrics = Metrics::new();
-        let shop = Shop::new(&live, metrics.registry());
+        let shop = Arc::new(Shop::new(&live, metrics.registry()));
         let app = App { in_force: InForce::new(live), draining: AtomicBool::new(false), metrics, shop };
         app.note_in_force();
         app
@@ -51,6 +51,11 @@ impl App {
         self.shop.sell_by(&live);
         self.in_force.replace(live);
         self.note_in_force();
+    }
+
+    /// Runs for as long as the daemon.
+    pub(crate) async fn watch_rights(&self) {
+        self.shop.watch_rights(&self.in_force).await;
     }
 
     /// No longer ready: a drain has begun.

@@ -48,6 +48,8 @@ pub(crate) async fn run(
     };
     let following = tokio::spawn(async move { reload.follow_files().await });
     let watching = tokio::spawn(app.shop.ledger.clone().watch(now));
+    let selling = app.clone();
+    let watching_rights = tokio::spawn(async move { selling.watch_rights().await });
     let stop_accepting = when_stopped(stopping);
     let (feeding, beats);
     let serving = match listener {
@@ -79,6 +81,7 @@ pub(crate) async fn run(
     feeding.abort();
     following.abort();
     watching.abort();
+    watching_rights.abort();
     if let Some(admin) = admin_serving {
         admin.abort();
     }

@@ -15,6 +15,8 @@ const MAX_CODE_LEN: usize = 10;
 const MAX_WHOLE_DIGITS: usize = 15;
 /// Decimals of bitcoin: one satoshi is its smallest unit.
 const BTC_DECIMALS: u32 = 8;
+/// Below so many satoshis BTCPay leaves on-chain out of an invoice. Seen with 2.4.1 and a SegWit wallet; up to 546 with others.
+pub(crate) const LEAST_ONCHAIN_SATS: i64 = 294;
 const BTC: &str = "BTC";
 /// Satoshis, BTCPay's name for them.
 const SATS: &str = "SATS";

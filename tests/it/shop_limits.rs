@@ -28,22 +28,93 @@ async fn so_many_invoices_a_minute_and_no_more() {
     assert_eq!(shop.btcpay.calls("method=POST&path=invoices").await.len(), 3);
 }
 
+/// 200 who come at once wait their turn: none is refused, each is told how many come first, and each gets one invoice.
 #[tokio::test]
-async fn so_many_invoices_at_once_and_no_more() {
-    let config = "[shop]\ninvoices_at_once = 2";
-    let shop = Shop::with(Wish { config, ..Wish::default() }).await;
-    shop.btcpay.switch(json!({ "create_delay_ms": 1500 })).await;
-    let answers = join_all((0..5).map(|_| create(&shop))).await;
-    let made = answers.iter().filter(|answer| answer.status() == 201).count();
-    assert_eq!(made, 2);
-    for answer in answers {
-        if answer.status() == 201 {
-            shop.purchase(answer).await;
-        } else {
-            assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true));
-            assert_eq!(reason(answer).await, "busy");
+async fn two_hundred_at_once_wait_their_turn() {
+    const VIEWERS: usize = 200;
+    let shop = Shop::with(Wish { config: "[shop]\ninvoices_at_once = 4", ..Wish::default() }).await;
+    shop.btcpay.switch(json!({ "create_delay_ms": 50 })).await;
+    let url = format!("http://hlsgate/hlsgate/videos/{A}/invoices");
+    let viewers = join_all((0..VIEWERS).map(|n| {
+        let (client, url) = (shop.direct(), url.clone());
+        async move {
+            let order = format!("viewer-{n:015}-000000000000");
+            let mut answer = send(client.post(url).json(&json!({ "tier": "24h", "order": order }))).await;
+            let mut places: Vec<u64> = Vec::new();
+            while answer.status() == 202 {
+                let told: Value = answer.json().await.unwrap();
+                assert_eq!(told["order"], order.as_str());
+                let before = told["before"].as_u64().unwrap();
+                places.push(before);
+                let url = format!("http://hlsgate/hlsgate/order?wait=25&before={before}");
+                answer = send(client.get(url).bearer_auth(&order)).await;
+            }
+            assert!(places.is_sorted_by(|a, b| a >= b), "nobody is let in before others: {places:?}");
+            (answer, places)
         }
+    }))
+    .await;
+    let queued = viewers.iter().filter(|(_, places)| places.iter().any(|before| *before > 1)).count();
+    assert!(queued > VIEWERS / 4, "{queued} were told their place");
+    let mut invoices: Vec<String> = Vec::new();
+    for (answer, _) in viewers {
+        assert!(matches!(answer.status().as_u16(), 200 | 201), "{}", answer.status());
+        assert!(answer.headers()["set-cookie"].to_str().unwrap().starts_with("hlsgate_pending="));
+        let told: Value = answer.json().await.unwrap();
+        assert!(told["lightning"]["bolt11"].as_str().is_some_and(|bolt11| bolt11.starts_with("ln")));
+        invoices.push(told["invoice"].as_str().unwrap().to_owned());
     }
+    invoices.sort_unstable();
+    invoices.dedup();
+    let made = shop.btcpay.calls("method=POST&path=invoices").await.len();
+    assert_eq!((invoices.len(), made), (VIEWERS, VIEWERS));
+}
+
+/// A page whose request broke asks for its order again; the creation went on meanwhile, and there is one invoice.
+#[tokio::test]
+async fn a_purchase_is_found_again_by_its_order() {
+    let shop = Shop::start().await;
+    shop.btcpay.switch(json!({ "create_delay_ms": 800 })).await;
+    let url = format!("http://hlsgate/hlsgate/videos/{A}/invoices");
+    let order = "an-order-of-a-page-0001";
+    let post = || shop.direct().post(&url).json(&json!({ "tier": "24h", "order": order }));
+    let find = || shop.direct().get("http://hlsgate/hlsgate/order?wait=25").bearer_auth(order);
+    assert_eq!(send(find()).await.status(), 404);
+    let broken = post().timeout(Duration::from_millis(200)).send().await;
+    assert!(broken.is_err_and(|err| err.is_timeout()));
+    let found: Value = until("it is made", || async {
+        let answer = send(find()).await;
+        match answer.status().as_u16() {
+            202 => None,
+            status => Some((status, answer.json::<Value>().await.unwrap())),
+        }
+    })
+    .await
+    .1;
+    let again = send(post()).await;
+    assert_eq!(again.status(), 201);
+    assert_eq!(again.json::<Value>().await.unwrap(), found);
+    // For another offer it is another purchase, and an order that could be guessed is none.
+    for (tier, order, words) in [("forever", order, "another purchase"), ("24h", "short", "22 to 64")] {
+        let refused = send(shop.direct().post(&url).json(&json!({ "tier": tier, "order": order }))).await;
+        assert_eq!(refused.status(), 422);
+        assert!(refused.json::<Value>().await.unwrap()["detail"].as_str().unwrap().contains(words));
+    }
+    assert_eq!(shop.btcpay.calls("method=POST&path=invoices").await.len(), 1);
+}
+
+/// BTCPay made the invoice and its answer was lost: the same invoice is found, and no second one is made.
+#[tokio::test]
+async fn an_invoice_whose_creation_was_not_answered_is_found() {
+    let shop = Shop::start().await;
+    for status in [504, 502] {
+        let lost = json!({ "count": 1, "status": status, "method": "POST", "path": "/invoices", "after": true });
+        shop.btcpay.switch(json!({ "fail_next": lost })).await;
+        let bought = shop.buy(A, "24h").await;
+        shop.btcpay.pay(&bought.invoice).await;
+        shop.token(&bought, Duration::from_secs(10)).await;
+    }
+    assert_eq!(shop.btcpay.calls("method=POST&path=/invoices").await.len(), 2);
 }
 
 #[tokio::test]
@@ -132,7 +203,7 @@ async fn a_thousand_wait_and_all_webhooks_are_lost() {
     let times: Vec<f64> = calls["calls"].as_array().unwrap().iter().map(|call| call["at"].as_f64().unwrap()).collect();
     let span =
         times.iter().fold(0.0_f64, |most, at| most.max(*at)) - times.iter().fold(f64::MAX, |least, at| least.min(*at));
-    assert!(times.len() as f64 <= 2.25 * span + 3.0, "{} requests in {span} s", times.len());
+    assert!(times.len() as f64 <= 2.25 * span + 5.0, "{} requests in {span} s", times.len());
 }
 
 #[tokio::test]

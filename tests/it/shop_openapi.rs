@@ -102,7 +102,12 @@ fn signature(body: &str) -> String {
 #[tokio::test]
 async fn the_daemon_answers_as_the_document_says() {
     let btcpay = "payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]";
-    let shop = Shop::with(Wish { btcpay, config: "[shop]\ninvoices_per_minute = 8", ..Wish::default() }).await;
+    let shop = Shop::with(Wish {
+        btcpay,
+        config: "[shop]\ninvoices_per_minute = 12\ninvoices_at_once = 1",
+        ..Wish::default()
+    })
+    .await;
     let mut document = Document::read();
     let client = shop.direct();
     let url = |path: &str| format!("http://hlsgate/hlsgate/{path}");
@@ -137,8 +142,26 @@ async fn the_daemon_answers_as_the_document_says() {
     ] {
         document.check("makeInvoice", send(request).await).await;
     }
+    // Two at once where one may be made at a time, and one that fails.
+    let find = |order: &str, query: &str| get(&format!("order?{query}")).bearer_auth(order);
+    let buy = |order: &str| post(&invoices, &json!({ "tier": "24h", "order": order }).to_string());
+    let (first, second, third) = ("the-first-order-000001", "the-second-order-00001", "the-third-order-000001");
+    shop.btcpay.switch(json!({ "create_delay_ms": 2500 })).await;
+    let (made, queued) = tokio::join!(send(buy(first)), async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        send(buy(second)).await
+    });
+    document.check("makeInvoice", made).await;
+    document.check("makeInvoice", queued).await;
+    document.check("waitForOrder", send(find(second, "")).await).await;
+    shop.btcpay.switch(json!({ "create_delay_ms": 0 })).await;
+    until("the second is made", || async { (send(find(second, "wait=25")).await.status() == 200).then_some(()) }).await;
+    document.check("waitForOrder", send(find(second, "wait=25")).await).await;
+    document.check("waitForOrder", send(find(second, "wait=soon")).await).await;
+    document.check("waitForOrder", send(find("an-order-unheard-of-01", "")).await).await;
     shop.btcpay.switch(json!({ "down": "502" })).await;
-    document.check("makeInvoice", send(post(&invoices, r#"{"tier":"24h"}"#)).await).await;
+    document.check("makeInvoice", send(buy(third)).await).await;
+    document.check("waitForOrder", send(find(third, "")).await).await;
     shop.btcpay.switch(json!({ "down": null })).await;
     until("the limit on creation", || async {
         let answer = send(post(&invoices, r#"{"tier":"24h"}"#)).await;

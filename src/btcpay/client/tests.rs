@@ -387,7 +387,6 @@ async fn the_set_up_is_read_and_written() {
     let key = client.api_key().await.unwrap();
     assert!(key.permissions.allow(permissions::CREATE_INVOICE, "9CiNzKo") && !format!("{key:?}").contains(KEY));
     assert_eq!(client.store().await.unwrap().name, "Cinema");
-    assert!(client.store_payment_methods().await.unwrap()[0].enabled);
     assert!(client.webhooks().await.unwrap()[0].authorized_events.contains("InvoiceSettled"));
     assert_eq!(client.deliveries("N3h", 50).await.unwrap()[0].http_code, None);
 

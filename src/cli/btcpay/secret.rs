@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::btcpay::secret::{SecretError, WebhookSecret, WebhookSecrets};
+use crate::btcpay::secret::{MAX_SECRETS, SecretError, WebhookSecret, WebhookSecrets};
 use crate::cli::files;
 use crate::config::files::credential;
 use crate::failure::Failure;
@@ -22,6 +22,8 @@ pub(super) struct Ready {
     pub current: WebhookSecret,
     /// Whether it replaced another one, which is on the second line now.
     pub renewed: bool,
+    /// How many earlier ones are kept below it.
+    pub earlier: usize,
     made: bool,
 }
 
@@ -29,18 +31,36 @@ pub(super) struct Ready {
 pub(super) fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
     let _lock = file.parent().filter(|folder| folder.is_dir()).map(|_| files::lock_folder(file)).transpose()?;
     match (read(file)?, renew) {
-        (Some(current), false) => Ok(Ready { current, renewed: false, made: false }),
+        (Some(known), false) => {
+            Ok(Ready { earlier: known.earlier.len(), current: known.current, renewed: false, made: false })
+        }
         (None, _) => {
             let current = new_secret()?;
             files::put_secret(file, current.expose().as_bytes())?;
-            Ok(Ready { current, renewed: false, made: true })
+            Ok(Ready { current, renewed: false, earlier: 0, made: true })
         }
-        (Some(previous), true) => {
+        (Some(known), true) => {
+            let earlier: Vec<&str> = known.iter().map(WebhookSecret::expose).collect();
+            if earlier.len() >= MAX_SECRETS {
+                return Err(Failure::new(format!("{} holds {MAX_SECRETS} secrets already", file.display())).hint(
+                    "tell BTCPay the newest one first: `systemctl reload hlsgate`, then `hlsgate btcpay connect`",
+                ));
+            }
             let current = new_secret()?;
-            let text = Zeroizing::new(format!("{}\n{}\n", current.expose(), previous.expose()));
-            files::replace(file, text.as_bytes())?;
-            Ok(Ready { current, renewed: true, made: true })
+            // None is thrown away: BTCPay signs with the one that it was told last, whichever that is.
+            let text = Zeroizing::new(format!("{}\n{}\n", current.expose(), earlier.join("\n")));
+            files::replace_secret(file, text.as_bytes())?;
+            Ok(Ready { current, renewed: true, earlier: earlier.len(), made: true })
         }
+    }
+}
+
+/// Leaves the current secret alone in the file.
+pub(super) fn drop_earlier(file: &Path) -> Result<(), Failure> {
+    let _lock = files::lock_folder(file)?;
+    match read(file)? {
+        Some(known) => files::put_secret(file, known.current.expose().as_bytes()),
+        None => Ok(()),
     }
 }
 
@@ -48,14 +68,23 @@ impl Ready {
     /// For the person at the terminal.
     pub(super) fn told(&self, file: &Path) -> String {
         match (self.made, self.renewed) {
-            (_, true) => format!("new in {}; the previous one is on its second line", file.display()),
+            (_, true) => {
+                format!("new in {}; {} below it: valid as long as it is there", file.display(), counted(self.earlier))
+            }
             (true, false) => format!("made: {}", file.display()),
+            (false, false) if self.earlier > 0 => {
+                format!("kept: {}, with {} below it", file.display(), counted(self.earlier))
+            }
             (false, false) => format!("kept: {}", file.display()),
         }
     }
 }
 
-fn read(file: &Path) -> Result<Option<WebhookSecret>, Failure> {
+fn counted(earlier: usize) -> String {
+    if earlier == 1 { "one earlier secret".into() } else { format!("{earlier} earlier secrets") }
+}
+
+fn read(file: &Path) -> Result<Option<WebhookSecrets>, Failure> {
     let file = credential(file);
     let text = match std::fs::read_to_string(&file).map(Zeroizing::new) {
         Ok(text) => text,
@@ -63,7 +92,7 @@ fn read(file: &Path) -> Result<Option<WebhookSecret>, Failure> {
         Err(err) => return Err(Failure::file("read", &file, &err)),
     };
     match WebhookSecrets::parse(&text) {
-        Ok(secrets) => Ok(Some(secrets.current)),
+        Ok(secrets) => Ok(Some(secrets)),
         Err(SecretError::Empty) => Ok(None),
         Err(err) => Err(Failure::new(format!("btcpay.webhook_secret_file: {}: {err}", file.display()))),
     }

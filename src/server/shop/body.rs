@@ -16,7 +16,7 @@ use super::problem::Problem;
 /// Most bytes of a body.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Most bytes that are read and dropped of a longer one: who still sends does not see the answer.
-const MAX_DRAINED: usize = 1024 * 1024;
+const MAX_DRAINED: usize = 4 * 1024 * 1024;
 /// Longest wait for a whole body: nginx sends it at once.
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -36,6 +36,16 @@ impl Limits {
         }
     }
 
+    /// Counts one invoice for which the queue has the place.
+    ///
+    /// Errors: `busy`, 429 when there were too many within a minute.
+    pub(crate) fn count(&self, shop: &Shop, now: Instant) -> Result<(), Problem> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.follow(shop);
+        state.fill(now);
+        state.take()
+    }
+
     /// A place to make one invoice, given back when dropped.
     ///
     /// Errors: `busy`, 503 when all places are taken, 429 when there were too many within a minute.
@@ -45,11 +55,7 @@ impl Limits {
         state.fill(now);
         let place = state.places.clone().try_acquire_owned();
         let place = place.map_err(|_| Problem::overloaded("too many invoices are being made at once", 1))?;
-        if state.left < 1.0 {
-            let wait = (1.0 - state.left) * 60.0 / f64::from(state.per_minute);
-            return Err(Problem::too_often("too many invoices were made within a minute", wait.ceil() as u64));
-        }
-        state.left -= 1.0;
+        state.take()?;
         Ok(place)
     }
 }
@@ -66,6 +72,15 @@ impl State {
             self.at_once = shop.invoices_at_once;
             self.places = Arc::new(Semaphore::new(self.at_once as usize));
         }
+    }
+
+    fn take(&mut self) -> Result<(), Problem> {
+        if self.left < 1.0 {
+            let wait = (1.0 - self.left) * 60.0 / f64::from(self.per_minute);
+            return Err(Problem::too_often("too many invoices were made within a minute", wait.ceil() as u64));
+        }
+        self.left -= 1.0;
+        Ok(())
     }
 
     fn fill(&mut self, now: Instant) {

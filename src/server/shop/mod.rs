@@ -1,6 +1,6 @@
 //! `/hlsgate/…`: the shop, as nginx proxies it (design, section 5). One file an endpoint.
 //!
-//! [`offers`] shows, [`create`] makes an invoice, [`wait`] hands out its token, [`session`] turns tokens into cookies,
+//! [`offers`] shows, [`create`] makes an invoice once the [`queue`] lets it, [`wait`] hands out its token, [`session`] turns tokens into cookies,
 //! [`webhook`] takes BTCPay's hints. All ask the [`ledger`] what is known of an invoice. Without `[btcpay]` only the access
 //! of [`offers`] and the [`session`] are left.
 
@@ -14,6 +14,7 @@ pub(crate) mod metrics;
 mod offers;
 mod pending;
 pub(crate) mod problem;
+mod queue;
 mod session;
 pub(crate) mod source;
 mod status;
@@ -23,6 +24,7 @@ mod wait;
 mod webhook;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,10 +32,11 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
 use crate::btcpay::Error;
+use crate::btcpay::permissions::{CREATE_INVOICE, Permissions, VIEW_INVOICES};
 use crate::gate::scope::VideoId;
 use crate::live::clock::now;
 use crate::live::{InForce, Live};
@@ -41,11 +44,15 @@ use ledger::{Asked, Ledger, Tempo};
 use limits::Limits;
 use metrics::ShopMetrics;
 use problem::Problem;
+use queue::Queue;
 use source::Store;
 use webhook::Complaints;
 
 /// What every path of the shop starts with.
 pub(crate) const PREFIX: &str = "/hlsgate/";
+/// How often the key's rights are asked for, and how soon again while BTCPay is away.
+const RIGHTS_AGAIN: Duration = Duration::from_secs(60 * 60);
+const RIGHTS_RETRY: Duration = Duration::from_secs(10);
 /// How much longer than an invoice can be paid listings watch it.
 const WINDOW_AFTER: Duration = Duration::from_secs(60 * 60);
 
@@ -57,10 +64,15 @@ pub(crate) struct Shop {
     /// Machines' own share, so that they keep no person from buying.
     machine_limits: Limits,
     open_invoices: machine::OpenInvoices,
+    queue: Arc<Queue>,
     metrics: Arc<ShopMetrics>,
     complaints: Complaints,
     clock_complaints: Complaints,
     draining: watch::Sender<bool>,
+    /// The key makes invoices and cannot see them: nobody would ever get what they paid for.
+    blind: AtomicBool,
+    /// Another key may be in force.
+    changed: Notify,
 }
 
 impl Shop {
@@ -74,10 +86,13 @@ impl Shop {
             limits: Limits::new(&live.config.shop),
             machine_limits: Limits::new(&live.config.shop),
             open_invoices: machine::OpenInvoices::default(),
+            queue: Queue::new(),
             metrics,
             complaints: Complaints::default(),
             clock_complaints: Complaints::default(),
             draining: watch::Sender::new(false),
+            blind: AtomicBool::new(false),
+            changed: Notify::new(),
         };
         shop.sell_by(live);
         shop
@@ -85,6 +100,7 @@ impl Shop {
 
     /// From now on BTCPay is asked as `live` says.
     pub(crate) fn sell_by(&self, live: &Live) {
+        self.changed.notify_one();
         self.ledger.ask(live.selling.as_ref().map(|selling| {
             let metrics = self.metrics.clone();
             let on_error = move |what: &'static str, err: &Error| {
@@ -100,6 +116,42 @@ impl Shop {
     /// A machine showed that it has paid this invoice.
     pub(crate) fn paid_by_machine(&self, invoice: &str) {
         self.open_invoices.paid(invoice);
+    }
+
+    /// Sees to it that nothing is sold by a key that cannot see what it made. Runs for as long as the daemon.
+    pub(crate) async fn watch_rights(&self, in_force: &InForce) {
+        loop {
+            let live = in_force.live();
+            let mut wait = RIGHTS_AGAIN;
+            if let Some(selling) = &live.selling {
+                match selling.client.api_key().await {
+                    Ok(info) => self.judge_rights(&info.permissions, &selling.terms.store),
+                    // Whatever is wrong with the key, each sale says so.
+                    Err(err) if err.is_passing() => wait = RIGHTS_RETRY,
+                    Err(_) => {}
+                }
+            }
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn judge_rights(&self, permissions: &Permissions, store: &str) {
+        let blind = permissions.allow(CREATE_INVOICE, store) && !permissions.allow(VIEW_INVOICES, store);
+        if blind && !self.blind.load(Ordering::Relaxed) {
+            error!(
+                "the API key may make invoices and not see them (it lacks {VIEW_INVOICES} in store {store}): nothing is sold, \
+                 for nobody would get what they paid for; `hlsgate btcpay connect --new-key` leads to another key"
+            );
+        }
+        self.blind.store(blind, Ordering::Relaxed);
+    }
+
+    /// Whether what is sold could be handed out.
+    fn sees_invoices(&self) -> bool {
+        !self.blind.load(Ordering::Relaxed)
     }
 
     /// A drain has begun: held requests are answered.
@@ -144,11 +196,15 @@ fn complain(what: &str, err: &Error) {
 }
 
 /// Answers a request whose path starts with [`PREFIX`].
-pub(crate) async fn handle(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(crate) async fn handle(shop: &Arc<Shop>, in_force: &InForce, request: Request<Incoming>) -> Response<Full<Bytes>> {
     answer(shop, in_force, request).await.unwrap_or_else(Problem::response)
 }
 
-async fn answer(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+async fn answer(
+    shop: &Arc<Shop>,
+    in_force: &InForce,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Problem> {
     let (parts, body) = request.into_parts();
     let (headers, query) = (&parts.headers, parts.uri.query().unwrap_or_default());
     let live = in_force.live();
@@ -161,9 +217,14 @@ async fn answer(shop: &Shop, in_force: &InForce, request: Request<Incoming>) -> 
             Ok(offers::answer(shop, &live, video(id)?, headers, query, now()).await)
         }
         ["videos", id, "invoices"] => {
-            let selling = selling()?;
+            selling()?;
             only(&parts.method, &[Method::POST], "POST")?;
-            create::answer(shop, &live, selling, video(id)?, headers, body).await
+            create::answer(shop, live.clone(), video(id)?, headers, body).await
+        }
+        ["order"] => {
+            selling()?;
+            only(&parts.method, &[Method::GET], "GET")?;
+            create::order(shop, headers, query).await
         }
         ["videos", id, "access"] => {
             let selling = selling()?;

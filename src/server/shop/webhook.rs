@@ -1,7 +1,8 @@
 //! `POST /hlsgate/webhooks/btcpay`: BTCPay says that something happened. Answered at once, looked up afterwards.
 //!
-//! A 4xx loses a delivery for good, and a slow or failing answer holds up every later one: so whatever BTCPay signed is
-//! answered with 204, known or not, and only a wrong signature or a body beyond reason is refused.
+//! Since BTCPay 2.3.4 a 4xx loses a delivery for good; before, it is repeated for over an hour with every later one behind it, as
+//! a slow or failing answer is on every version. So whatever need not come again is answered with 204, known or not, a
+//! stranger's metadata beyond reason included, and only a wrong signature is refused.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,11 +40,16 @@ pub(super) async fn answer(
         shop.metrics.delivery(problem.reason());
         problem
     };
-    // BTCPay repeats a delivery that did not arrive whole only if it is told that the fault may pass.
-    let bytes = body::read(body).await.map_err(|problem| match problem.is_too_large() {
-        true => refused(problem),
-        false => refused(Problem::overloaded("the delivery did not arrive whole", 1)),
-    })?;
+    let bytes = match body::read(body).await {
+        Ok(bytes) => bytes,
+        // Ours are small: it is about an invoice of others.
+        Err(problem) if problem.is_too_large() => {
+            shop.metrics.delivery(problem.reason());
+            return Ok(taken());
+        }
+        // BTCPay repeats a delivery that did not arrive whole only if it is told that the fault may pass.
+        Err(_) => return Err(refused(Problem::overloaded("the delivery did not arrive whole", 1))),
+    };
     let mut signatures = headers.get_all(SIGNATURE_HEADER).iter();
     let signature = match (signatures.next(), signatures.next()) {
         (Some(only), None) => only.as_bytes(),
@@ -58,9 +64,13 @@ pub(super) async fn answer(
         refused(Problem::bad_signature())
     })?;
     shop.metrics.delivery(if hint(shop, live, &bytes) { "looked-up" } else { "ignored" });
+    Ok(taken())
+}
+
+fn taken() -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    response
 }
 
 /// Whether the delivery is about an invoice of ours, as far as it can say, or about one that somebody waits for.

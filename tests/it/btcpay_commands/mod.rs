@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use clap::Parser;
 use hlsgate::Cli;
-use hlsgate::btcpay::Webhook;
+use hlsgate::btcpay::{InvoiceQuery, Webhook};
 use serde_json::json;
 
 use crate::harness::btcpay::{API_KEY, STORE};
@@ -25,13 +25,13 @@ async fn without_a_key_connect_tells_how_to_get_one() {
     let expected = "\
 There is no API key in DIR/btcpay-api-key yet.
 
-  1. Open this in a browser, log in to BTCPay, choose the store 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 alone:
+  1. Open this in a browser, log in to BTCPay, and confirm:
 
      BTCPAY/api-keys/authorize?permissions=btcpay.store.cancreateinvoice%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776\
 &permissions=btcpay.store.canviewinvoices%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776\
 &permissions=btcpay.store.webhooks.canmodifywebhooks%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776&applicationName=hlsgate&strict=true
 
-     It asks for three rights in that store: make invoices, see them, manage webhooks.
+     It asks for three rights in the store 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 alone: make invoices, see them, manage webhooks.
   2. hlsgate btcpay connect --key-from-stdin    # paste the key that it shows, then Enter and Ctrl-D
      This stores it in DIR/btcpay-api-key, for the daemon alone to read, and goes on.
 ";
@@ -107,19 +107,29 @@ Next steps: `systemctl reload hlsgate` (or start it), then `hlsgate check`.
 async fn a_new_secret_loses_no_delivery() {
     let shop = Shop::connected().await;
     let before = shop.secrets();
+    // The first step is no error: it ends with what comes next.
     let outcome = shop.run(&["btcpay", "connect", "--new-secret"]);
-    assert_eq!(outcome.code, 1);
+    let expected = "\
+webhook  BTCPay goes on with the secret that it has; nothing is lost meanwhile
+
+Next steps: `systemctl reload hlsgate`, and then `hlsgate btcpay connect` again.
+";
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{outcome:?}");
+    assert!(outcome.stdout.ends_with(expected), "{outcome:?}");
+    let during = shop.secrets();
+    assert_eq!((during.len(), &during[1]), (2, &before[0]));
+    assert_ne!(during[0], before[0]);
+    // Again without a reload: still not, and now it is an error.
+    let outcome = shop.run(&["btcpay", "connect"]);
     let expected = "\
 error: BTCPay goes on with the secret that it has: a signed trial delivery was refused (403): the running daemon has another secret, or a firewall is in the way
   hint: run `systemctl reload hlsgate`, and then `hlsgate btcpay connect` again
 ";
-    assert_eq!(outcome.stderr, expected);
-    let during = shop.secrets();
-    assert_eq!((during.len(), &during[1]), (2, &before[0]));
-    assert_ne!(during[0], before[0]);
-    // Again without a reload: still not.
-    let outcome = shop.run(&["btcpay", "connect"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (1, expected));
+    // A second new one before BTCPay was told the first: the one that it signs with is still there.
+    assert_eq!(shop.run(&["btcpay", "connect", "--new-secret"]).code, 0);
+    let during = shop.secrets();
+    assert_eq!((during.len(), &during[2]), (3, &before[0]));
     // The daemon has not reloaded, BTCPay still signs with the old one: nothing is lost. Nor when it has.
     sale_is_delivered(&shop).await;
     shop.reload();
@@ -127,11 +137,84 @@ error: BTCPay goes on with the secret that it has: a signed trial delivery was r
 
     let outcome = shop.run(&["btcpay", "connect"]);
     assert_eq!(outcome.code, 0, "{outcome:?}");
-    assert_eq!(shop.secrets(), during);
+    assert!(outcome.stdout.contains("webhook  repaired (it was told the secret): "), "{outcome:?}");
+    assert_eq!(shop.secrets(), during, "none goes before a delivery under a newer one has come");
+    let again = shop.run(&["btcpay", "connect"]);
+    assert!(again.stdout.contains("webhook  was right already: "), "{again:?}");
+    // Hours later, when all that was queued under an earlier one has come, they go.
+    shop.btcpay.control("clock", json!({ "advance": 3 * 60 * 60 })).await;
+    sale_is_delivered(&shop).await;
+    let outcome = shop.run(&["btcpay", "connect"]);
+    assert!(outcome.stdout.contains("the earlier ones were dropped"), "{outcome:?}");
+    assert_eq!(shop.secrets(), during[..1]);
     // Now BTCPay signs with the new one alone.
-    std::fs::write(shop.file("btcpay-webhook-secret"), &during[0]).unwrap();
     shop.reload();
     sale_is_delivered(&shop).await;
+}
+
+/// An inner address stays the webhook's, whatever is run afterwards: there is one webhook, and rotation reaches it.
+#[tokio::test]
+async fn connect_remembers_where_its_webhook_goes() {
+    let shop = Shop::connected().await;
+    let made = the_webhook(&shop).await;
+    let inner = format!("{}/hlsgate/webhooks/btcpay", shop.site.url.replace("127.0.0.1", "localhost"));
+    let outcome = shop.run(&["btcpay", "connect", "--url", &inner]);
+    assert!(outcome.stdout.contains("webhook  repaired (it went to SITE/hlsgate/webhooks/btcpay): "), "{outcome:?}");
+    let (code, findings) = shop.check();
+    assert!(code == 0 && findings.contains(&format!("ok webhook: {} goes to {inner}", made.id)), "{findings:#?}");
+
+    assert_eq!(shop.run(&["btcpay", "connect", "--new-secret"]).code, 0);
+    shop.reload();
+    assert_eq!(shop.run(&["btcpay", "connect"]).code, 0);
+    let webhook = the_webhook(&shop).await;
+    assert_eq!((webhook.id, webhook.url), (made.id, inner));
+    std::fs::write(shop.file("btcpay-webhook-secret"), &shop.secrets()[0]).unwrap();
+    shop.reload();
+    sale_is_delivered(&shop).await;
+    // Back to public_url, when that is said.
+    let usual = format!("{}/hlsgate/webhooks/btcpay", shop.site.url);
+    assert_eq!(shop.run(&["btcpay", "connect", "--url", &usual]).code, 0);
+    assert_eq!(the_webhook(&shop).await.url, usual);
+}
+
+#[tokio::test]
+async fn a_key_that_sells_is_enough_and_another_one_can_be_had_at_any_time() {
+    let shop = Shop::new(&[]).await;
+    for rights in [["cancreateinvoice", "canviewinvoices"], ["cancreateinvoice", "canviewstoresettings"]] {
+        let rights: Vec<String> = rights.iter().map(|right| format!("btcpay.store.{right}:{STORE}")).collect();
+        shop.btcpay.control("keys", json!({ "key": API_KEY, "permissions": rights })).await;
+        let outcome = shop.run_with(&["btcpay", "connect", "--key-from-stdin"], API_KEY);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{outcome:?}");
+        assert!(outcome.stdout.contains("         Payload URL SITE/hlsgate/webhooks/btcpay\n"), "{outcome:?}");
+    }
+    let outcome = shop.run(&["btcpay", "connect", "--new-key"]);
+    assert!(outcome.code == 0 && outcome.stdout.contains("BTCPAY/api-keys/authorize?"), "{outcome:?}");
+}
+
+/// Recorded: `hlsgate-null-webhook`, and `hlsgate-null-webhook-sale` of 2.0.8.
+#[tokio::test]
+async fn anothers_webhook_without_events_stops_nothing_here_and_is_named_where_it_stops_btcpay() {
+    for (version, silenced) in [("2.4.1", false), ("2.3.7", false), ("2.3.6", true), ("2.0.8", true)] {
+        let shop = Shop::new(&["--version", version]).await;
+        shop.store_key(API_KEY);
+        let other = json!({ "url": "https://other.example/hook", "enabled": true, "automaticRedelivery": true,
+            "authorizedEvents": { "everything": false, "specificEvents": null } });
+        let post = reqwest::Client::new()
+            .post(format!("{}/api/v1/stores/{STORE}/webhooks", shop.btcpay.url))
+            .header("Authorization", format!("token {API_KEY}"))
+            .json(&other);
+        assert!(post.send().await.unwrap().status().is_success());
+        let outcome = shop.run(&["btcpay", "connect"]);
+        assert_eq!(outcome.code, 0, "{version}: {outcome:?}");
+        shop.reload();
+        let (_, findings) = shop.check();
+        let named = findings.iter().find(|finding| finding.contains("https://other.example/hook"));
+        assert_eq!(
+            named.is_some_and(|finding| finding.starts_with("wrong webhook: ")),
+            silenced,
+            "{version}: {findings:#?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -144,7 +227,7 @@ async fn connect_says_what_the_key_lacks() {
     let outcome = shop.run(&["btcpay", "connect"]);
     assert_eq!(outcome.code, 1);
     let expected = "error: the API key may not do this in store 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776: \
-        btcpay.store.cancreateinvoice, btcpay.store.webhooks.canmodifywebhooks\n  hint: make another at BTCPAY/api-keys/";
+        btcpay.store.cancreateinvoice\n  hint: make another at BTCPAY/api-keys/";
     assert!(outcome.stderr.starts_with(expected), "{outcome:?}");
     assert!(!shop.file("btcpay-webhook-secret").exists());
 
@@ -172,7 +255,7 @@ BTCPay
   ✓ version: 2.4.1
   ✓ API key: may make and see invoices
   ✓ store: 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 (Stand-in)
-  ✓ payment methods: BTC-LN, BTC-CHAIN turned on in the store
+  ✓ sale: 24h (100 SATS), forever (5.00 USD), 30d (20000 SATS) by BTC-LN, BTC-CHAIN
   ✓ time zone: the latest payments are told in UTC
   ✓ webhook: WEBHOOK goes to SITE/hlsgate/webhooks/btcpay
   ✓ deliveries: the latest 3 arrived
@@ -195,23 +278,8 @@ async fn check_names_each_trouble() {
     finds(2, "unknown reachable: BTCPay at BTCPAY is in trouble (502): no reason given");
     shop.btcpay.switch(json!({ "down": null, "synchronized": false })).await;
     finds(0, "warning reachable: BTCPAY answers, but its nodes are still synchronizing");
-    shop.btcpay.switch(json!({ "synchronized": true, "methods": ["BTC-LN", "BTC-LNURL"] })).await;
-    finds(0, "warning payment methods: BTC-CHAIN not turned on in the store");
-    shop.btcpay.switch(json!({ "methods": ["BTC-LNURL"] })).await;
-    finds(1, "wrong payment methods: BTC-LN, BTC-CHAIN not turned on in the store");
-    shop.btcpay.switch(json!({ "methods": ["BTC-LN", "BTC-CHAIN"] })).await;
-
-    // A key of the least rights cannot see the store's settings: the latest invoice tells.
-    let least = ["cancreateinvoice", "canviewinvoices", "webhooks.canmodifywebhooks"];
-    let least: Vec<String> = least.iter().map(|right| format!("btcpay.store.{right}:{STORE}")).collect();
-    shop.btcpay.control("keys", json!({ "key": API_KEY, "permissions": least })).await;
-    finds(
-        0,
-        "warning payment methods: not known: the store has no invoice yet, and the API key may not see its settings",
-    );
-    // Enough for an on-chain payment: less than 294 sat is dust.
-    let invoice = shop.invoice("0.00001000", "BTC", json!({})).await;
-    finds(0, "ok payment methods: BTC-LN, BTC-CHAIN offered by the latest invoice");
+    shop.btcpay.switch(json!({ "synchronized": true })).await;
+    let invoice = shop.order("c05f2318", "24h").await;
 
     // Deliveries that were refused: the daemon has another secret than BTCPay.
     let secrets = shop.site.secrets.lock().unwrap().replace(hlsgate::btcpay::WebhookSecrets::parse("x").unwrap());
@@ -227,8 +295,9 @@ async fn check_names_each_trouble() {
     assert!(code == 1 && failed.is_some_and(|finding| finding.ends_with("(403)")), "{findings:#?}");
     sale_is_delivered(&shop).await;
     let (code, findings) = shop.check();
-    let failed = findings.iter().any(|finding| finding.starts_with("warning deliveries: 3 of the latest 6 failed"));
-    assert!(code == 0 && failed, "{findings:#?}");
+    let mended =
+        findings.iter().any(|finding| finding.starts_with("ok deliveries: the latest 3 arrived; before, 3 failed"));
+    assert!(code == 0 && mended, "{findings:#?}");
 
     shop.btcpay.control("clock", json!({ "advance": 30 })).await;
     let (_, findings) = shop.check();
@@ -258,17 +327,68 @@ async fn check_sees_a_webhook_that_is_missing_or_elsewhere() {
     let expected = "wrong webhook: none of the store's 0 goes to this site".to_owned();
     assert!(code == 1 && findings.contains(&expected), "{findings:#?}");
 
+    // Made by hand, by another address.
     let internal = format!("{}/hlsgate/webhooks/btcpay", shop.site.url.replace("127.0.0.1", "localhost"));
-    let outcome = shop.run(&["btcpay", "connect", "--url", &internal]);
-    assert_eq!(outcome.code, 0, "{outcome:?}");
-    let outcome = shop.run(&["btcpay", "connect"]);
-    let expected = format!(", goes to {internal}: delete it in BTCPay if it is not needed\n");
-    assert!(outcome.code == 0 && outcome.stdout.contains(&expected), "{outcome:?}");
-    let made = shop.client().webhooks().await.unwrap();
-    remove(&shop, made.iter().find(|webhook| webhook.url != internal).unwrap()).await;
+    let hand = json!({ "url": internal, "enabled": true, "automaticRedelivery": true, "secret": shop.secrets()[0],
+        "authorizedEvents": { "everything": false, "specificEvents": webhook.authorized_events.listed() } });
+    let post = reqwest::Client::new()
+        .post(format!("{}/api/v1/stores/{STORE}/webhooks", shop.btcpay.url))
+        .header("Authorization", format!("token {API_KEY}"))
+        .json(&hand);
+    assert!(post.send().await.unwrap().status().is_success());
     let (code, findings) = shop.check();
     let expected = format!("warning webhook: goes to {internal}");
     assert!(code == 0 && findings.contains(&expected), "{findings:#?}");
+    let outcome = shop.run(&["btcpay", "connect"]);
+    let expected = format!(", goes to {internal}: delete it in BTCPay if it is not needed\n");
+    assert!(outcome.code == 0 && outcome.stdout.contains(&expected), "{outcome:?}");
+}
+
+/// `check` asks for what a viewer would: it is red while nothing sells, and no stranger's invoice makes it so.
+#[tokio::test]
+async fn check_tries_a_sale_at_every_price() {
+    let shop = Shop::connected().await;
+    let sale = || -> Vec<String> { shop.check().1.into_iter().filter(|finding| finding.contains(" sale: ")).collect() };
+    // A Lightning address is a stranger's invoice, for one method alone.
+    shop.btcpay
+        .control(
+            "invoices",
+            json!({ "amount": "0.00001", "currency": "BTC",
+        "checkout": { "paymentMethods": ["BTC-LNURL"] } }),
+        )
+        .await;
+    shop.btcpay.switch(json!({ "rates": {} })).await;
+    let found = sale();
+    assert!(
+        found.iter().any(|it| it.starts_with("wrong sale: forever (5.00 USD): ") && it.contains("BTC_USD")),
+        "{found:#?}"
+    );
+    assert!(found.iter().any(|it| it.starts_with("ok sale: 24h (100 SATS), 30d (20000 SATS) by ")), "{found:#?}");
+    // The next look within ten minutes makes no further invoice for what went well.
+    let creations = async || shop.btcpay.calls("method=POST&path=/invoices").await.len();
+    let before = creations().await;
+    sale();
+    assert_eq!(creations().await, before + 1);
+
+    // The node goes away: what was made lately is as it was made, and an hour later it shows.
+    shop.btcpay.switch(json!({ "rates": { "USD": "50000" }, "left_out": ["BTC-LN"] })).await;
+    assert!(sale().iter().any(|it| it == "warning sale: forever (5.00 USD): offered without BTC-LN"), "{:#?}", sale());
+    shop.btcpay.switch(json!({ "left_out": ["BTC-LN", "BTC-CHAIN"], "answer_create": {} })).await;
+    an_hour_passes(&shop).await;
+    assert!(sale().iter().any(|it| it.starts_with("wrong sale: 24h (100 SATS): ")), "{:#?}", sale());
+    // Another amount than was asked for: named with the remedy.
+    shop.btcpay.switch(json!({ "left_out": [], "answer_create": { "amount": "5.01" } })).await;
+    let found = sale();
+    assert!(found.iter().any(|it| it == "wrong sale: forever (5.00 USD): BTCPay makes 5.01 USD of it"), "{found:#?}");
+}
+
+/// An hour passes: no invoice is a recent one any more.
+async fn an_hour_passes(shop: &Shop) {
+    let all = InvoiceQuery { take: 100, ..InvoiceQuery::default() };
+    for invoice in shop.client().invoices(all).await.unwrap().invoices {
+        let earlier = invoice.created_time.0 - 3600;
+        shop.btcpay.control("tamper", json!({ "invoice": invoice.id, "createdTime": earlier })).await;
+    }
 }
 
 #[tokio::test]

@@ -163,7 +163,6 @@ async fn buy(client: &Client, btcpay: &Btcpay, version: &str) {
     assert!(client.server_info().await.unwrap().version.starts_with(version));
     client.api_key().await.unwrap();
     client.store().await.unwrap();
-    assert!(!client.store_payment_methods().await.unwrap().is_empty());
 
     // Nobody listens there: each delivery fails and is recorded.
     let secret = WebhookSecret::new("test-webhook-secret").unwrap();
