@@ -65,7 +65,7 @@ async fn a_delivery_beyond_reason_is_taken_and_not_looked_at() {
     }
     let metric = "hlsgate_webhook_deliveries_total{outcome=\"too-large\"}";
     assert_eq!(shop.h.daemon().metric(metric).await, 4.0);
-    assert!(shop.btcpay.calls("").await.is_empty());
+    assert!(shop.btcpay.calls("path=/invoices").await.is_empty());
 }
 
 #[tokio::test]

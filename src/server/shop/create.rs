@@ -108,8 +108,8 @@ pub(super) async fn answer(
     let at_once = live.config.shop.invoices_at_once as usize;
     let begin = || {
         shop.limits.count(&live.config.shop, Instant::now())?;
-        let (shop, live) = (shop.clone(), live.clone());
-        Ok(Box::pin(async move { make(&shop, &live, video, &asked).await }) as _)
+        let (shop, live, headers) = (shop.clone(), live.clone(), headers.clone());
+        Ok(Box::pin(async move { make(&shop, &live, video, &asked, &headers).await }) as _)
     };
     let refused = |problem: Problem| {
         shop.metrics.not_created(problem.reason());
@@ -194,7 +194,7 @@ fn is_order(text: &str) -> bool {
 }
 
 /// Makes the invoice.
-async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &Asked) -> Outcome {
+async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &Asked, headers: &HeaderMap) -> Outcome {
     let selling = live.selling.as_deref().ok_or_else(|| Problem::not_found("nothing is sold here"))?;
     let found = offer(live, &video, &asked.tier, asked.covers.as_deref()).await?;
     let refused = |problem: Problem| {

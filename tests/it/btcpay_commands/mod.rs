@@ -256,6 +256,7 @@ BTCPay
   ✓ API key: may make and see invoices
   ✓ store: 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 (Stand-in)
   ✓ sale: 24h (100 SATS), forever (5.00 USD), 30d (20000 SATS) by BTC-LN, BTC-CHAIN
+  ✓ sale: without on-chain, as BTCPay leaves it out below 294 sats: 24h (100 SATS)
   ✓ time zone: the latest payments are told in UTC
   ✓ webhook: WEBHOOK goes to SITE/hlsgate/webhooks/btcpay
   ✓ deliveries: the latest 3 arrived
