@@ -6,7 +6,7 @@ use super::{
     invoice::{Invoice, PaymentMethod},
     lenient::List,
     secret::WebhookSecrets,
-    setup::{ApiKeyInfo, DeliveryRecord, ServerInfo, Store, StorePaymentMethod, Webhook},
+    setup::{ApiKeyInfo, DeliveryRecord, ServerInfo, Store, Webhook},
     webhook::{self, Delivery},
 };
 use serde::de::DeserializeOwned;
@@ -39,9 +39,6 @@ fn every_recorded_answer_can_be_read() {
                 ) if !trimmed => problem::<Invoice>(&body),
                 ("POST", ["stores", _, "invoices", _, "status" | "unarchive"]) if !trimmed => problem::<Invoice>(&body),
                 ("GET", ["stores", _, "invoices", _, "payment-methods", ..]) => problem::<List<PaymentMethod>>(&body),
-                ("GET", ["stores", _, "payment-methods", ..]) if body.is_array() => {
-                    problem::<List<StorePaymentMethod>>(&body)
-                }
                 ("GET", ["stores", _, "webhooks"]) => problem::<List<Webhook>>(&body),
                 ("POST" | "GET" | "PUT", ["stores", _, "webhooks", ..]) if body["authorizedEvents"].is_object() => {
                     problem::<Webhook>(&body)
