@@ -258,6 +258,7 @@ BTCPay
   ✓ sale: 24h (100 SATS), forever (5.00 USD), 30d (20000 SATS) by BTC-LN, BTC-CHAIN
   ✓ sale: without on-chain, as BTCPay leaves it out below 294 sats: 24h (100 SATS)
   ✓ time zone: the latest payments are told in UTC
+  ✓ network fee: added to on-chain payments after an invoice's first; \"never\" is kinder to who pays in parts
   ✓ webhook: WEBHOOK goes to SITE/hlsgate/webhooks/btcpay
   ✓ deliveries: the latest 3 arrived
   ✓ trial delivery: accepted by the running daemon
