@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::report::{Level, Report};
+use super::trouble::{CONNECT, GROUP, trouble};
 use super::webhook::{Tried, target, try_out};
 use super::{deliveries, registered, sale};
 use crate::btcpay::client::InvoiceQuery;
@@ -11,13 +12,10 @@ use crate::btcpay::permissions::{MODIFY_WEBHOOKS, Permissions, TO_SELL, VIEW_STO
 use crate::btcpay::setup::Version;
 use crate::btcpay::{Client, Error};
 use crate::config::{Btcpay, Config, Problems, files};
-use crate::failure::chain;
 use crate::live::{Live, client};
 
-pub(super) const GROUP: &str = "BTCPay";
 const ANOTHER_KEY: &str =
     "make another in BTCPay under Account, API Keys, and paste it into `hlsgate btcpay connect --key-from-stdin`";
-pub(super) const CONNECT: &str = "hlsgate btcpay connect";
 /// Clocks that differ by more are a nuisance: a token seems to begin in the future, or ends early.
 const CLOCK_NUISANCE: Duration = Duration::from_secs(5);
 /// Clocks that differ by more are wrong.
@@ -200,12 +198,6 @@ async fn trial(url: &str, section: &Btcpay, report: &mut Report) {
     };
     let level = if matches!(tried, Tried::Failed(_)) { Level::Unknown } else { Level::Wrong };
     report.note(GROUP, level, "trial delivery", tried.told(url), format!("204 at {url}"), todo);
-}
-
-/// Something that BTCPay did not answer as it should: wrong, or, where it may pass by itself, not looked at.
-pub(super) fn trouble(report: &mut Report, what: &str, err: &Error, expected: &str) {
-    let level = if err.is_passing() { Level::Unknown } else { Level::Wrong };
-    report.note(GROUP, level, what, chain(err), expected, "");
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The webhook at BTCPay and what became of its latest deliveries, by the rules of its version.
 
-use super::btcpay::{CONNECT, GROUP, trouble};
 use super::registered::{self, Registered};
 use super::report::{Level, Report};
+use super::trouble::{CONNECT, GROUP, trouble};
 use super::webhook::{PATH, problems};
 use crate::btcpay::Client;
 use crate::btcpay::setup::{DeliveryRecord, DeliveryStatus, Version, Webhook};

@@ -11,6 +11,7 @@ pub(crate) mod registered;
 pub(crate) mod report;
 mod sale;
 mod tokens;
+mod trouble;
 pub(crate) mod webhook;
 
 use std::path::Path;

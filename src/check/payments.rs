@@ -1,13 +1,13 @@
 //! What the store's latest invoices say of BTCPay's host and settings: its time zone, and when it adds a network fee.
 
 use super::report::{Level, Report};
+use super::trouble::GROUP;
 use crate::btcpay::Client;
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::invoice::Invoice;
 use crate::shop::settlement;
 use crate::shop::start::zone_error;
 
-const GROUP: &str = "BTCPay";
 /// Invoices that are looked at.
 const RECENT: usize = 50;
 const ALWAYS: &str = "Always";

@@ -6,8 +6,8 @@
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
-use super::btcpay::{GROUP, trouble};
 use super::report::{Level, Report};
+use super::trouble::{GROUP, trouble};
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::invoice::{Invoice, Metadata, NewCheckout, NewInvoice, NewReceipt};
 use crate::btcpay::{Client, Error};

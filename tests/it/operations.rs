@@ -351,6 +351,7 @@ async fn systemd_hears_of_the_start_each_reload_the_watchdog_and_the_end() {
     let reloading = hear("RELOADING=1").await;
     let began: u64 = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")?.parse().ok()).unwrap();
     assert!(began > 0, "{reloading}");
+    hear("STATUS=what the files say is in force").await;
     hear("READY=1").await;
     daemon.signal("TERM");
     hear("STOPPING=1").await;
