@@ -139,6 +139,22 @@ pub(super) fn machines(mut section: Section, problems: &mut Problems) -> Machine
     machines
 }
 
+/// The id by which BTCPay 2 returns a payment method: of any coin and kind, plugins' included. BTCPay accepts version 1's names
+/// too and returns today's (recorded: `checkout-odd`), so they are translated here, once.
+fn payment_method(text: &str) -> Option<String> {
+    const FORMER: [(&str, &str); 4] =
+        [("-LightningNetwork", "-LN"), ("_LightningLike", "-LN"), ("-OnChain", "-CHAIN"), ("-LNURLPAY", "-LNURL")];
+    let is_coin = |coin: &str| coin.len() >= 3 && coin.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    if is_coin(text) {
+        return Some(format!("{text}-CHAIN"));
+    }
+    let former = FORMER.iter().find_map(|(before, now)| Some(format!("{}{now}", text.strip_suffix(before)?)));
+    let name = former.unwrap_or_else(|| text.to_owned());
+    let (coin, kind) = name.split_once('-')?;
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    (plain(coin) && plain(kind)).then_some(name)
+}
+
 pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problems) -> Option<Btcpay> {
     let example = "https://btcpay.example";
     let url = section.read("url", problems, |text| base_url(text, example));
@@ -154,24 +170,22 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
     let api_key_file = secret_file(&mut section, "api_key_file", "btcpay-api-key", problems);
     let webhook_secret_file = secret_file(&mut section, "webhook_secret_file", "btcpay-webhook-secret", problems);
     let ca_file = section.string("ca_file", problems).map(|file| folder.join(file));
-    let payment_methods = section.strings("payment_methods", problems).unwrap_or_else(|| vec!["BTC-LN".into()]);
+    let mut payment_methods = section.strings("payment_methods", problems).unwrap_or_else(|| vec!["BTC-LN".into()]);
     if payment_methods.is_empty() {
         problems.note(
             section.path_of("payment_methods"),
             "the list is empty; write [\"BTC-LN\"], or [\"BTC-LN\", \"BTC-CHAIN\"]",
         );
     }
-    for (index, method) in payment_methods.iter().enumerate() {
-        let fits = method.split_once('-').is_some_and(|(coin, kind)| !coin.is_empty() && !kind.is_empty())
-            && method.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !fits {
-            let field = format!("{}[{index}]", section.path_of("payment_methods"));
-            problems.note(
-                field,
+    for (index, method) in payment_methods.iter_mut().enumerate() {
+        match payment_method(method) {
+            Some(name) => *method = name,
+            None => problems.note(
+                format!("{}[{index}]", section.path_of("payment_methods")),
                 format_args!(
                     "{method:?} is no payment method; BTCPay 2 calls them \"BTC-LN\", \"BTC-CHAIN\", \"BTC-LNURL\""
                 ),
-            );
+            ),
         }
     }
     let speed_policy =
@@ -371,6 +385,25 @@ mod tests {
             ),
         ] {
             assert_eq!(offer(price, currency), expected);
+        }
+    }
+
+    #[test]
+    fn payment_methods_are_called_as_btcpay_returns_them() {
+        for (written, called) in [
+            ("BTC-LN", "BTC-LN"),
+            ("BTC", "BTC-CHAIN"),
+            ("BTC-OnChain", "BTC-CHAIN"),
+            ("BTC-LightningNetwork", "BTC-LN"),
+            ("BTC_LightningLike", "BTC-LN"),
+            ("BTC-LNURLPAY", "BTC-LNURL"),
+            ("XMR-CHAIN", "XMR-CHAIN"),
+            ("L_USDT-CHAIN.2", "L_USDT-CHAIN.2"),
+        ] {
+            assert_eq!(payment_method(written).as_deref(), Some(called));
+        }
+        for bad in ["", "LN", "BTC_LN", "-LN", "BTC-", "BTC LN", "BTC-L\"N", "btc"] {
+            assert_eq!(payment_method(bad), None, "{bad}");
         }
     }
 
