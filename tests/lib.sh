@@ -52,6 +52,13 @@ apt_install() {
   "${apt[@]}" "$@" || { apt-get update -qq && "${apt[@]}" "$@"; }
 }
 
+# need_localhost: that its name is known. A Debian without an installer's or a container's /etc/hosts does not know it.
+need_localhost() {
+  getent hosts localhost >/dev/null && return 0
+  [ "$(id -u)" -eq 0 ] || fail "localhost has no address; add \"127.0.0.1 localhost\" to /etc/hosts, or run this as root"
+  printf '127.0.0.1 localhost\n' >> /etc/hosts
+}
+
 # need_node: Node and npm, of whatever make: nodesource's nodejs brings npm along, Debian's does not.
 need_node() { { command -v node && command -v npm; } >/dev/null || need_debian nodejs npm; }
 

@@ -320,6 +320,7 @@ async fn what_the_payments_cover_needs_no_mark_and_no_status() {
         // Confirmed after BTCPay had given it up: by policy.
         let given_up = shop.buy(A, "forever").await;
         shop.btcpay.control("pay", chain(&given_up)).await;
+        assert_eq!(shop.told(&given_up, "wait=25&seen=new").await["status"], "processing");
         shop.btcpay.control("stop-monitoring", json!({ "invoice": given_up.invoice })).await;
         assert_eq!(shop.told(&given_up, "wait=25&seen=processing").await["status"], "invalid");
         shop.btcpay.control("confirm", json!({ "invoice": given_up.invoice })).await;
