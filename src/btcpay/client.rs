@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::error::{Error, MAX_ID_LEN, printable};
-use super::invoice::{Invoice, InvoiceStatus, NewInvoice, PaymentMethod};
+use super::invoice::{Invoice, InvoiceStatus, LightningInvoice, NewInvoice, PaymentMethod};
 use super::lenient::List;
 use super::permissions;
 use super::secret::ApiKey;
@@ -143,6 +143,15 @@ impl Client {
         self.list(&path, &[], "a list of payment methods").await
     }
 
+    /// A Lightning invoice of the store's bitcoin node, whoever made it; needs [`permissions::VIEW_LIGHTNING`].
+    ///
+    /// - `at_node`: the node's own id of it, or its payment hash. What the node deleted (cancelled, tidied up) is
+    ///   [`Error::NotFound`], which does not say that it was not paid; while the node is away it is [`Error::Unavailable`].
+    pub(crate) async fn lightning_invoice(&self, at_node: &str) -> Result<LightningInvoice, Error> {
+        let path = ["stores", &self.store, "lightning", "BTC", "invoices", id(at_node)?];
+        self.read(&path, &[], "a Lightning invoice").await
+    }
+
     /// A part of the list; which one comes first in a second can differ from one question to the next.
     pub(super) async fn invoices_part(
         &self,
@@ -246,18 +255,24 @@ impl Client {
     }
 }
 
-/// Where a person makes an API key, labelled and with just the rights that hlsgate needs in this store: one page, nothing to
-/// choose.
+/// Where a person makes an API key, labelled and with just the rights that hlsgate uses in this store: one page, nothing to
+/// choose. The last right is optional: without [`optional_part`] the link does not ask for it.
 ///
 /// - `url`: where the person's browser reaches BTCPay.
 pub(crate) fn authorize_link(url: &Url, store: &str) -> Result<Url, Error> {
     let mut link = below(&base_url(url)?, ["api-keys", "authorize"]);
-    let wanted = permissions::TO_SELL.into_iter().chain(permissions::TO_SET_UP);
+    let wanted = permissions::TO_SELL.into_iter().chain(permissions::TO_SET_UP).chain([permissions::VIEW_LIGHTNING]);
     link.query_pairs_mut()
         .extend_pairs(wanted.map(|permission| ("permissions", format!("{permission}:{store}"))))
         .append_pair("applicationName", "hlsgate")
         .append_pair("strict", "true");
     Ok(link)
+}
+
+/// The part of [`authorize_link`] that asks for the optional right.
+pub(crate) fn optional_part(store: &str) -> String {
+    let pair = [("permissions", format!("{}:{store}", permissions::VIEW_LIGHTNING))];
+    format!("&{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pair).finish())
 }
 
 /// Ids come from strangers too, and go into a path.

@@ -1,11 +1,14 @@
 //! An invoice as the shop judges it: the same facts in the shop's own words.
 
-use super::invoice::{AdditionalStatus, Invoice, InvoiceStatus, InvoiceType, PaymentMethod, PaymentStatus};
+use super::invoice::{
+    AdditionalStatus, Invoice, InvoiceStatus, InvoiceType, LightningInvoice, PaymentMethod, PaymentStatus,
+};
 use crate::gate::jws::MAX_LEN;
 use crate::shop::bill::Method;
 use crate::shop::order::METADATA_KEY;
 use crate::shop::settlement::{self, Additional, Payment, Status};
 use crate::shop::start::WEEK;
+use crate::shop::witness::NodeInvoice;
 
 impl Invoice {
     /// What a sale depends on.
@@ -50,6 +53,7 @@ impl Invoice {
             order: self.metadata.text(METADATA_KEY).filter(|text| text.len() <= MAX_LEN).map(str::to_owned),
             payments: known.then(|| payments(&self.payment_methods)),
             methods: self.payment_methods.iter().filter_map(PaymentMethod::facts).collect(),
+            paid_at_node: false,
         }
     }
 }
@@ -70,6 +74,18 @@ impl PaymentMethod {
             witness: self.additional_data.invoice_id.clone(),
             id,
         })
+    }
+}
+
+impl LightningInvoice {
+    /// What the second witness says.
+    pub(crate) fn facts(&self) -> NodeInvoice {
+        NodeInvoice {
+            is_paid: self.status == "Paid",
+            amount: self.amount,
+            received: self.amount_received,
+            paid_at: self.paid_at,
+        }
     }
 }
 

@@ -189,6 +189,24 @@ pub(crate) enum PaymentStatus {
     Other,
 }
 
+/// One Lightning invoice, as the store's node holds it now. It comes with the proof of its payment, which is not read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct LightningInvoice {
+    /// `Unpaid`, `Paid` or `Expired`; the last of an unpaid one only.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub(crate) status: String,
+    /// What its BOLT11 asks for, in millisatoshi.
+    #[serde(deserialize_with = "money::optional_or_none")]
+    pub(crate) amount: Option<Decimal>,
+    /// What came in, in millisatoshi.
+    #[serde(deserialize_with = "money::optional_or_none")]
+    pub(crate) amount_received: Option<Decimal>,
+    /// When it came in, right in every zone.
+    #[serde(deserialize_with = "lenient::or_default")]
+    pub(crate) paid_at: Option<UnixTime>,
+}
+
 /// An invoice's metadata. `Debug` shows the names of its members only, for buyers' data may be among the values.
 #[derive(Clone, Default, PartialEq)]
 pub struct Metadata(pub Map<String, Value>);

@@ -13,6 +13,9 @@ pub(crate) const MODIFY_WEBHOOKS: &str = "btcpay.store.webhooks.canmodifywebhook
 /// Read the store's name and payment methods.
 pub(crate) const VIEW_STORE: &str = "btcpay.store.canviewstoresettings";
 
+/// Read the invoices of the store's Lightning node, all of them: the second witness.
+pub(crate) const VIEW_LIGHTNING: &str = "btcpay.store.canviewlightninginvoice";
+
 /// What selling needs.
 pub(crate) const TO_SELL: [&str; 2] = [CREATE_INVOICE, VIEW_INVOICES];
 /// What the set-up and its checks need besides.
@@ -22,6 +25,8 @@ pub(crate) const TO_SET_UP: [&str; 1] = [MODIFY_WEBHOOKS];
 const UNRESTRICTED: &str = "unrestricted";
 const STORE_PREFIX: &str = "btcpay.store.";
 const MODIFY_STORE: &str = "btcpay.store.canmodifystoresettings";
+const CREATE_LIGHTNING: &str = "btcpay.store.cancreatelightninginvoice";
+const USE_NODE: &str = "btcpay.store.canuselightningnode";
 const MODIFY_INVOICES: &str = "btcpay.store.canmodifyinvoices";
 
 /// An API key's rights as BTCPay lists them: `PERMISSION` for every store of its owner, or `PERMISSION:STORE`.
@@ -60,7 +65,8 @@ fn includes(right: &str, wanted: &str) -> bool {
     match right {
         UNRESTRICTED => true,
         MODIFY_STORE => wanted.starts_with(STORE_PREFIX),
-        MODIFY_INVOICES => [MODIFY_INVOICES, CREATE_INVOICE, VIEW_INVOICES].contains(&wanted),
+        MODIFY_INVOICES => [MODIFY_INVOICES, CREATE_INVOICE, VIEW_INVOICES, VIEW_LIGHTNING].contains(&wanted),
+        CREATE_LIGHTNING | USE_NODE => [right, VIEW_LIGHTNING].contains(&wanted),
         // Seen with 2.4.1: such a key reads invoices.
         VIEW_STORE => [VIEW_STORE, VIEW_INVOICES].contains(&wanted),
         _ => right == wanted,
@@ -77,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_right_counts_for_its_store_and_for_what_it_includes() {
-        let cases: [(&[&str], &str, bool); 11] = [
+        let cases: [(&[&str], &str, bool); 14] = [
             (&["btcpay.store.cancreateinvoice:A"], CREATE_INVOICE, true),
             (&["btcpay.store.cancreateinvoice:B"], CREATE_INVOICE, false),
             (&["btcpay.store.cancreateinvoice"], CREATE_INVOICE, true),
@@ -87,6 +93,9 @@ mod tests {
             (&["btcpay.store.canviewstoresettings:A"], VIEW_INVOICES, true),
             (&["btcpay.store.canviewstoresettings:A"], VIEW_STORE, true),
             (&["btcpay.store.canviewstoresettings:A"], CREATE_INVOICE, false),
+            (&["btcpay.store.canviewinvoices:A"], VIEW_LIGHTNING, false),
+            (&["btcpay.store.canuselightningnode:A"], VIEW_LIGHTNING, true),
+            (&["btcpay.store.canmodifyinvoices:A"], VIEW_LIGHTNING, true),
             (&["unrestricted"], VIEW_STORE, true),
             (&["btcpay.server.canmodifyserversettings"], CREATE_INVOICE, false),
         ];

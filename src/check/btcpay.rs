@@ -8,7 +8,7 @@ use super::webhook::{Tried, target, try_out};
 use super::{deliveries, registered, sale};
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::error::Answered;
-use crate::btcpay::permissions::{MODIFY_WEBHOOKS, Permissions, TO_SELL, VIEW_STORE};
+use crate::btcpay::permissions::{MODIFY_WEBHOOKS, Permissions, TO_SELL, VIEW_LIGHTNING, VIEW_STORE};
 use crate::btcpay::setup::Version;
 use crate::btcpay::{Client, Error};
 use crate::config::{Btcpay, Config, Problems, files};
@@ -149,7 +149,7 @@ async fn key(client: &Client, section: &Btcpay, report: &mut Report) -> Option<P
     } else {
         report.ok(GROUP, "API key", "may make and see invoices");
     }
-    let enough: Vec<&str> = TO_SELL.into_iter().chain([MODIFY_WEBHOOKS, VIEW_STORE]).collect();
+    let enough: Vec<&str> = TO_SELL.into_iter().chain([MODIFY_WEBHOOKS, VIEW_STORE, VIEW_LIGHTNING]).collect();
     let beyond = permissions.beyond(&enough, store);
     if !beyond.is_empty() {
         report.note(
@@ -161,7 +161,22 @@ async fn key(client: &Client, section: &Btcpay, report: &mut Report) -> Option<P
             ANOTHER_KEY,
         );
     }
+    if missing.is_empty() {
+        report.ok(GROUP, "second witness", witness(section, permissions.allow(VIEW_LIGHTNING, store)));
+    }
     missing.is_empty().then_some(permissions)
+}
+
+/// Nothing of this is wrong: the right is optional.
+fn witness(section: &Btcpay, may_ask: bool) -> String {
+    match (section.lightning_witness, may_ask) {
+        (true, true) => "the Lightning node itself is asked about invoices that BTCPay gives up unpaid".into(),
+        (true, false) => format!(
+            "none: the API key has no {VIEW_LIGHTNING}, so what was paid while the Lightning node was away has to be found by a \
+             person"
+        ),
+        (false, _) => "none: btcpay.lightning_witness is false".into(),
+    }
 }
 
 async fn store(client: &Client, permissions: &Permissions, report: &mut Report) {

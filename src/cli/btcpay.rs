@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::files;
 use super::token::read_stdin;
-use crate::btcpay::client::authorize_link;
-use crate::btcpay::permissions::{TO_SELL, TO_SET_UP};
+use crate::btcpay::client::{authorize_link, optional_part};
+use crate::btcpay::permissions::{TO_SELL, TO_SET_UP, VIEW_LIGHTNING};
 use crate::btcpay::setup::{AuthorizedEvents, DeliveryRecord, DeliveryStatus, NewWebhook, Webhook};
 use crate::btcpay::{ApiKey, Client, Error};
 use crate::check::registered::{self, Registered};
@@ -227,6 +227,13 @@ fn tell_how_to_get_a_key(section: &Section, another: bool) -> Result<(), Failure
     println!(
         "     It asks for three rights in the store {} alone: make invoices, see them, manage webhooks.",
         section.store
+    );
+    println!(
+        "     A fourth, {VIEW_LIGHTNING}, is optional: with it the Lightning node itself is asked about an\n     \
+         invoice that BTCPay gives up unpaid, so that nobody loses what they paid while the node was away. It shows every\n     \
+         invoice of that node, with the proofs of payment, whoever made it. To go without, leave this out of the link:\n     \
+         {}",
+        optional_part(&section.store)
     );
     println!("  2. hlsgate btcpay connect --key-from-stdin    # paste the key that it shows, then Enter and Ctrl-D");
     println!("     This stores it in {file}, for the daemon alone to read, and goes on.");

@@ -65,6 +65,8 @@ pub(crate) struct Btcpay {
     pub(crate) accept_invalid: bool,
     /// What may be missing at the price.
     pub(crate) tolerance: Tolerance,
+    /// Whether the Lightning node itself is asked about an invoice that BTCPay gives up unpaid.
+    pub(crate) lightning_witness: bool,
 }
 
 impl Btcpay {
@@ -198,6 +200,7 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
     let monitoring = minutes(&mut section, "monitoring", problems).unwrap_or(Duration::from_secs(24 * 60 * 60));
     let accept_marked = section.boolean("accept_marked", problems).unwrap_or(true);
     let accept_invalid = section.boolean("accept_invalid", problems).unwrap_or(true);
+    let lightning_witness = section.boolean("lightning_witness", problems).unwrap_or(true);
     let tolerance = section.read("tolerance", problems, |text| match text {
         "network-fee" => Ok(Tolerance::NetworkFee),
         "none" => Ok(Tolerance::None),
@@ -219,6 +222,7 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
         accept_marked,
         accept_invalid,
         tolerance: tolerance.unwrap_or_default(),
+        lightning_witness,
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`money`] (prices), [`offers`] (what is on sale at which price), [`order`] (what one invoice
 //! was made for, signed), [`claim`] (the buyer's secret), [`settlement`] (a fetched invoice turned into a token), [`start`] (from when on its time
-//! counts), [`bill`] (what is still to be paid, and how), [`words`]
-//! (what wallets show).
+//! counts), [`bill`] (what is still to be paid, and how), [`witness`]
+//! (what the Lightning node itself says), [`words`] (what wallets show).
 //! Asking BTCPay, clocks and randomness belong to the callers; clippy refuses them here.
 #![deny(clippy::disallowed_methods)]
 
@@ -15,6 +15,7 @@ pub(crate) mod offers;
 pub(crate) mod order;
 pub(crate) mod settlement;
 pub(crate) mod start;
+pub(crate) mod witness;
 pub(crate) mod words;
 
 pub use order::{METADATA_KEY, Order};

@@ -48,6 +48,8 @@ pub(crate) struct Invoice {
     pub(crate) payments: Option<Vec<Payment>>,
     /// How it can be paid, as BTCPay says now; empty when that was not asked for.
     pub(crate) methods: Vec<Method>,
+    /// Whether the Lightning node itself has received the whole price, of which BTCPay may know nothing.
+    pub(crate) paid_at_node: bool,
 }
 
 /// One payment on an invoice, by any method.
@@ -256,6 +258,7 @@ impl Invoice {
         let not_paid = NotSettled::NotPaid(self.status, self.additional);
         let payments = match &self.payments {
             Some(payments) => payments.as_slice(),
+            None if self.paid_at_node => &[],
             None if self.needs_payments() => return Err(NotSettled::PaymentsUnknown),
             None => return Err(not_paid),
         };
@@ -263,7 +266,9 @@ impl Invoice {
         settled.sort_by(|a, b| (a.received, &a.id).cmp(&(b.received, &b.id)));
         let covered = completed(&settled, self.amount, terms.tolerance);
         match (self.status, self.additional) {
-            (Status::Settled, Additional::Marked) if covered.is_ok() || terms.accept_marked => Ok(Evidence::Undated),
+            (Status::Settled, Additional::Marked) if covered.is_ok() || terms.accept_marked || self.paid_at_node => {
+                Ok(Evidence::Undated)
+            }
             (Status::Settled, Additional::Marked) => Err(NotSettled::Marked),
             (Status::Settled, _) => {
                 // BTCPay took less for the whole (a tolerance that somebody set afterwards). Its first payment is the only
@@ -275,13 +280,14 @@ impl Invoice {
                 Ok(_) => Err(NotSettled::PaidInvalid),
                 Err(_) => Err(not_paid),
             },
-            (Status::Expired, Additional::PaidLate) => {
+            (Status::Expired, Additional::PaidLate) if !self.paid_at_node || covered.is_ok() => {
                 let late = covered.map(|evidence| match evidence {
                     Evidence::Instant(payment) | Evidence::Confirmed(payment) => Evidence::Late(payment),
                     other => other,
                 });
                 late.map_err(|settled| NotSettled::PaidLateUnconfirmed { settled, amount: self.amount })
             }
+            (Status::Expired, _) if covered.is_err() && self.paid_at_node => Ok(Evidence::Undated),
             (Status::Unknown, _) => Err(not_paid),
             // Over the price, and BTCPay misses its network fee.
             (Status::New | Status::Processing | Status::Expired, _) => covered.map_err(|_| not_paid),

@@ -36,7 +36,9 @@ pub(crate) enum Evidence<'a> {
     Confirmed(&'a Payment),
     /// Complete after the invoice's time, with this payment.
     Late(&'a Payment),
-    /// Confirmed after BTCPay had given it up, or a person's word. BTCPay keeps no time of it.
+    /// Confirmed after BTCPay had given it up, or a person's word, or the Lightning node's of what BTCPay saw nothing of.
+    /// BTCPay keeps no time of it. The node does, but the buyer could not watch before somebody asked it; and once a person
+    /// has marked the invoice, as they are asked to, its token has to be the same bytes on a daemon that never asked.
     Undated,
 }
 

@@ -431,6 +431,9 @@ fn the_link_asks_for_the_least_rights_in_one_store() {
         link.as_str(),
         "https://pay.example/btcpay/api-keys/authorize?permissions=btcpay.store.cancreateinvoice%3A9CiNzKo\
          &permissions=btcpay.store.canviewinvoices%3A9CiNzKo\
-         &permissions=btcpay.store.webhooks.canmodifywebhooks%3A9CiNzKo&applicationName=hlsgate&strict=true"
+         &permissions=btcpay.store.webhooks.canmodifywebhooks%3A9CiNzKo\
+         &permissions=btcpay.store.canviewlightninginvoice%3A9CiNzKo&applicationName=hlsgate&strict=true"
     );
+    let without = link.as_str().replacen(&optional_part("9CiNzKo"), "", 1);
+    assert!(without != link.as_str() && !without.contains("lightning"), "{without}");
 }

@@ -11,6 +11,7 @@ pub(crate) mod ledger;
 pub(crate) mod limits;
 mod machine;
 pub(crate) mod metrics;
+mod node;
 mod offers;
 mod pending;
 pub(crate) mod problem;
@@ -43,6 +44,7 @@ use crate::live::{InForce, Live};
 use ledger::{Asked, Ledger, Tempo};
 use limits::Limits;
 use metrics::ShopMetrics;
+use node::Node;
 use problem::Problem;
 use queue::Queue;
 use source::Store;
@@ -107,7 +109,12 @@ impl Shop {
                 metrics.failed(err);
                 complain(what, err);
             };
-            let store = Store { client: selling.client.clone(), on_error: Arc::new(on_error) };
+            let store = Store {
+                client: selling.client.clone(),
+                on_error: Arc::new(on_error),
+                terms: selling.terms.clone(),
+                node: selling.config.lightning_witness.then(Node::default),
+            };
             let window = selling.config.invoice_expiration + WINDOW_AFTER;
             Asked { source: Arc::new(store), terms: selling.terms.clone(), window }
         }));

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::node::Node;
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::facts::payments;
 use crate::btcpay::pages::Pages;
 use crate::btcpay::{Client, Error, invoice as wire};
 use crate::gate::time::UnixTime;
-use crate::shop::settlement::Invoice;
+use crate::shop::settlement::{Invoice, Terms};
 
 /// Invoices in one page of a listing.
 pub(crate) const PAGE: usize = 200;
@@ -23,6 +24,8 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn invoice<'a>(&'a self, id: &'a str) -> Answer<'a, Looked>;
     /// The store's invoices made at `since` or later, newest first.
     fn walk(&self, since: UnixTime) -> Box<dyn Walk>;
+    /// Whether a look-up asks the Lightning node as well, where BTCPay's word is not enough.
+    fn asks_node(&self) -> bool;
 }
 
 /// A list on its way: none of it comes twice.
@@ -39,7 +42,7 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupErro
 /// An invoice that was looked up.
 #[derive(Clone, Debug)]
 pub(crate) struct Looked {
-    /// The invoice.
+    /// The invoice; with `paid_at_node` where the node was asked and has its price.
     pub(crate) invoice: Invoice,
     /// How many requests it took.
     pub(crate) requests: u32,
@@ -98,6 +101,10 @@ pub(crate) struct Store {
     pub(crate) client: Client,
     /// Told of every failure.
     pub(crate) on_error: OnError,
+    /// What counts as settled without the node's word.
+    pub(crate) terms: Terms,
+    /// The Lightning node, if it may be asked.
+    pub(crate) node: Option<Node>,
 }
 
 impl Store {
@@ -116,15 +123,25 @@ impl Source for Store {
             if invoice.id != id {
                 return Err(LookupError::Unreadable);
             }
-            if !invoice.needs_payments() || invoice.payments.is_some() {
-                return Ok(Looked { invoice, requests: 1 });
+            let mut requests = 1;
+            let node = self.node.as_ref().filter(|node| node.may_be_asked());
+            let lacks_witness = |invoice: &Invoice| node.filter(|_| invoice.lacks_witness(&self.terms));
+            if invoice.payments.is_none() && (invoice.needs_payments() || lacks_witness(&invoice).is_some()) {
+                // Asked after the status: payments only add up, so what made it settled is among them.
+                let methods = self.client.payment_methods(id).await.map_err(failed)?;
+                invoice.payments = Some(payments(&methods));
+                invoice.methods = methods.iter().filter_map(wire::PaymentMethod::facts).collect();
+                requests += 1;
             }
-            // Asked after the status: payments only add up, so what made it settled is among them.
-            let methods = self.client.payment_methods(id).await.map_err(failed)?;
-            invoice.payments = Some(payments(&methods));
-            invoice.methods = methods.iter().filter_map(wire::PaymentMethod::facts).collect();
-            Ok(Looked { invoice, requests: 2 })
+            if let Some(node) = lacks_witness(&invoice) {
+                invoice.paid_at_node = node.has_been_paid(&self.client, &invoice, &mut requests).await;
+            }
+            Ok(Looked { invoice, requests })
         })
+    }
+
+    fn asks_node(&self) -> bool {
+        self.node.as_ref().is_some_and(Node::may_be_asked)
     }
 
     fn walk(&self, since: UnixTime) -> Box<dyn Walk> {

@@ -55,6 +55,7 @@ fn settled() -> Invoice {
         order: Some(order("100", "SATS")),
         payments: Some(vec![paid()]),
         methods: Vec::new(),
+        paid_at_node: false,
     }
 }
 
@@ -273,6 +274,49 @@ fn payments_of_the_same_second_count_by_id() {
     let later = payment("c", PAID.plus(1), "0.00000001", PaymentStatus::Settled);
     let token = |payments| bytes(&Invoice { payments: Some(payments), ..settled() }, &keys());
     assert_eq!(token(vec![whole.clone(), early_dust.clone(), later.clone()]), token(vec![later, early_dust, whole]));
+}
+
+#[test]
+fn the_nodes_word_counts_for_what_btcpay_gave_up_and_its_token_is_that_of_a_mark() {
+    let expired = Invoice { status: Status::Expired, payments: Some(vec![]), paid_at_node: true, ..settled() };
+    let strict = Terms { accept_marked: false, ..terms() };
+    let marked = Invoice { status: Status::Settled, additional: Additional::Marked, ..expired.clone() };
+    let unwitnessed = Invoice { paid_at_node: false, ..marked.clone() };
+    for same in [&marked, &unwitnessed, &Invoice { payments: None, ..expired.clone() }] {
+        assert_eq!(bytes(same, &keys()), bytes(&expired, &keys()));
+    }
+    // Marked as the operator is asked to, it goes on to count where marks do not.
+    assert!(marked.settle(&strict, &keys()).is_ok() && unwitnessed.settle(&strict, &keys()).is_err());
+    // Something else that came in late takes nothing away.
+    for additional in [Additional::PaidPartial, Additional::PaidLate] {
+        assert!(judge(&Invoice { additional, ..expired.clone() }).is_ok(), "{additional:?}");
+    }
+    // What BTCPay says of payments that it saw comes first.
+    assert_eq!(judge(&Invoice { paid_at_node: true, ..settled() }), judge(&settled()));
+    for status in [Status::New, Status::Processing, Status::Invalid, Status::Unknown] {
+        assert!(judge(&Invoice { status, ..expired.clone() }).is_err(), "{status:?}");
+    }
+    assert!(judge(&Invoice { status: Status::Invalid, additional: Additional::Marked, ..expired }).is_err());
+}
+
+#[test]
+fn the_node_is_asked_only_where_btcpays_word_is_not_enough() {
+    let strict = Terms { accept_marked: false, ..terms() };
+    let invoice = |status, additional| Invoice { status, additional, payments: Some(vec![]), ..settled() };
+    for (status, additional, asked, asked_strictly) in [
+        (Status::New, Additional::None, false, false),
+        (Status::Expired, Additional::None, true, true),
+        (Status::Expired, Additional::PaidPartial, true, true),
+        (Status::Settled, Additional::Marked, false, true),
+        (Status::Invalid, Additional::Marked, false, false),
+    ] {
+        let found = invoice(status, additional);
+        let lacks = (found.lacks_witness(&terms()), found.lacks_witness(&strict));
+        assert_eq!(lacks, (asked, asked_strictly), "{status}/{additional:?}");
+    }
+    let expired = invoice(Status::Expired, Additional::None);
+    assert!(!Invoice { order: None, ..expired.clone() }.lacks_witness(&terms()), "somebody else's");
+    assert!(!Invoice { paid_at_node: true, ..expired }.lacks_witness(&terms()), "known already");
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn invoice(case: &Case, zone: i64, duration: u64) -> Invoice {
         order: Some(order.sign(keyring().signing())),
         payments: Some(payment.into_iter().collect()),
         methods: Vec::new(),
+        paid_at_node: false,
     }
 }
 

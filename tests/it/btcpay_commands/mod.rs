@@ -29,9 +29,14 @@ There is no API key in DIR/btcpay-api-key yet.
 
      BTCPAY/api-keys/authorize?permissions=btcpay.store.cancreateinvoice%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776\
 &permissions=btcpay.store.canviewinvoices%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776\
-&permissions=btcpay.store.webhooks.canmodifywebhooks%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776&applicationName=hlsgate&strict=true
+&permissions=btcpay.store.webhooks.canmodifywebhooks%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776\
+&permissions=btcpay.store.canviewlightninginvoice%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776&applicationName=hlsgate&strict=true
 
      It asks for three rights in the store 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 alone: make invoices, see them, manage webhooks.
+     A fourth, btcpay.store.canviewlightninginvoice, is optional: with it the Lightning node itself is asked about an
+     invoice that BTCPay gives up unpaid, so that nobody loses what they paid while the node was away. It shows every
+     invoice of that node, with the proofs of payment, whoever made it. To go without, leave this out of the link:
+     &permissions=btcpay.store.canviewlightninginvoice%3A9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776
   2. hlsgate btcpay connect --key-from-stdin    # paste the key that it shows, then Enter and Ctrl-D
      This stores it in DIR/btcpay-api-key, for the daemon alone to read, and goes on.
 ";
@@ -254,6 +259,8 @@ BTCPay
   ✓ clock: agrees with this machine's
   ✓ version: 2.4.1
   ✓ API key: may make and see invoices
+  ✓ second witness: none: the API key has no btcpay.store.canviewlightninginvoice, so what was paid while the Lightning \
+node was away has to be found by a person
   ✓ store: 9CiNzKoANXxmk5ayZngSXrHTiVvvgCrwrpFQd4m2K776 (Stand-in)
   ✓ sale: 24h (100 SATS), forever (5.00 USD), 30d (20000 SATS) by BTC-LN, BTC-CHAIN
   ✓ sale: without on-chain, as BTCPay leaves it out below 294 sats: 24h (100 SATS)
@@ -264,6 +271,15 @@ BTCPay
   ✓ trial delivery: accepted by the running daemon
 ";
     assert_eq!(group.replace(&webhook.id, "WEBHOOK"), expected);
+
+    // The optional right is told, and is none too many.
+    let names = ["cancreateinvoice", "canviewinvoices", "webhooks.canmodifywebhooks", "canviewlightninginvoice"];
+    let all = names.map(|name| format!("btcpay.store.{name}:{STORE}"));
+    shop.btcpay.control("keys", json!({ "key": API_KEY, "permissions": all })).await;
+    let (code, findings) = shop.check();
+    let told = "ok second witness: the Lightning node itself is asked about invoices that BTCPay gives up unpaid";
+    assert!(code == 0 && findings.iter().any(|finding| finding == told), "{findings:#?}");
+    assert!(!findings.iter().any(|finding| finding.contains("more than it needs")), "{findings:#?}");
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::server::shop::source::LookupError;
-use crate::shop::settlement::{Invoice, Status};
+use crate::shop::settlement::{Invoice, Status, Terms};
 
 /// One invoice of the cache.
 pub(super) struct Entry {
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub(super) fell_back: bool,
     /// Whether its token was handed out.
     pub(super) claimed: bool,
+    /// Whether the Lightning node has its price: asked by look-ups, unknown to listings, and true for ever.
+    paid_at_node: bool,
     /// Last time that anybody asked for it.
     pub(super) used: Instant,
     changed: watch::Sender<u64>,
@@ -57,6 +60,7 @@ impl Entry {
             waiters: 0,
             fell_back: false,
             claimed: false,
+            paid_at_node: false,
             used: now,
             changed: watch::Sender::new(0),
         }
@@ -66,13 +70,26 @@ impl Entry {
     /// know and count on: a listing does that for every invoice every few seconds.
     ///
     /// - `recently`: age up to which facts are fresh.
-    pub(super) fn learn(&mut self, invoice: Invoice, asked_at: Instant, recently: Duration) {
+    pub(super) fn learn(&mut self, mut invoice: Invoice, asked_at: Instant, recently: Duration) {
         let counted_on = self.asking == Asking::No && self.failure.is_none() && self.is_fresh(recently);
         let before = self.invoice();
+        if invoice.paid_at_node && !self.paid_at_node && invoice.status == Status::Expired {
+            warn!(
+                invoice = %invoice.id,
+                "BTCPay calls the invoice expired, and the Lightning node has been paid for it: its buyer is let in; mark it as \
+                 settled in BTCPay's list of invoices, so that it is in the books"
+            );
+        }
+        self.paid_at_node |= invoice.paid_at_node;
+        invoice.paid_at_node = self.paid_at_node;
         self.failure = None;
         match &mut self.facts {
             // Two answers can overtake each other.
-            Some(facts) if facts.asked_at > asked_at => {}
+            Some(facts) if facts.asked_at > asked_at => {
+                if facts.invoice.paid_at_node != self.paid_at_node {
+                    Arc::make_mut(&mut facts.invoice).paid_at_node = self.paid_at_node;
+                }
+            }
             // Settled by a payment is final: whatever says otherwise was under way before.
             Some(facts) if facts.invoice.is_final() && !invoice.is_final() => facts.told_at = Instant::now(),
             // A listing without payments repeats what is known with them.
@@ -133,6 +150,11 @@ impl Entry {
     /// Whether its payments are needed and were not told.
     pub(super) fn lacks_payments(&self) -> bool {
         self.facts.as_ref().is_some_and(|facts| facts.invoice.needs_payments() && facts.invoice.payments.is_none())
+    }
+
+    /// Whether only the Lightning node can still tell that it was paid.
+    pub(super) fn lacks_witness(&self, terms: &Terms) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.invoice.lacks_witness(terms))
     }
 
     /// Nobody waits for it and nobody asks: it can be forgotten.

@@ -35,6 +35,8 @@ struct Memory {
     down: AtomicBool,
     hide_payments: AtomicBool,
     hidden: AtomicBool,
+    asks_node: AtomicBool,
+    paid_at_node: AtomicBool,
     slow: Mutex<Duration>,
     come_again: Mutex<Option<Duration>>,
     under_way: AtomicUsize,
@@ -67,6 +69,7 @@ impl Memory {
             order: Some("order".into()),
             payments: Some(if paid { vec![payment] } else { vec![] }),
             methods: Vec::new(),
+            paid_at_node: false,
         };
         self.invoices.lock().unwrap().insert(id.into(), invoice);
     }
@@ -108,12 +111,17 @@ impl Source for Memory {
             let found = self.invoices.lock().unwrap().get(id).cloned();
             self.work().await?;
             let missing = if self.hidden.load(Ordering::SeqCst) { LookupError::Hidden } else { LookupError::Unknown };
-            found.map(|invoice| Looked { invoice, requests: 1 }).ok_or(missing)
+            let paid_at_node = self.paid_at_node.load(Ordering::SeqCst);
+            found.map(|invoice| Looked { invoice: Invoice { paid_at_node, ..invoice }, requests: 1 }).ok_or(missing)
         })
     }
 
     fn walk(&self, since: UnixTime) -> Box<dyn Walk> {
         Box::new(Walking { memory: self.me.upgrade().unwrap(), since, told: 0, done: false })
+    }
+
+    fn asks_node(&self) -> bool {
+        self.asks_node.load(Ordering::SeqCst)
     }
 }
 
@@ -238,6 +246,41 @@ async fn a_listing_without_payments_leads_to_a_look_up() {
     };
     tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
     assert_eq!(memory.times_looked_up("a"), 1);
+}
+
+#[tokio::test]
+async fn what_the_node_was_paid_is_found_while_somebody_waits_and_no_listing_forgets_it() {
+    let (ledger, memory, settled) = ledger();
+    memory.put("a", Status::Expired, Additional::None, TODAY);
+    ledger.made(memory.invoices.lock().unwrap()["a"].clone(), Instant::now());
+    let mut held = ledger.hold("a").unwrap();
+    let listed = |times: usize| {
+        let memory = memory.clone();
+        async move {
+            let seen = memory.listed.lock().unwrap().len();
+            while memory.listed.lock().unwrap().len() < seen + times {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    listed(2).await;
+    assert_eq!(memory.times_looked_up("a"), 0, "nobody may be asked");
+    memory.asks_node.store(true, Ordering::SeqCst);
+    while memory.times_looked_up("a") < 2 {
+        held.changed().await;
+        let _ = held.known();
+    }
+    memory.paid_at_node.store(true, Ordering::SeqCst);
+    let waiting = async {
+        while held.known().invoice.is_none_or(|invoice| !invoice.paid_at_node) {
+            held.changed().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
+    let looked_up = memory.times_looked_up("a");
+    listed(3).await;
+    assert!(held.known().invoice.unwrap().paid_at_node);
+    assert_eq!((memory.times_looked_up("a"), settled.load(Ordering::SeqCst)), (looked_up, 1));
 }
 
 #[tokio::test]
@@ -471,6 +514,11 @@ fn older_answers_and_late_doubts_change_nothing() {
     assert_eq!(entry.invoice().unwrap().status, Status::Settled);
     let listed = Invoice { payments: None, ..facts(Status::Settled) };
     entry.learn(listed, after, RECENTLY);
+    // But what the node has stays so, whichever answer comes first.
+    let mut given_up = Entry::new();
+    given_up.learn(facts(Status::Expired), after, RECENTLY);
+    given_up.learn(Invoice { paid_at_node: true, ..facts(Status::Expired) }, before, RECENTLY);
+    assert!(given_up.invoice().unwrap().paid_at_node);
     assert!(entry.is_final() && !entry.lacks_payments());
 }
 

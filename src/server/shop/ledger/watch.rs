@@ -228,6 +228,7 @@ impl State {
 
     fn needs(&self, ledger: &Ledger, now: Instant, today: UnixTime, oldest_listed: UnixTime) -> Needs<'_> {
         let mut needs = Needs::default();
+        let witnessed_by = self.asked.as_ref().filter(|asked| asked.source.asks_node()).map(|asked| &asked.terms);
         for id in &self.waited {
             let Some(entry) = self.entries.get(id) else { continue };
             if entry.is_final() {
@@ -248,7 +249,8 @@ impl State {
             if let Some(created) = young {
                 needs.since = Some(needs.since.map_or(created, |since| since.min(created)));
             }
-            if free && (young.is_none() || entry.lacks_payments() || self.listings_miss(entry, ledger)) {
+            let lacks = entry.lacks_payments() || witnessed_by.is_some_and(|terms| entry.lacks_witness(terms));
+            if free && (young.is_none() || lacks || self.listings_miss(entry, ledger)) {
                 let place = (entry.next_try.max(now), entry.tries());
                 needs.repeat = Some(needs.repeat.map_or((place, id), |other| other.min((place, id))));
             }
