@@ -5,6 +5,7 @@
 
 use rust_decimal::Decimal;
 
+use super::machine::bolt11::Bolt11;
 use super::money::decimals_of_btc;
 use super::settlement::{Invoice, PaymentStatus, Tolerance};
 
@@ -121,9 +122,13 @@ impl Method {
         if self.currency == BTC { satoshis(self.due) } else { None }
     }
 
-    /// BOLT11 or address, while something is due.
+    /// BOLT11 or address, while something is due. No BOLT11 over more than that: BTCPay lists the old one for a moment after a
+    /// payment of a part, and for good if its node was away then; a wallet is refused by it, or pays too much.
     pub(crate) fn payable_to(&self) -> Option<&str> {
-        self.destination.as_deref().filter(|text| !text.is_empty() && self.is_due())
+        let text = self.destination.as_deref().filter(|text| !text.is_empty() && self.is_due())?;
+        let asked = Bolt11::parse(text).ok().filter(|_| self.kind() == Kind::Lightning);
+        let too_much = asked.zip(self.due_satoshis()).is_some_and(|(asked, due)| Decimal::from(asked.satoshi()) > due);
+        (!too_much).then_some(text)
     }
 
     /// What a wallet opens, while something is due.
@@ -216,6 +221,19 @@ mod tests {
         // No link, no address: BTCPay's page is what is left.
         let lazy = Method { destination: None, link: Some(String::new()), ..method("BTC-LNURL", "1", "", "") };
         assert_eq!((lazy.uri(), lazy.payable_to()), (None, None));
+    }
+
+    #[test]
+    fn no_lightning_invoice_over_more_than_is_due_is_shown() {
+        let recorded = include_str!("../../examples/btcpay-double/recorded/half-chain-rest-lightning.json");
+        let over = |prefix| recorded.split('"').find(|text| text.starts_with(prefix)).unwrap();
+        let (whole, rest) = (over("lnbcrt600u1"), over("lnbcrt300u1"));
+        for (bolt11, due, shown) in
+            [(whole, "0.0006", true), (whole, "0.0003", false), (rest, "0.0003", true), (rest, "0.0006", true)]
+        {
+            let method = method("BTC-LN", due, bolt11, "");
+            assert_eq!((method.payable_to().is_some(), method.uri().is_some()), (shown, shown), "{due}: {bolt11}");
+        }
     }
 
     #[test]

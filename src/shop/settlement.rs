@@ -246,6 +246,13 @@ impl Invoice {
         self.evidence(terms).is_ok()
     }
 
+    /// Whether all that was seen covers the price, once it is confirmed.
+    pub(crate) fn is_covered(&self, terms: &Terms) -> bool {
+        let seen: Vec<&Payment> =
+            self.payments.iter().flatten().filter(|payment| payment.status != PaymentStatus::Invalid).collect();
+        completed(&seen, self.amount, terms.tolerance).is_ok()
+    }
+
     /// Whether BTCPay will never take it back: settled by a payment, not by a person.
     pub(crate) fn is_final(&self) -> bool {
         self.status == Status::Settled

@@ -103,6 +103,7 @@ impl<'a> Bill<'a> {
     /// The bill of an invoice that its buyer is told as `word`.
     pub(crate) fn of(invoice: &'a Invoice, word: Word, selling: &Selling) -> Bill<'a> {
         let (lightning, onchain) = (invoice.payable_by(Kind::Lightning), invoice.payable_by(Kind::Bitcoin));
+        let covered = invoice.is_covered(&selling.terms);
         Bill {
             invoice_expires_at: invoice.expires,
             checkout_url: selling.client.checkout_url(&invoice.id),
@@ -114,8 +115,8 @@ impl<'a> Bill<'a> {
                 currency: &invoice.currency,
                 sats: invoice.methods.iter().find_map(Method::due_satoshis).map(|due| (-due).to_string()),
             }),
-            partial: word != Word::Settled && invoice.holds_money() && invoice.paid(false) < invoice.amount,
-            late: invoice.additional == Additional::PaidLate,
+            partial: word != Word::Settled && invoice.holds_money() && !covered,
+            late: invoice.additional == Additional::PaidLate || (word == Word::Expired && covered),
             marked: invoice.additional == Additional::Marked,
             payable: word == Word::New && invoice.methods.iter().any(Method::is_due),
             confirmations: Confirmations { wanted: selling.config.confirmations() },

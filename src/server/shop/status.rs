@@ -74,6 +74,8 @@ pub(super) fn judge(invoice: &Invoice, terms: &Terms, policy: &Policy) -> Option
         Err(NotSettled::PaymentsUnknown) if invoice.status == Status::Settled => (Word::Processing, None),
         Err(err) => {
             let word = match invoice.status {
+                // BTCPay still asks for its network fee: nobody is to send that who has sent the price.
+                Status::New if invoice.is_covered(terms) => Word::Processing,
                 Status::New | Status::Unknown => Word::New,
                 Status::Processing => Word::Processing,
                 Status::Expired => Word::Expired,
