@@ -1,6 +1,6 @@
 /**
- * Making an invoice, however long it takes: the viewer's turn may come after others, or BTCPay may be slow. A shop in which
- * one waits names a secret (`order`) that stands for the whole of it, so that however often it is asked for, there is one invoice.
+ * Making an invoice, however long it takes: the viewer's turn may come after others, or BTCPay may be slow. A secret (`order`)
+ * stands for the whole of it from the first request on, so that however often it is asked for, there is one invoice.
  */
 
 import { pathOf } from './hlsgate-shop.js';
@@ -15,13 +15,15 @@ const BREATH = 1;
 /** How often a connection may fail before the viewer is told; seconds until the first and the last try. */
 const TRIES = 6;
 const RETRY_LAST = 8;
+/** Bytes of an order's secret. */
+const SECRET = 24;
 
 /**
  * Answers the invoice. `body`: what is bought. `onturn({ before, busy })`: how many are before the viewer, undefined while that is not
  * known; `busy` while the shop takes nobody in and is asked again. `signal`: the viewer does not want it any more.
  */
 export async function makeInvoice(shop, video, body, { onturn, signal } = {}) {
-  let order;
+  const order = secret();
   const interrupted = signal && new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   let before;
   let asking = false;
@@ -32,11 +34,10 @@ export async function makeInvoice(shop, video, body, { onturn, signal } = {}) {
       const asked = Date.now();
       const answer = asking
         ? await shop.request(`order?${new URLSearchParams({ wait: HOLD, ...(before === undefined ? {} : { before }) })}`, { claim: order, interrupted, timeout: HOLD + 10 })
-        : await shop.request(`${pathOf(video)}/invoices`, { body: order ? { ...body, order } : body, interrupted, timeout: MAKING });
+        : await shop.request(`${pathOf(video)}/invoices`, { body: { ...body, order }, interrupted, timeout: MAKING });
       failures = 0;
       if (answer.invoice) return answer;
       if (answer.before === before && Date.now() - asked < 500) await pause(BREATH, interrupted);
-      order ??= answer.order;
       asking = true;
       before = answer.before;
       onturn?.({ before });
@@ -56,10 +57,12 @@ export async function makeInvoice(shop, video, body, { onturn, signal } = {}) {
         continue;
       }
       failures += 1;
-      // Without an order nobody can say whether an invoice was made: a second one might be.
-      if (!order || error.reason !== 'unreachable' || failures >= TRIES) throw error;
+      if (error.reason !== 'unreachable' || failures >= TRIES) throw error;
       onturn?.({ before });
       await pause(Math.min(2 ** (failures - 1), RETRY_LAST), interrupted);
     }
   }
 }
+
+/** A new order's name: whoever has it gets the invoice, so it goes into no address. */
+const secret = () => btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(SECRET)))).replaceAll('+', '-').replaceAll('/', '_');

@@ -123,7 +123,7 @@ export interface Purchase {
 
 /** What became of a purchase that is over. */
 export interface Over {
-  reason: 'ended' | 'revoked' | 'invalid' | 'expired';
+  reason: 'ended' | 'revoked' | 'invalid' | 'cancelled' | 'expired';
   /** When; missing where that is not known. */
   at?: number;
   invoice?: string;

@@ -170,8 +170,8 @@ export class Hlsgate extends EventTarget {
     const bought = this.list().filter((it) => (it.expired || it.refused) && (it.covers === video || it.video === video))
       .map((it) => ({ reason: it.refused ? 'revoked' : 'ended', at: it.expires_at, since: it.expires_at ?? it.bought_at, invoice: it.id, tier: it.tier, covers: it.covers }));
     const unpaid = this.pending(video).filter((it) => kept(it).over && !it.set_aside)
-      .map((it) => ({ reason: kept(it).over, at: it.asked_at, since: it.asked_at, invoice: it.invoice, tier: it.tier, covers: it.covers }));
-    const told = ended ? [{ ...ended, reason: ended.why, since: ended.at ?? this.now() }] : [];
+      .map((it) => ({ reason: overAs(kept(it).over, it.paid), at: it.asked_at, since: it.asked_at, invoice: it.invoice, tier: it.tier, covers: it.covers }));
+    const told = ended ? [{ ...ended, reason: overAs(ended.why, ended.paid ?? 0), since: ended.at ?? this.now() }] : [];
     const [last] = [...bought, ...told, ...unpaid, ...(this.#over.get(video) ?? []).filter((it) => it.reason)].sort((a, b) => b.since - a.since);
     if (!last) return null;
     const { reason, at, invoice, tier, covers } = last;
@@ -242,7 +242,7 @@ export class Hlsgate extends EventTarget {
   async claimPaid(video, { due = false, except } = {}) {
     const now = this.now();
     const cookies = [...this.#byCookie.values()].filter((it) => !video || it.video === video);
-    const known = [...this.pending(video), ...cookies].filter((it) => it.invoice !== except && ((kept(it).asked && !it.final) || it.status === 'settled') &&
+    const known = [...this.pending(video), ...cookies].filter((it) => it.invoice !== except && (kept(it).asked || it.status === 'settled') &&
       (due ? nextLook(it) <= now : !(it.asked_at + FRESH > now)));
     const paid = [];
     for (const pending of known) {
@@ -380,7 +380,7 @@ export class Hlsgate extends EventTarget {
     const { alive, over } = kept(news);
     if (alive || news.status === 'doubted') return void this.#byCookie.set(video, { ...pending, ...news, asked_at: this.now() });
     this.#byCookie.delete(video);
-    this.#over.set(video, [...(this.#over.get(video) ?? []), { reason: over, at: this.now(), since: this.now(), invoice, tier: pending.tier, covers: pending.covers }]);
+    this.#over.set(video, [...(this.#over.get(video) ?? []), { reason: overAs(over, news.paid), at: this.now(), since: this.now(), invoice, tier: pending.tier, covers: pending.covers }]);
   }
 
   async #claim(id, claim) {
@@ -402,6 +402,9 @@ export class Hlsgate extends EventTarget {
 function merged(pending, { token, expires_at, age, amount, currency, ...answer }) {
   return { ...pending, ...answer, ...(amount === undefined ? {} : { invoiced: { amount, currency } }) };
 }
+
+/** Why a purchase is over: one that a person cancelled before anything was paid was not a payment that failed. */
+const overAs = (reason, paid) => (reason === 'invalid' && paid !== undefined && Number(paid) === 0 ? 'cancelled' : reason);
 
 const changed = (before, after) => JSON.stringify(before) !== JSON.stringify(after);
 

@@ -2,6 +2,7 @@
 
 import { copyText, h, icon, loadQr, qrCode } from './dom.js';
 import { bitcoin, clock, ending, listed, moment, offerText, price, sats, t } from './i18n.js';
+import { kept } from './hlsgate-purchase.js';
 import { arrived } from './paywall-states.js';
 import { contactLine } from './seller.js';
 import { bitcoinOf, chosen, qrText, satsOf, shortened, waysOf } from './paywall-ways.js';
@@ -30,7 +31,7 @@ export const offers = (paywall) => {
     returned(paywall),
     moneyLeft(paywall),
     over?.reason ? text(overText(over)) : null,
-    ['revoked', 'invalid'].includes(over?.reason) || error ? contact() : null,
+    ['revoked', 'invalid', 'cancelled'].includes(over?.reason) || error ? contact() : null,
     error ? null : text(ended ? t('ended_text') : t('offers_text', { methods: listed(facts.methods ?? ['Bitcoin', 'Lightning']) })),
     h('ul', { class: 'offers', role: 'list' }, facts.offers.map((offer) => h('li', {}, offerButton(paywall, offer)))),
     paywall.gate.remembers ? null : note(icon('warn'), h('span', {}, t('forgets_before'))),
@@ -81,11 +82,12 @@ function returned({ elsewhere }) {
   return h('div', { class: 'alert calm', part: 'alert' }, icon('clock'), h('div', {}, h('p', {}, t('elsewhere_text', { number: elsewhere })), h('p', {}, t('elsewhere_how'))));
 }
 
-/** An invoice of this video that holds money of the viewer and is not shown. */
+/** An invoice of this video that holds money of the viewer, can still open it, and is not shown. */
 function moneyLeft(paywall) {
-  const left = paywall.gate.pending(paywall.video).find((it) => Number(it.paid) > 0);
+  const left = paywall.gate.pending(paywall.video).find((it) => Number(it.paid) > 0 && kept(it).alive);
   if (!left) return null;
-  return h('div', { class: 'alert calm', part: 'alert' }, icon('warn'), h('div', {}, h('p', {}, t('over_money', { number: left.invoice, paid: paidOf(left) })),
+  const words = arrived(left) === 'all' ? `${t('processing_heading')} (${left.invoice}). ${t('processing_text')}` : t('over_money', { number: left.invoice, paid: paidOf(left) });
+  return h('div', { class: 'alert calm', part: 'alert' }, icon('warn'), h('div', {}, h('p', {}, words),
     button({ class: 'primary', onclick: () => paywall.buy({ tier: left.tier, covers: left.covers }) }, t('over_money_go'))));
 }
 
@@ -150,15 +152,17 @@ function payable(paywall, head) {
   }
   const ways = invoice.payable === false ? [] : waysOf(invoice);
   const way = chosen(ways, paywall.way);
+  // After a part was paid, the Lightning invoice over the rest is there a moment later.
+  const renewed = arrived(invoice) !== 'none' && (invoice.payable === false || (way?.kind === 'lightning' && !way.uri));
   const hasWallet = window.webln && ways.some((it) => it.kind === 'lightning' && it.destination);
   return [
     head(facts, ways),
     summary(paywall),
     rail(arrived(invoice) === 'none' ? 0 : 1),
     ways.length > 1 ? wayChoice(paywall, ways, way) : null,
-    invoice.payable === false && arrived(invoice) !== 'none' ? text(t('partial_wait')) : null,
+    renewed ? text(t('partial_wait')) : null,
     way?.uri ? payment(paywall, way, hasWallet) : null,
-    !way?.uri && invoice.payable !== false ? [text(t('no_way_text')), link({ class: 'button primary', href: invoice.checkout_url, target, rel: 'noreferrer' }, t('other_ways'))] : null,
+    !way?.uri && !renewed && invoice.payable !== false ? [text(t('no_way_text')), link({ class: 'button primary', href: invoice.checkout_url, target, rel: 'noreferrer' }, t('other_ways'))] : null,
     invoice.invoice_expires_at && invoice.payable !== false
       ? h('p', { part: 'countdown', class: 'countdown' }, icon('clock'), t('valid_for'), ' ', h('time', {}, clock(invoice.invoice_expires_at - gate.now()))) : null,
     notice(),

@@ -28,6 +28,7 @@ export default {
   over_ended: 'Ihr Zugang zu diesem Video endete am {time}.',
   over_revoked: 'Der Betreiber hat Ihren letzten Kauf zurückgezogen ({number}). Wenn Sie den Grund nicht kennen, schreiben Sie ihm.',
   over_invalid: 'Die Zahlung der Rechnung {number} wurde nicht bestätigt. Wurde sie von Ihrer Wallet abgebucht, schreiben Sie dem Betreiber und nennen Sie diese Nummer.',
+  over_cancelled: 'Der Betreiber hat die Rechnung {number} storniert; eine Zahlung dafür ist nicht bekannt. Haben Sie sie bezahlt, schreiben Sie dem Betreiber und nennen Sie diese Nummer.',
   over_expired: 'Ihre letzte Rechnung, {number}, lief am {time} ab; eine Zahlung dafür ist nicht bekannt.',
   over_money: 'In der Rechnung {number} liegen {paid} von Ihnen; sie ist noch nicht ganz bezahlt.',
   over_money_go: 'Mit dieser Rechnung weitermachen',

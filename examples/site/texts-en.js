@@ -28,6 +28,7 @@ export default {
   over_ended: 'Your access to this video ended on {time}.',
   over_revoked: 'The site has withdrawn your last purchase ({number}). If you do not know why, write to the site.',
   over_invalid: 'The payment for invoice {number} was not confirmed. If it was taken from your wallet, write to the site and give this number.',
+  over_cancelled: 'The site has cancelled invoice {number}; no payment is known for it. If you have paid it, write to the site and give this number.',
   over_expired: 'Your last invoice, {number}, expired on {time}; no payment is known for it.',
   over_money: 'Invoice {number} holds {paid} of yours and is not paid in full.',
   over_money_go: 'Go on with this invoice',
