@@ -48,8 +48,8 @@ const OFFERS = [
   { tier: 'forever', price: '3000', currency: 'SATS' },
 ];
 
-/** `offers`, `expiration` (of invoices), `cookie` (lines of `[cookie]`), `hosts` (names the site answers to beside 127.0.0.1). */
-export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 'secure = false' } = {}) {
+/** `offers`, `expiration` (of invoices), `cookie` (lines of `[cookie]`), `methods` (of payment), `hosts` (names the site answers to beside 127.0.0.1). */
+export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 'secure = false', methods = ['BTC-LN', 'BTC-CHAIN'] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'site-'));
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
@@ -76,7 +76,7 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
     writeFileSync(join(folder, 'btcpay-api-key'), '0123456789abcdef0123456789abcdef01234567\n', { mode: 0o600 });
     writeFileSync(join(folder, 'btcpay-webhook-secret'), `${secret}\n`, { mode: 0o600 });
     writeFileSync(join(folder, 'keys.json'), JSON.stringify({ keys: [{ kty: 'oct', kid: KEY.kid, alg: 'HS256', k: KEY.bytes.toString('base64url') }] }), { mode: 0o600 });
-    writeFileSync(join(folder, 'hlsgate.toml'), toml({ folder, origin, shop, store: store.id ?? store, offers, expiration, cookie, admin: await freePort() }));
+    writeFileSync(join(folder, 'hlsgate.toml'), toml({ folder, origin, shop, store: store.id ?? store, offers, expiration, cookie, methods, admin: await freePort() }));
     await start('hlsgate', required('HLSGATE_BIN'), ['serve', '--config', join(folder, 'hlsgate.toml')]);
     await until(() => existsSync(join(folder, 'run/hlsgate.sock')), 'the daemon to listen', logs);
 
@@ -119,7 +119,7 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
   }
 }
 
-function toml({ folder, origin, shop, store, offers, expiration, cookie, admin }) {
+function toml({ folder, origin, shop, store, offers, expiration, cookie, methods, admin }) {
   const offer = ({ tier, price, currency, duration }) => `[[offers]]\ntier = "${tier}"\nprice = "${price}"\ncurrency = "${currency}"\n${duration ? `duration = "${duration}"\n` : ''}`;
   return `listen = "unix:${folder}/run/hlsgate.sock"
 socket_mode = "0666"
@@ -138,7 +138,7 @@ public_url = "${shop}"
 store = "${store}"
 api_key_file = "btcpay-api-key"
 webhook_secret_file = "btcpay-webhook-secret"
-payment_methods = ["BTC-LN", "BTC-CHAIN"]
+payment_methods = ${JSON.stringify(methods)}
 invoice_expiration = "${expiration}"
 ${offers.map(offer).join('')}
 [passes.summer]
