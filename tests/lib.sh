@@ -33,7 +33,8 @@ need_debian() {
   done
   [ "${#missing[@]}" -eq 0 ] && return 0
   [ "$(id -u)" -eq 0 ] || fail "these Debian packages are missing: ${missing[*]}; install them, or run this as root"
-  say "installing ${missing[*]}"
+  # To standard error: that of a script which calls this may be its result, as build-deb's paths are.
+  say "installing ${missing[*]}" >&2
   local policy=/usr/sbin/policy-rc.d own_policy=
   if [ ! -e "$policy" ]; then
     # 101 is "action forbidden by policy": a freshly installed nginx must not take port 80 of this machine.
