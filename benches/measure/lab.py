@@ -24,12 +24,16 @@ class Lab:
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="hlsgate-bench-"))
         self.folder.chmod(0o755)  # nginx's workers have a user of their own
+        # A folder in memory, for what a site has in /run: on a disk each file that nginx keeps waits for the others who write there.
+        self.in_memory = Path(tempfile.mkdtemp(prefix="hlsgate-bench-", dir="/dev/shm"))
+        self.in_memory.chmod(0o755)
         self.children = []
         return self
 
     def __exit__(self, failed, *_):
         for child in reversed(self.children):
             child.stop()
+        shutil.rmtree(self.in_memory, ignore_errors=True)
         if failed is None:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:

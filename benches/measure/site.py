@@ -90,7 +90,7 @@ class Nginx:
         self.at, self.port = site.lab.folder / name, free_port()
         self.at.mkdir()
         if gate is not None:
-            copy_shipped_files(self.at, gate)
+            copy_shipped_files(self.at, gate, site.lab.in_memory / name)
             http += "\n    include conf.d/hlsgate.conf;"
         config = self.at / "nginx.conf"
         config.write_text(NGINX.format(at=self.at, port=self.port, root=site.root, server=server, http=http, modules=modules))
@@ -98,11 +98,11 @@ class Nginx:
         until(f"{name} listens on its port", lambda: accepts(("127.0.0.1", self.port)))
 
 
-def copy_shipped_files(folder, gate):
-    """The shipped files, with the places that the system owns put into `folder`, asking another socket."""
+def copy_shipped_files(folder, gate, cache):
+    """The shipped files, with the places that the system owns put into `folder` and `cache`, asking another socket."""
     places = {
         "/run/hlsgate/hlsgate.sock": gate,
-        "/run/hlsgate-nginx-cache": folder / "cache",
+        "/run/hlsgate-nginx-cache": cache,
         "/var/log/nginx/access.log": folder / "access.log",
     }
     for file in REPOSITORY.glob("nginx/*/*.conf"):
