@@ -18,7 +18,7 @@ use crate::{
     payment::MethodId,
     request,
     settings::{Down, Switches, patched},
-    views, webhook_api,
+    subscriptions, views, webhook_api,
     world::{Attempt, World, no_invoice, real_now},
 };
 
@@ -218,7 +218,7 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
                 .flatten()
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect();
-            world.raise(id, vec![Event { kind: kind.to_owned(), extra }]);
+            world.raise(id, vec![Event { kind: kind.to_owned(), sums: vec![], extra }]);
             Ok(json!({}))
         }
         "redeliver" => control_webhooks::redeliver(world, body),
@@ -242,7 +242,10 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
                 .count();
             Ok(json!({"pruned": found}))
         }
-        _ => Err(format!("there is no action {action}")),
+        _ => {
+            let nobody = || Err(format!("there is no action {action}"));
+            subscriptions::act(world, call, action, body).unwrap_or_else(nobody)
+        }
     }
 }
 

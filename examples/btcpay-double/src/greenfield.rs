@@ -12,6 +12,7 @@ use crate::{
     keys::{self, ApiKey},
     lightning_api,
     payment::MethodId,
+    refunds, subscriptions,
     version::{SAYS_WHY_401, SHORT_ROUTES, STORE_OF_2_2, TAKES_ANY_PERMISSION},
     webhook_api,
     world::World,
@@ -64,6 +65,22 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &[&str]) -> Reply {
         ("GET", ["stores", store, "rates"]) => app.with(|world| rates(world, call, store)),
         ("GET", ["stores", store, "invoices"]) => app.with(|world| invoice_api::list(world, call, store)),
         ("POST", ["stores", store, "invoices"]) => invoice_api::create(app, call, store).await,
+        (_, ["stores", store, "invoices", id, "refund", rest @ ..]) => {
+            app.with(|world| refunds::invoice_refund(world, call, Some(store), id, rest))
+        }
+        (_, ["invoices", id, "refund", rest @ ..]) if version >= SHORT_ROUTES => {
+            app.with(|world| refunds::invoice_refund(world, call, None, id, rest))
+        }
+        (_, ["stores", store, "pull-payments" | "payouts" | "payout-processors", ..]) => {
+            app.with(|world| refunds::answer(world, call, Some(store), &path[2..]))
+        }
+        (_, ["pull-payments" | "payouts", ..]) => app.with(|world| refunds::answer(world, call, None, path)),
+        (_, ["stores", store, "offerings", rest @ ..]) => {
+            app.with(|world| subscriptions::offerings(world, call, store, rest))
+        }
+        (_, ["plan-checkout" | "subscriber-portal", ..]) => {
+            app.with(|world| subscriptions::sessions(world, call, path))
+        }
         (_, ["stores", store, "invoices", id, rest @ ..]) => {
             app.with(|world| invoice_api::one(world, call, Some(store), id, rest))
         }
@@ -102,7 +119,7 @@ fn verbs(path: &[&str], short: bool) -> Option<&'static str> {
         ["invoices" | "webhooks", _] if short => Some("DELETE, GET, PUT"),
         ["stores", _, "invoices", _, "status" | "unarchive"] => Some("POST"),
         ["stores", _, "invoices", _, "payment-methods"] => Some("GET"),
-        _ => None,
+        _ => subscriptions::verbs(path),
     }
 }
 

@@ -165,11 +165,20 @@ pub fn unauthenticated(message: &str) -> Reply {
     denied(401, &json!({"code": "unauthenticated", "message": message}))
 }
 
-pub fn missing_permission(permission: &str) -> Reply {
+fn lack_of(permission: &str) -> Value {
     let message = format!(
         "Insufficient API Permissions. Please use an API key with permission \"{permission}\". You can create an API key in your account's settings / Api Keys."
     );
-    denied(403, &json!({"missingPermission": permission, "code": "missing-permission", "message": message}))
+    json!({"missingPermission": permission, "code": "missing-permission", "message": message})
+}
+
+pub fn missing_permission(permission: &str) -> Reply {
+    denied(403, &lack_of(permission))
+}
+
+/// The same from a route that looks at the rights itself, after it has read the request.
+pub fn forbidden(permission: &str) -> Reply {
+    json_reply(403, &lack_of(permission))
 }
 
 /// The HTML page of BTCPay, or of the proxy before it.

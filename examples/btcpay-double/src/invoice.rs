@@ -55,6 +55,8 @@ pub struct Checkout {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub kind: String,
+    /// Money that is written as a JSON number, before the rest.
+    pub sums: Vec<(&'static str, Decimal)>,
     pub extra: Vec<(String, Value)>,
 }
 
@@ -62,6 +64,7 @@ impl Event {
     pub fn new(kind: &str, extra: &[(&str, Value)]) -> Self {
         Event {
             kind: kind.to_owned(),
+            sums: vec![],
             extra: extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         }
     }

@@ -54,6 +54,28 @@ impl Json {
         }
     }
 
+    /// Money as BTCPay writes it where it writes a number: with its zeros, and with a decimal at least.
+    #[allow(dead_code)] // the player of recordings reads only
+    pub fn amount(amount: rust_decimal::Decimal) -> Json {
+        let text = amount.to_string();
+        Json::Number(if text.contains('.') { text } else { text + ".0" })
+    }
+
+    /// As a program shows it that reads every fraction into a double.
+    #[allow(dead_code)] // for the player of recordings
+    pub fn in_doubles(&self) -> Json {
+        match self {
+            Json::Number(text) if text.contains('.') => {
+                text.parse::<f64>().map_or_else(|_| self.clone(), |double| Json::Number(format!("{double:?}")))
+            }
+            Json::List(items) => Json::List(items.iter().map(Json::in_doubles).collect()),
+            Json::Object(members) => {
+                Json::Object(members.iter().map(|(name, value)| (name.clone(), value.in_doubles())).collect())
+            }
+            plain => plain.clone(),
+        }
+    }
+
     pub fn text(&self) -> Option<&str> {
         match self {
             Json::Text(text) => Some(text),

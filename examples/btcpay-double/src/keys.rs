@@ -26,7 +26,9 @@ pub const MANAGE_PULL_PAYMENTS: &str = "btcpay.store.canmanagepullpayments";
 pub const VIEW_PAYOUTS: &str = "btcpay.store.canviewpayouts";
 pub const MANAGE_PAYOUTS: &str = "btcpay.store.canmanagepayouts";
 pub const MODIFY_OFFERINGS: &str = "btcpay.store.canmodifyofferings";
+pub const VIEW_OFFERINGS: &str = "btcpay.store.canviewofferings";
 pub const MANAGE_SUBSCRIBERS: &str = "btcpay.store.canmanagesubscribers";
+pub const CREDIT_SUBSCRIBERS: &str = "btcpay.store.cancreditsubscribers";
 
 /// What each permission includes directly.
 const INCLUDES: [(&str, &[&str]); 10] = [
@@ -39,7 +41,7 @@ const INCLUDES: [(&str, &[&str]); 10] = [
     (MAKE_UNAPPROVED, &[VIEW_PULL_PAYMENTS]),
     (ARCHIVE_PULL_PAYMENTS, &[VIEW_PULL_PAYMENTS]),
     (MANAGE_PAYOUTS, &[VIEW_PAYOUTS]),
-    (MODIFY_OFFERINGS, &[MANAGE_SUBSCRIBERS]),
+    (MODIFY_OFFERINGS, &[VIEW_OFFERINGS, MANAGE_SUBSCRIBERS, CREDIT_SUBSCRIBERS]),
 ];
 
 /// Whether it is written as a permission is, known or not.

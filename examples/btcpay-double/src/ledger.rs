@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use crate::{
     ids,
     payment::{MethodId, Paying},
+    refunds,
     world::{World, no_invoice},
 };
 
@@ -181,6 +182,9 @@ impl World {
             let id = self.invoices[position].id.clone();
             self.raise(&id, events);
             self.renew_bolt11(&id);
+        }
+        if blocks > 0 {
+            refunds::confirm(self);
         }
     }
 

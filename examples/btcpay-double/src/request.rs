@@ -44,11 +44,7 @@ impl Call {
     /// The body as BTCPay reads it. Errors: 415 for another content type, 500 for no UTF-8, 422 for no JSON.
     pub fn document(&self) -> Result<Document, Reply> {
         if !self.says_json() {
-            let problem = serde_json::json!({
-                "type": "https://tools.ietf.org/html/rfc9110#section-15.5.16", "title": "Unsupported Media Type", "status": 415,
-                "traceId": "00-00000000000000000000000000000000-0000000000000000-00",
-            });
-            return Err(raw(415, "application/problem+json; charset=utf-8", problem.to_string()));
+            return Err(unsupported_media_type());
         }
         let Ok(text) = std::str::from_utf8(&self.body) else { return Err(empty(500)) };
         if text.trim().is_empty() {
@@ -80,6 +76,22 @@ impl Call {
         let charset = parts.find_map(|part| part.to_ascii_lowercase().strip_prefix("charset=").map(str::to_owned));
         known && charset.is_none_or(|charset| ["utf-8", "utf-16", "us-ascii"].contains(&charset.trim_matches('"')))
     }
+}
+
+pub fn unsupported_media_type() -> Reply {
+    let problem = serde_json::json!({
+        "type": "https://tools.ietf.org/html/rfc9110#section-15.5.16", "title": "Unsupported Media Type", "status": 415,
+        "traceId": "00-00000000000000000000000000000000-0000000000000000-00",
+    });
+    raw(415, "application/problem+json; charset=utf-8", problem.to_string())
+}
+
+/// A value of a request that JSON cannot turn into `kind`, alone.
+pub fn unconverted(document: &Document, path: &str, value: &Json, kind: &str) -> Reply {
+    let mut reading = Reading { document, problems: vec![], unconverted: false };
+    reading.unconverted(path, &format!("Error converting value {} to type '{kind}'.", value.compact()));
+    let (path, message) = &reading.problems[0];
+    invalid(&[REQUIRED, (path, message)])
 }
 
 /// Problems on the way, and the places of values in the text.

@@ -30,6 +30,8 @@ pub const SHORT_REFUSAL: Version = Version(2, 1, 0);
 pub const ANSWERS_BEFORE: Version = Version(2, 3, 6);
 /// An amount of blanks is a top-up; changing no metadata is no error; a webhook of `null` events does no harm to others.
 pub const TOLERANT: Version = Version(2, 3, 7);
+/// `InvoiceRefund`.
+pub const REFUND_EVENT: Version = Version(2, 4, 1);
 /// The "Test" button is gone.
 pub const NO_TEST_BUTTON: Version = Version(2, 3, 0);
 

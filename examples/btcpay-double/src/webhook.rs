@@ -10,6 +10,7 @@ use sha2::Sha256;
 use crate::{
     ids,
     invoice::Event,
+    json::Json,
     jsonb::Jsonb,
     version::{NO_RETRY_OF_4XX, Version},
 };
@@ -60,6 +61,8 @@ pub struct Raised {
     pub metadata: Jsonb,
     /// UNIX seconds.
     pub timestamp: i64,
+    /// Of an event that is about no invoice: what follows `storeId` instead.
+    pub tail: Option<Vec<(String, Value)>>,
 }
 
 /// The ids of one attempt.
@@ -91,6 +94,8 @@ impl Serialize for Body<'_> {
         let Body { raised, ids } = self;
         let mut map = serializer.serialize_map(None)?;
         let own = |map: &mut S::SerializeMap| {
+            let sums = raised.event.sums.iter();
+            sums.clone().try_for_each(|(name, amount)| map.serialize_entry(name, &Json::amount(*amount)))?;
             raised.event.extra.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
         };
         if !ids.redelivery() {
@@ -106,6 +111,10 @@ impl Serialize for Body<'_> {
             own(&mut map)?;
         }
         map.serialize_entry("storeId", &raised.store)?;
+        if let Some(tail) = &raised.tail {
+            tail.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
+            return map.end();
+        }
         map.serialize_entry("invoiceId", &raised.invoice)?;
         match raised.event.kind == "InvoiceCreated" {
             true => map.serialize_entry("metadata", raised.metadata.created())?,
@@ -171,6 +180,7 @@ mod tests {
             invoice: "HMprBnL9BTXWuPvpoKBS6e".into(),
             metadata: Jsonb::store(&crate::json::Json::from(&json!({"orderId": "ord-42"})), "UTC").unwrap(),
             timestamp: 1_785_000_123,
+            tail: None,
         }
     }
 

@@ -25,7 +25,7 @@ pub fn all(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, Reply> {
             ok(&world.listed_webhooks().into_iter().map(|webhook| views::webhook(webhook, false)).collect::<Vec<_>>())
         })),
         "POST" => {
-            let webhook = read_request(call, ids::fresh(), ids::label)?;
+            let webhook = read_request(call, ids::fresh(), ids::fresh)?;
             let answer = ok(&views::webhook(&webhook, true));
             app.add_webhook(webhook);
             Ok(answer)

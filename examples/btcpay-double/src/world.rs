@@ -16,10 +16,13 @@ use crate::{
     bolt11::Node,
     ids,
     invoice::{Event, Invoice},
+    jsonb::Jsonb,
     keys::ApiKey,
     ledger::{NodeInvoice, Outages, Unnoticed},
     money,
+    refunds::{self, Refunds},
     settings::{StoreSettings, Switches},
+    subscriptions::{self, Subscriptions},
     version::{PAID_AMOUNT, TOLERANT, Version},
     webhook::{Outcome, Raised, Webhook},
 };
@@ -50,6 +53,8 @@ pub struct World {
     pub deleted_webhooks: Vec<String>,
     /// When the BOLT11 of a half paid invoice is replaced, UNIX milliseconds, and the invoice.
     pub renewals: Vec<(i64, String)>,
+    pub subscriptions: Subscriptions,
+    pub refunds: Refunds,
     /// Deliveries queued, waiting or in retry.
     pub pending: usize,
     hooks: Vec<Hook>,
@@ -139,6 +144,8 @@ impl World {
             outages: Outages::default(),
             deleted_webhooks: vec![],
             renewals: vec![],
+            subscriptions: Subscriptions::new((real_now() * 1000.0) as i64),
+            refunds: Refunds::default(),
             pending: 0,
             hooks: vec![],
             index: HashMap::new(),
@@ -170,6 +177,8 @@ impl World {
         deadline
             .chain(self.outages.lightning_polled)
             .chain(renewals)
+            .chain(subscriptions::next_look(self))
+            .chain(refunds::next_sending(self))
             .chain(self.sleepers.values().map(|(wake, _)| *wake))
             .min()
     }
@@ -249,6 +258,12 @@ impl World {
             let id = self.invoices[index].id.clone();
             self.evaluate(&id);
         }
+        if subscriptions::next_look(self).is_some_and(|due| due <= now) {
+            subscriptions::look(self);
+        }
+        if refunds::next_sending(self).is_some_and(|due| due <= now) {
+            refunds::send(self);
+        }
     }
 
     /// Milliseconds until something expires.
@@ -261,35 +276,54 @@ impl World {
         let Some(invoice) = self.invoice(id) else { return };
         let (store, metadata) = (invoice.store.clone(), invoice.metadata.clone());
         let timestamp = self.now().div_euclid(1000);
+        let decides = |event: &Event| match event.kind.as_str() {
+            "InvoiceProcessing" | "InvoiceSettled" => true,
+            "InvoiceInvalid" => event.extra.iter().any(|(name, value)| name == "manuallyMarked" && *value == true),
+            _ => false,
+        };
+        let decided = events.iter().any(decides);
         for event in events {
             let recent = ["InvoiceExpiredPaidPartial", "InvoicePaidAfterExpiration"].contains(&event.kind.as_str());
             if recent && self.version < PAID_AMOUNT {
                 continue;
             }
-            let raised = Arc::new(Raised {
+            self.publish(Raised {
                 event,
                 store: store.clone(),
                 invoice: id.to_owned(),
                 metadata: metadata.clone(),
                 timestamp,
+                tail: None,
             });
-            self.events.push(Arc::clone(&raised));
-            if self.switches.webhooks_lost || store != self.store.id {
-                continue;
-            }
-            // One webhook whose list is `null` stops all of the store, before 2.3.7.
-            let broken = |hook: &Webhook| !hook.events.everything && hook.events.specific_events.is_none();
-            if self.version < TOLERANT && self.webhooks().any(broken) {
-                continue;
-            }
-            let jobs: Vec<Job> = self
-                .webhooks()
-                .filter(|hook| hook.wants(&raised.event.kind))
-                .map(|hook| self.job(hook, &raised))
-                .collect();
-            for job in jobs {
-                self.enqueue(job);
-            }
+        }
+        if decided {
+            subscriptions::invoice_changed(self, id);
+        }
+    }
+
+    /// Notes an event that is about no invoice, and queues it. `tail`: its own members that follow `storeId`.
+    pub fn raise_for_store(&mut self, event: Event, tail: Vec<(String, Value)>) {
+        let (store, timestamp) = (self.store.id.clone(), self.now().div_euclid(1000));
+        let (invoice, metadata) = (String::new(), Jsonb::default());
+        self.publish(Raised { event, store, invoice, metadata, timestamp, tail: Some(tail) });
+    }
+
+    /// Queues an event for every webhook that wants it.
+    fn publish(&mut self, raised: Raised) {
+        let raised = Arc::new(raised);
+        self.events.push(Arc::clone(&raised));
+        if self.switches.webhooks_lost || raised.store != self.store.id {
+            return;
+        }
+        // One webhook whose list is `null` stops all of the store, before 2.3.7.
+        let broken = |hook: &Webhook| !hook.events.everything && hook.events.specific_events.is_none();
+        if self.version < TOLERANT && self.webhooks().any(broken) {
+            return;
+        }
+        let jobs: Vec<Job> =
+            self.webhooks().filter(|hook| hook.wants(&raised.event.kind)).map(|hook| self.job(hook, &raised)).collect();
+        for job in jobs {
+            self.enqueue(job);
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Case {
     /// UNIX seconds.
     pub started: f64,
     pub steps: Vec<Step>,
+    /// What is left out, by kind.
+    pub left_out: Option<Json>,
     /// The whole text, to look up what only occurs somewhere in it.
     pub text: String,
 }
@@ -31,6 +33,8 @@ pub struct Step {
     /// What a hand did.
     pub did: String,
     pub answer: Option<Answer>,
+    /// What the key of this call may do, where it is not the owner's.
+    pub permission: Option<Json>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,6 +91,7 @@ fn read(folder: &Path, file: &Path) -> Case {
         store: store(&whole, steps),
         started: number(whole.get("started")).unwrap_or_else(|| first_time(&text)),
         steps: steps.iter().map(step).collect(),
+        left_out: whole.get("left_out").cloned(),
         text,
         name,
     }
@@ -137,6 +142,7 @@ fn step(step: &Json) -> Step {
         sent,
         did: text("did"),
         answer: step.get("answer").and_then(answer),
+        permission: step.get("permission").cloned(),
     }
 }
 

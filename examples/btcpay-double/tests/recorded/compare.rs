@@ -105,6 +105,17 @@ impl Names {
             {
                 self.learn(recorded, ours);
             }
+            // A link that ends with a name which is shown nowhere else.
+            (Json::Text(recorded), Json::Text(ours)) if recorded != ours => {
+                if let (Some((path, name)), Some((our_path, our_name))) =
+                    (recorded.rsplit_once('/'), ours.rsplit_once('/'))
+                    && self.translate(path) == our_path
+                    && self.known(name).is_none()
+                    && alike(name, our_name)
+                {
+                    self.learn(name, our_name);
+                }
+            }
             (Json::List(recorded), Json::List(ours)) => {
                 let ours = self.in_order(recorded, ours.clone());
                 recorded.iter().zip(&ours).for_each(|(recorded, ours)| self.learn_from(recorded, ours));
@@ -128,10 +139,11 @@ impl Names {
         found
     }
 
-    /// Webhooks are listed by their ids, which are nobody's: ours in the order of the recorded ones.
+    /// Webhooks and a store's payouts are listed by their ids, which are nobody's: ours in the order of the recorded ones.
     fn in_order(&self, theirs: &[Json], ours: Vec<Json>) -> Vec<Json> {
         let id = |item: &Json| item.get("id").and_then(Json::text).map(str::to_owned);
-        if !theirs.iter().all(|item| item.get("authorizedEvents").is_some()) {
+        let by_id = |name: &str| theirs.iter().all(|item| item.get(name).is_some());
+        if !by_id("authorizedEvents") && !by_id("payoutMethodId") {
             return ours;
         }
         let position = |ours: &Json| {
@@ -288,7 +300,8 @@ fn alike(recorded: &str, ours: &str) -> bool {
     if recorded.starts_with("lnbcrt") || ours.starts_with("lnbcrt") {
         return amount(recorded).is_some() && amount(recorded) == amount(ours);
     }
-    for prefix in ["bcrt1", "lightning:lnurl", "lightning:LNURL", "cust_", "ps_", "plan_", "planchk_", "offering_"] {
+    for prefix in ["bcrt1", "lightning:lnurl", "lightning:LNURL", "cust_", "ps_", "plan_", "plancheckout_", "offering_"]
+    {
         if recorded.starts_with(prefix) || ours.starts_with(prefix) {
             return recorded.starts_with(prefix) && ours.starts_with(prefix);
         }

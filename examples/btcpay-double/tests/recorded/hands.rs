@@ -32,6 +32,26 @@ pub async fn act(
     let number = |position: usize| Json::Number(words.get(position).copied().unwrap_or("0").to_owned());
     match words[..] {
         ["bitcoind", "mined", ..] => drop(double.try_control("mine", &object(&[("blocks", number(2))])).await?),
+        ["the", "customer", "paid", "the", "BOLT11", "of", "invoice", invoice, amount, ..] => {
+            let members = [
+                ("invoice", text(names.known(invoice).unwrap_or(invoice))),
+                ("method", text("BTC-LN")),
+                ("amount", text(amount.trim_start_matches('('))),
+            ];
+            // The same BOLT11 cannot be paid twice.
+            if !did.contains("DuplicatePayment") {
+                double.try_control("pay", &object(&members)).await?;
+            }
+        }
+        ["the", "customer", "sent", amount, "BTC", "on", "chain", "for", "invoice", invoice, ..] => {
+            let members = [
+                ("invoice", text(names.known(invoice).unwrap_or(invoice))),
+                ("method", text("BTC-CHAIN")),
+                ("amount", text(amount)),
+                ("rbf", Json::Bool(!did.contains("no RBF"))),
+            ];
+            double.try_control("pay", &object(&members)).await?;
+        }
         ["the", "customer", "paid", "the", "BOLT11", bolt11, ..] => {
             let bolt11 = whole(names, recorded, bolt11);
             let mut members = vec![("destination", text(&bolt11))];
@@ -135,6 +155,9 @@ pub async fn act(
         | ["the", "token:", ..]
         | ["the", "clock", ..]
         | ["hlsgate", ..]
+        | ["both", "invoices", ..]
+        | ["the", "three", ..]
+        | ["the", "portal", "page", ..]
         | ["next,", ..]
         | ["a", "creation", ..]
         | ["52", ..]

@@ -11,8 +11,10 @@ mod hands;
 #[allow(dead_code)]
 mod json;
 mod known;
+mod left_out;
 mod order;
 mod play;
+mod shop;
 mod stage;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
