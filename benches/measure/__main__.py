@@ -10,7 +10,8 @@ from pathlib import Path
 from . import counts, decision, growth, memory, shop, start, table
 from .promises import Promises
 
-# What `--into` replaces.
+# Where `--into` puts the results, and what it replaces there.
+RESULTS = Path("benches/RESULTS.md")
 BEGIN, END = "<!-- results of benches/run -->\n", "<!-- end of the results -->\n"
 PARTS = {
     "table": (table, "every way side by side, for 1 KB and 1 MB, and the ratios of points 1 to 3"),
@@ -57,7 +58,8 @@ def arguments():
     parser.add_argument("--rows", type=way_names, help=f"only these of {','.join(table.WAYS)}, for the table")
     parser.add_argument("--millions", type=positive, default=10, help="for --memory: requests in all, in millions (10)")
     parser.add_argument("--starts", type=positive, default=25, help="for --start: how often (25)")
-    parser.add_argument("--into", type=Path, help="a Markdown file, whose earlier results (between two comments) give way to these")
+    parser.add_argument("--into", type=Path, nargs="?", const=RESULTS, metavar="FILE",
+                        help=f"replace the results in this Markdown file, between its two comments (without a name: {RESULTS})")
     # Before anything is installed and built.
     parser.add_argument("--only-read-options", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

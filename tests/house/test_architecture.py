@@ -31,12 +31,22 @@ def anchors(page):
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+HANDBOOK = sorted((REPOSITORY / "docs").glob("*.md"))
+TEXTS = [*sorted(REPOSITORY.glob("*.md")), *HANDBOOK, *sorted(REPOSITORY.glob("benches/*.md")), *sorted(REPOSITORY.glob(".github/**/*.md"))]
+
+
+def links(page):
+    """The targets of a page's links and pictures; what stands in code is none."""
+    text = re.sub(r"(?ms)^ *```.*?^ *```", "", page.read_text())
+    return sorted(set(re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "``", text))))
+
+
 class Links(unittest.TestCase):
     """In every page of the project, the README among them."""
 
     def test_each_leads_to_something_in_the_repository(self):
-        for page in [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md"))]:
-            for link in sorted(set(re.findall(r"\]\(([^)\s]+)\)", page.read_text()))):
+        for page in TEXTS:
+            for link in links(page):
                 if re.match(r"[a-z]+:", link):
                     continue
                 path, _, anchor = link.partition("#")
@@ -47,9 +57,14 @@ class Links(unittest.TestCase):
                     if anchor and target.suffix == ".md":
                         self.assertIn(anchor, anchors(target))
 
+    def test_each_page_is_one_click_from_the_index(self):
+        index = REPOSITORY / "docs/README.md"
+        linked = {(index.parent / link.partition("#")[0]).resolve() for link in links(index) if not re.match(r"[a-z]+:", link)}
+        self.assertEqual([page.name for page in HANDBOOK if page != index and page not in linked], [])
+
     def test_each_path_that_a_page_names_is_there(self):
         folders = "|".join(sorted(path.name for path in REPOSITORY.iterdir() if path.is_dir() and path.name not in (".git", "target")))
-        for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]:
+        for page in [*(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md")), *HANDBOOK]:
             for path in sorted(set(re.findall(rf"(?<![\w/.~$-])(?:{folders})/[\w@./*{{}},-]*[\w/*}}]", page.read_text()))):
                 if set(path) & set("*{"):  # a pattern of the shell's
                     self.assertTrue(glob.glob(path.replace("{", "*").partition("*")[0] + "*", root_dir=REPOSITORY), path)
