@@ -5,6 +5,7 @@ use super::invoice::{
 };
 use crate::gate::jws::MAX_LEN;
 use crate::shop::bill::Method;
+use crate::shop::lane::{LANE_KEY, Lane};
 use crate::shop::order::METADATA_KEY;
 use crate::shop::settlement::{self, Additional, Payment, Status};
 use crate::shop::start::WEEK;
@@ -54,6 +55,7 @@ impl Invoice {
             payments: known.then(|| payments(&self.payment_methods)),
             methods: self.payment_methods.iter().filter_map(PaymentMethod::facts).collect(),
             paid_at_node: false,
+            lane: Lane::of(self.metadata.text(LANE_KEY)),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::gate::time::UnixTime;
 use crate::live::Live;
 use crate::live::client;
 use crate::live::clock::{date, now};
+use crate::shop::lane::{LANE_KEY, Lane};
 use crate::shop::settlement::{NotSettled, Settlement};
 
 /// Invoices in one question to BTCPay.
@@ -31,10 +32,10 @@ const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Du
 /// Invoices looked at if nothing else is said, by the time of their creation.
 const DEFAULT_SINCE: &str = "30d";
 
-/// Tell what was sold, from BTCPay's invoices: by day, video and tier, with sums by currency.
+/// Tell what was sold, from BTCPay's invoices: sums by day, video, tier and lane.
 ///
-/// Counted is what the shop itself takes for settled; a sale's day is the day (UTC) on which its price was paid. Nothing about
-/// the buyers is asked or told.
+/// Counted is what the shop itself takes for settled; a sale's day is the day (UTC) on which its price was paid, its lane `page`
+/// or `machine`. Nothing about the buyers is asked or told.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hlsgate sales
@@ -48,7 +49,7 @@ pub(crate) struct Sales {
     /// One table only.
     #[arg(long, value_enum)]
     by: Option<By>,
-    /// One line a sale instead: settled_at,video,covers,tier,amount,currency,invoice
+    /// One line a sale instead: settled_at,video,covers,tier,amount,currency,invoice,lane
     #[arg(long, conflicts_with = "by")]
     csv: bool,
 }
@@ -65,6 +66,7 @@ enum By {
     Day,
     Video,
     Tier,
+    Lane,
 }
 
 /// One settled invoice.
@@ -76,6 +78,7 @@ struct Sale {
     tier: String,
     amount: Decimal,
     currency: String,
+    lane: Lane,
 }
 
 /// What was found in BTCPay.
@@ -118,12 +121,16 @@ impl Sales {
         if sales.is_empty() {
             return writeln!(out, "\nNone.");
         }
-        let wanted = self.by.map_or_else(|| vec![By::Day, By::Video, By::Tier], |by| vec![by]);
+        let mut wanted = self.by.map_or_else(|| vec![By::Day, By::Video, By::Tier], |by| vec![by]);
+        if self.by.is_none() && sales.iter().any(|sale| sale.lane == Lane::Machine) {
+            wanted.push(By::Lane);
+        }
         for by in wanted {
             let (heading, name): (_, fn(&Sale) -> String) = match by {
                 By::Day => ("day (UTC)", |sale| date(sale.settled.0)[..10].to_owned()),
                 By::Video => ("video", |sale| sale.video.clone()),
                 By::Tier => ("tier", |sale| sale.tier.clone()),
+                By::Lane => ("lane", |sale| sale.lane.as_str().to_owned()),
             };
             writeln!(out)?;
             table::print(heading, sales.iter().map(|sale| (name(sale), sale)), out)?;
@@ -199,17 +206,18 @@ impl Sale {
             tier: order.tier().to_string(),
             amount: invoice.amount,
             currency: invoice.currency.clone(),
+            lane: Lane::of(invoice.metadata.text(LANE_KEY)),
         }
     }
 }
 
 /// No field can hold a comma or a quote: ids, amounts and codes have none.
 fn csv(sales: &[Sale], out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "settled_at,video,covers,tier,amount,currency,invoice")?;
+    writeln!(out, "settled_at,video,covers,tier,amount,currency,invoice,lane")?;
     for sale in sales {
-        let settled = date(sale.settled.0);
+        let (settled, lane) = (date(sale.settled.0), sale.lane.as_str());
         let Sale { video, covers, tier, amount, currency, invoice, .. } = sale;
-        writeln!(out, "{settled},{video},{covers},{tier},{amount},{currency},{invoice}")?;
+        writeln!(out, "{settled},{video},{covers},{tier},{amount},{currency},{invoice},{lane}")?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use thiserror::Error;
 
 use super::bill::Method;
+use super::lane::Lane;
 use super::order::{Order, OrderError};
 use super::start::{Evidence, Start};
 use crate::gate::keyring::Keyring;
@@ -50,6 +51,8 @@ pub(crate) struct Invoice {
     pub(crate) methods: Vec<Method>,
     /// Whether the Lightning node itself has received the whole price, of which BTCPay may know nothing.
     pub(crate) paid_at_node: bool,
+    /// Who it was made for.
+    pub(crate) lane: Lane,
 }
 
 /// One payment on an invoice, by any method.

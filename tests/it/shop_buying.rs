@@ -41,8 +41,8 @@ async fn paying_opens_the_video_and_nothing_else() {
     assert_eq!(reason(other).await, "other-video");
     let after = shop.video(A, &format!("hlsgate={token}")).await;
     assert_eq!((&after["access"]["granted"], &after["access"]["tier"]), (&json!(true), &json!("24h")));
-    assert_eq!(shop.h.daemon().metric("hlsgate_invoices_created_total").await, 1.0);
-    assert_eq!(shop.h.daemon().metric("hlsgate_invoices_settled_total").await, 1.0);
+    assert_eq!(shop.h.daemon().metric("hlsgate_invoices_created_total{lane=\"page\"}").await, 1.0);
+    assert_eq!(shop.h.daemon().metric("hlsgate_invoices_settled_total{lane=\"page\"}").await, 1.0);
     assert_eq!(shop.h.daemon().metric("hlsgate_claim_seconds_count").await, 1.0);
 }
 

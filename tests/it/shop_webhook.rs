@@ -146,7 +146,7 @@ async fn repeated_reordered_and_invented_events_do_no_harm() {
     for attempt in attempts["attempts"].as_array().unwrap() {
         assert_eq!(attempt["status"], 204, "{attempt}");
     }
-    assert_eq!(shop.h.daemon().metric("hlsgate_invoices_settled_total").await, 1.0);
+    assert_eq!(shop.h.daemon().metric("hlsgate_invoices_settled_total{lane=\"page\"}").await, 1.0);
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ fn bar(count: usize, most: usize) -> String {
 mod tests {
     use super::*;
     use crate::gate::time::UnixTime;
+    use crate::shop::lane::Lane;
 
     fn sale(video: &str, amount: &str, currency: &str) -> Sale {
         Sale {
@@ -88,6 +89,7 @@ mod tests {
             tier: "24h".into(),
             amount: amount.parse().unwrap(),
             currency: currency.into(),
+            lane: Lane::Page,
         }
     }
 

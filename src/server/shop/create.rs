@@ -31,6 +31,7 @@ use crate::live::clock::now;
 use crate::live::selling::Selling;
 use crate::server::carriers;
 use crate::shop::claim::Claim;
+use crate::shop::lane::Lane;
 use crate::shop::money::LEAST_ONCHAIN_SATS;
 use crate::shop::offers::OfferFor;
 use crate::shop::order::{METADATA_KEY, Order};
@@ -112,7 +113,7 @@ pub(super) async fn answer(
         Ok(Box::pin(async move { make(&shop, &live, video, &asked, &headers).await }) as _)
     };
     let refused = |problem: Problem| {
-        shop.metrics.not_created(problem.reason());
+        shop.metrics.not_created(Lane::Page, problem.reason());
         problem
     };
     if !shop.sees_invoices() {
@@ -198,7 +199,7 @@ async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &Asked, headers: 
     let selling = live.selling.as_deref().ok_or_else(|| Problem::not_found("nothing is sold here"))?;
     let found = offer(live, &video, &asked.tier, asked.covers.as_deref()).await?;
     let refused = |problem: Problem| {
-        shop.metrics.not_created(problem.reason());
+        shop.metrics.not_created(Lane::Page, problem.reason());
         problem
     };
 
@@ -242,7 +243,7 @@ async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &Asked, headers: 
     }
     token_cookies::set_pending(&mut response, headers, &made.id, claim.expose(), live);
     info!(invoice = made.id, %video, tier = %found.offer.tier, "made an invoice");
-    shop.metrics.created();
+    shop.metrics.created(Lane::Page);
     shop.ledger.made(facts, asked_at);
     Ok(response)
 }

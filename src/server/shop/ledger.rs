@@ -37,7 +37,7 @@ pub(crate) struct Ledger {
     wake: Notify,
     hinted: Semaphore,
     tempo: Tempo,
-    on_settled: Box<dyn Fn() + Send + Sync>,
+    on_settled: Box<dyn Fn(&Invoice) + Send + Sync>,
 }
 
 /// How often BTCPay is asked.
@@ -145,7 +145,7 @@ pub(crate) struct Held {
 
 impl Ledger {
     /// An empty cache. `on_settled` is called when an invoice is first seen as settled.
-    pub(crate) fn new(tempo: Tempo, on_settled: Box<dyn Fn() + Send + Sync>) -> Arc<Ledger> {
+    pub(crate) fn new(tempo: Tempo, on_settled: Box<dyn Fn(&Invoice) + Send + Sync>) -> Arc<Ledger> {
         let state = State {
             entries: HashMap::new(),
             waited: HashSet::new(),
@@ -305,9 +305,9 @@ impl Ledger {
         let Some(entry) = state.entries.get_mut(invoice.id.as_str()) else { return };
         let was_settled = entry.invoice().is_some_and(|before| before.is_paid(&terms));
         entry.learn(invoice, asked_at, self.tempo.recently());
-        let is_settled = entry.invoice().is_some_and(|after| after.is_paid(&terms));
-        if is_settled && !was_settled {
-            (self.on_settled)();
+        let settled = entry.invoice().filter(|after| after.is_paid(&terms) && !was_settled);
+        if let Some(invoice) = settled {
+            (self.on_settled)(&invoice);
         }
     }
 

@@ -6,6 +6,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 
 use crate::btcpay::Error;
 use crate::server::metrics::{counters, gauge, register};
+use crate::shop::lane::Lane;
 
 /// Bounds of the buckets for the time from a payment to its token, in seconds: Lightning at the left, a block and a person
 /// who comes back the next day at the right.
@@ -16,9 +17,9 @@ const DELIVERIES: [&str; 5] = ["looked-up", "ignored", "bad-signature", "too-lar
 
 /// The figures of the shop.
 pub(crate) struct ShopMetrics {
-    created: IntCounter,
+    created: IntCounterVec,
     refused: IntCounterVec,
-    settled: IntCounter,
+    settled: IntCounterVec,
     claim_time: Histogram,
     deliveries: IntCounterVec,
     errors: IntCounterVec,
@@ -48,16 +49,24 @@ impl ShopMetrics {
         let refused = counters(
             registry,
             "hlsgate_invoices_refused_total",
-            "Invoices that were asked for and not made, by reason.",
-            &["reason"],
+            "Invoices that were asked for and not made, by lane and reason.",
+            &["lane", "reason"],
         );
-        for reason in ["busy", "btcpay-unavailable"] {
-            refused.with_label_values(&[reason]);
+        let by_lane = |name: &str, help: &str| counters(registry, name, help, &["lane"]);
+        let created = by_lane("hlsgate_invoices_created_total", "Invoices made for buyers, by lane.");
+        let settled =
+            by_lane("hlsgate_invoices_settled_total", "Invoices that this daemon saw become settled, by lane.");
+        for lane in Lane::ALL {
+            created.with_label_values(&[lane.as_str()]);
+            settled.with_label_values(&[lane.as_str()]);
+            for reason in ["busy", "btcpay-unavailable"] {
+                refused.with_label_values(&[lane.as_str(), reason]);
+            }
         }
         ShopMetrics {
-            created: counter("hlsgate_invoices_created_total", "Invoices made for viewers."),
+            created,
             refused,
-            settled: counter("hlsgate_invoices_settled_total", "Invoices that this daemon saw become settled."),
+            settled,
             claim_time: register(registry, Histogram::with_opts(options.buckets(CLAIM_BUCKETS.into()))),
             deliveries,
             errors,
@@ -68,18 +77,18 @@ impl ShopMetrics {
     }
 
     /// An invoice was made.
-    pub(crate) fn created(&self) {
-        self.created.inc();
+    pub(crate) fn created(&self, lane: Lane) {
+        self.created.with_label_values(&[lane.as_str()]).inc();
     }
 
     /// No invoice was made.
-    pub(crate) fn not_created(&self, reason: &str) {
-        self.refused.with_label_values(&[reason]).inc();
+    pub(crate) fn not_created(&self, lane: Lane, reason: &str) {
+        self.refused.with_label_values(&[lane.as_str(), reason]).inc();
     }
 
     /// An invoice was seen as settled for the first time.
-    pub(crate) fn settled(&self) {
-        self.settled.inc();
+    pub(crate) fn settled(&self, lane: Lane) {
+        self.settled.with_label_values(&[lane.as_str()]).inc();
     }
 
     /// A token was handed out for the first time, so long after it was paid for.

@@ -56,6 +56,7 @@ fn settled() -> Invoice {
         payments: Some(vec![paid()]),
         methods: Vec::new(),
         paid_at_node: false,
+        lane: Lane::Page,
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::gate::jwk::{Jwk, JwkSet, Secret};
 use crate::gate::keyring::Keyring;
 use crate::gate::scope::Scope;
+use crate::shop::lane::Lane;
 use crate::shop::offers::{Offer, OfferFor};
 use crate::shop::order::Order;
 use crate::shop::settlement::{Additional, PaymentStatus, Status, Terms, Tolerance};
@@ -127,6 +128,7 @@ fn invoice(case: &Case, zone: i64, duration: u64) -> Invoice {
         payments: Some(payment.into_iter().collect()),
         methods: Vec::new(),
         paid_at_node: false,
+        lane: Lane::Page,
     }
 }
 

@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::gate::time::UnixTime;
 use crate::server::shop::source::{Answer, Looked, PAGE, Walk};
+use crate::shop::lane::Lane;
 use crate::shop::settlement::{Additional, Payment, PaymentStatus, Status, Tolerance};
 
 const TODAY: UnixTime = UnixTime(1_785_000_000);
@@ -70,6 +71,7 @@ impl Memory {
             payments: Some(if paid { vec![payment] } else { vec![] }),
             methods: Vec::new(),
             paid_at_node: false,
+            lane: Lane::Page,
         };
         self.invoices.lock().unwrap().insert(id.into(), invoice);
     }
@@ -165,7 +167,7 @@ fn ledger_with(tempo: Tempo) -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
     let counting = settled.clone();
     let ledger = Ledger::new(
         tempo,
-        Box::new(move || {
+        Box::new(move |_| {
             counting.fetch_add(1, Ordering::SeqCst);
         }),
     );
