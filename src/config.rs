@@ -24,6 +24,8 @@ use section::{Section, base_url};
 /// Where the configuration is, if `--config` does not say otherwise.
 pub(crate) const DEFAULT_FILE: &str = "/etc/hlsgate/hlsgate.toml";
 
+/// Ends the id of a payment method by Lightning invoices, of any coin.
+const LIGHTNING: &str = "-LN";
 /// Longest path of a Unix socket in bytes (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -139,6 +141,13 @@ impl Config {
             ConfigError::Unreadable { file: file.into(), reason, hint }
         })?;
         Config::parse(&text, file)
+    }
+
+    /// The payment method that machines pay by, the first of Lightning: only a BOLT11 has a preimage that proves the payment.
+    /// `None` where nothing is sold to them.
+    pub(crate) fn machines_pay_by(&self) -> Option<&str> {
+        let methods = &self.btcpay.as_ref().filter(|_| self.machines.sell)?.payment_methods;
+        methods.iter().find(|method| method.ends_with(LIGHTNING)).map(String::as_str)
     }
 
     /// Reads the text of `file`; relative paths in it are relative to that file's folder.

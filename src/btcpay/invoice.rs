@@ -152,6 +152,8 @@ pub struct PaymentMethod {
 pub struct AdditionalData {
     /// Lightning: the node's own id of the invoice, which its API knows it by.
     pub invoice_id: Option<String>,
+    /// Lightning: SHA-256 of the preimage, in hexadecimal.
+    pub payment_hash: Option<String>,
     /// On-chain: when BTCPay adds a network fee, `Always`, `MultiplePaymentsOnly` or `Never`.
     pub fee_mode: Option<String>,
 }

@@ -69,6 +69,12 @@ async fn get(shop: &Shop, path: &str, credential: &str) -> Response {
     send(if credential.is_empty() { request } else { request.header("Authorization", credential) }).await
 }
 
+/// The challenge that another address is shown.
+async fn request_from(shop: &Shop, address: &str) -> Challenge {
+    let request = shop.direct().get(format!("http://hlsgate{ACCESS}")).header("X-Hlsgate-Address", address);
+    challenge(send(request).await).await
+}
+
 async fn made(shop: &Shop) -> usize {
     shop.btcpay.calls(&format!("method=POST&path=/api/v1/stores/{STORE}/invoices")).await.len()
 }
@@ -148,6 +154,11 @@ async fn a_wrong_credential_is_403_without_a_challenge_and_an_ended_one_402() {
         assert!(response.headers().get("www-authenticate").is_none());
         assert_eq!(reason(response).await, expected);
     }
+    // The preimage is no secret (each node on the way learns it, LUD-21 shows it): with another challenge it opens nothing.
+    let other = request_from(&shop, "198.51.100.7").await;
+    for credential in [other.l402(&preimage), other.payment(&preimage), format!("L402 :{preimage}")] {
+        assert_eq!(get(&shop, ACCESS, &credential).await.status(), 403, "{credential}");
+    }
     // A good one beside bad ones opens; one for another film, or another offer, is an honest wish to buy.
     let several = format!("L402 AAAA,{}:{preimage}", first.macaroon);
     assert_eq!(get(&shop, ACCESS, &several).await.status(), 200);
@@ -161,6 +172,53 @@ async fn a_wrong_credential_is_403_without_a_challenge_and_an_ended_one_402() {
         (response.status() == 403 && response.headers().get("www-authenticate").is_none()).then_some(())
     })
     .await;
+}
+
+/// What clients of earlier and of stricter drafts write, through nginx: at the resource, and with the files themselves.
+#[tokio::test]
+async fn older_forms_of_a_credential_open_the_same() {
+    let shop = Shop::start().await;
+    let challenge = challenge(get(&shop, ACCESS, "").await).await;
+    let preimage = challenge.pay(&shop).await;
+    let macaroon = &challenge.macaroon;
+    for credential in [
+        format!("LSAT {macaroon}:{preimage}"),
+        format!("lsat {macaroon}:{}", preimage.to_uppercase()),
+        format!("l402   {}:{preimage}", macaroon.trim_end_matches('=')),
+        format!("L402 AAAA,{macaroon}:{preimage}"),
+        challenge.payment(&preimage).replacen("Payment", "payment", 1) + "==",
+    ] {
+        for path in [ACCESS, PLAYLIST, "/hls/vid1/v0/seg0.ts"] {
+            assert_eq!(get(&shop, path, &credential).await.status(), 200, "{path} {}", &credential[..8]);
+        }
+    }
+    let apart = shop.h.request("GET", ACCESS).header("Authorization", "Basic YTpi");
+    let apart = apart.header("Payment-Authorization", challenge.payment(&preimage));
+    assert_eq!(send(apart).await.status(), 200, "where Authorization is somebody else's");
+    assert_eq!(made(&shop).await, 1);
+}
+
+/// A payment on the chain has no preimage: the lane offers none, and shows the page where it can be made.
+#[tokio::test]
+async fn who_pays_on_the_chain_is_shown_the_page_and_pays_nothing_twice() {
+    let shop = Shop::with(Wish { btcpay: "payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]", ..Wish::default() }).await;
+    let offered = challenge(get(&shop, ACCESS, "").await).await;
+    let asked = shop.btcpay.calls(&format!("method=POST&path=/api/v1/stores/{STORE}/invoices")).await;
+    let methods = |call: &Value| call["body"]["checkout"]["paymentMethods"].clone();
+    assert_eq!(
+        methods(&asked[0]),
+        json!(["BTC-LN"]),
+        "neither the chain nor LNURL, which shows preimages to strangers"
+    );
+    assert_eq!(offered.body["page"], "https://site.test/watch.html?v=vid1");
+    let purchase = shop.buy(A, "forever").await;
+    shop.btcpay.control("pay", json!({ "invoice": purchase.invoice, "method": "BTC-CHAIN" })).await;
+    shop.btcpay.control("confirm", json!({ "invoice": purchase.invoice })).await;
+    let token = shop.token(&purchase, std::time::Duration::from_secs(20)).await;
+    let access = ACCESS.replace("24h", "forever");
+    let bought = get(&shop, &access, &format!("Bearer {token}")).await;
+    assert_eq!(bought.status(), 200, "the lane knows what the page sold");
+    assert_eq!(made(&shop).await, 2);
 }
 
 #[tokio::test]
@@ -269,6 +327,156 @@ async fn the_first_playlist_is_sold_where_it_lies_and_no_other_file_ever_makes_a
         assert_eq!(get(&shop, "/hls/vid10/v0/seg0.ts", &credential).await.status(), 403);
     }
     assert_eq!(made(&shop).await, 1, "one payment for the whole film");
+}
+
+/// Where machines look for it, and on each answer by `Link`: cacheable, for every origin, and gone with the lane.
+#[tokio::test]
+async fn what_is_sold_is_found_where_machines_look_for_it() {
+    const VHOST: &str = "
+        include snippets/hlsgate.conf;
+        include snippets/hlsgate-discovery.conf;
+        root {root};
+        location ^~ /hls/ { include snippets/hlsgate-protect.conf; }
+    ";
+    let shop = Shop::with(Wish { vhost: Some(VHOST), ..Wish::default() }).await;
+    let mut found = Vec::new();
+    for (address, name) in [
+        ("/.well-known/l402.json", "l402.json"),
+        ("/.well-known/l402-services", "l402-services"),
+        ("/openapi.json", "openapi.json"),
+        ("/llms.txt", "llms.txt"),
+    ] {
+        let response = get(&shop, address, "").await;
+        assert_eq!(response.status(), 200, "{address}");
+        let headers = response.headers().clone();
+        assert_eq!(
+            (&headers["cache-control"], &headers["access-control-allow-origin"]),
+            (&"public, max-age=300".parse().unwrap(), &"*".parse().unwrap())
+        );
+        let text = response.text().await.unwrap();
+        assert_eq!(text, get(&shop, &format!("/hlsgate/machines/{name}"), "").await.text().await.unwrap());
+        let again = shop.h.request("GET", address).header("If-None-Match", &headers["etag"]);
+        assert_eq!(send(again).await.status(), 304, "{address}");
+        found.push(text);
+    }
+    // An address of the manifest sells what it says, at its price.
+    let manifest: Value = serde_json::from_str(&found[0]).unwrap();
+    let resource = &manifest["services"][0]["resources"][0];
+    assert_eq!(resource["path"], "/hlsgate/videos/{video}/access?tier=24h");
+    let offer = get(&shop, &resource["path"].as_str().unwrap().replace("{video}", "vid1"), "").await;
+    let links: Vec<_> = offer.headers().get_all("link").iter().map(|link| link.to_str().unwrap().to_owned()).collect();
+    assert_eq!(
+        links,
+        [
+            "<https://site.test/hlsgate/machines/l402.json>; rel=\"l402-manifest\"",
+            "<https://site.test/hlsgate/machines/openapi.json>; rel=\"service-desc\"",
+        ]
+    );
+    let sats = challenge(offer).await.body["priceSats"].as_u64().unwrap();
+    assert_eq!(resource["pricing"], json!({ "model": "fixed", "price_msat": sats * 1000 }));
+    // OpenAPI's own rules: each parameter of a path is there, and each operation has another name.
+    let openapi: Value = serde_json::from_str(&found[2]).unwrap();
+    assert_eq!(openapi["openapi"], "3.1.0");
+    assert_eq!(openapi["servers"][0]["url"], "https://site.test");
+    let mut names = std::collections::BTreeSet::new();
+    for (path, item) in openapi["paths"].as_object().unwrap() {
+        let parameters = item["get"]["parameters"].as_array().unwrap();
+        let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
+        assert_eq!(in_path, path.matches('{').count(), "{path}");
+        assert!(names.insert(item["get"]["operationId"].as_str().unwrap()), "{path}");
+    }
+    assert!(get(&shop, "/hlsgate/videos/vid1", "").await.headers().contains_key("link"));
+}
+
+#[tokio::test]
+async fn with_the_lane_shut_there_is_nothing_to_find() {
+    let shop = Shop::with(Wish { config: "[machines]\nsell = false", ..Wish::default() }).await;
+    for path in [ACCESS, "/hlsgate/machines/l402.json", "/hlsgate/machines/llms.txt"] {
+        assert_eq!(get(&shop, path, "").await.status(), 404, "{path}");
+    }
+    assert!(get(&shop, "/hlsgate/videos/vid1", "").await.headers().get("link").is_none());
+    assert_eq!(made(&shop).await, 0);
+}
+
+/// What BTCPay makes is held against what it says of it: nobody is shown a bill that is another one, nor does it come twice.
+#[tokio::test]
+async fn an_invoice_that_ends_at_another_time_is_not_offered() {
+    let shop = Shop::start().await;
+    shop.btcpay.switch(json!({ "answer_create": { "expirationTime": 1999999999u64 } })).await;
+    let refused = get(&shop, ACCESS, "").await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().get("www-authenticate").is_none());
+    assert_eq!(get(&shop, ACCESS, "").await.status(), 429, "one a minute, even so");
+    assert_eq!(made(&shop).await, 1);
+}
+
+/// Agents in browsers, on the origins that may play: they see the challenge, and get none of the site's cookies.
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_can_pay() {
+    const VHOST: &str = "
+        include snippets/hlsgate.conf;
+        set $hlsgate_cors_origins https://player.example;
+        root {root};
+        location ^~ /hls/ { include snippets/hlsgate-protect.conf; include snippets/hlsgate-l402.conf; include snippets/hlsgate-cors.conf; }
+    ";
+    let shop = Shop::with(Wish { vhost: Some(VHOST), ..Wish::default() }).await;
+    let from = async |method: &str, path: &str, origin: &str| {
+        send(shop.h.request(method, path).header("Origin", origin)).await
+    };
+    let listed = |response: &Response, header: &str, name: &str| {
+        let value = response.headers().get(header).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        value.split(", ").any(|found| found == name)
+    };
+    for path in [ACCESS, PLAYLIST] {
+        let preflight = from("OPTIONS", path, "https://player.example").await;
+        assert_eq!(preflight.status(), 204, "{path}");
+        for name in ["Authorization", "Payment-Authorization", "Accept-Payment"] {
+            assert!(listed(&preflight, "access-control-allow-headers", name), "{path} {name}");
+        }
+        let challenged = from("GET", path, "https://player.example").await;
+        assert_eq!(challenged.status(), 402, "{path}");
+        assert_eq!(challenged.headers()["access-control-allow-origin"], "https://player.example");
+        for name in ["WWW-Authenticate", "Payment-Receipt", "Link", "Retry-After"] {
+            assert!(listed(&challenged, "access-control-expose-headers", name), "{path} {name}");
+        }
+        let stranger = from("GET", path, "https://other.example").await;
+        assert!(stranger.headers().get("access-control-allow-origin").is_none());
+    }
+    assert!(
+        from("GET", ACCESS, "https://player.example").await.headers().get("access-control-allow-credentials").is_none()
+    );
+    // The rest of the shop is the site's own.
+    let rest = from("GET", "/hlsgate/videos/vid1", "https://player.example").await;
+    assert!(rest.headers().get("access-control-allow-origin").is_none());
+    assert_eq!(from("OPTIONS", "/hlsgate/videos/vid1", "https://player.example").await.status(), 405);
+}
+
+/// `sales` and the metrics tell the lanes apart.
+#[tokio::test]
+async fn the_books_tell_machines_from_people() {
+    let shop = Shop::start().await;
+    let challenge = challenge(get(&shop, ACCESS, "").await).await;
+    let preimage = challenge.pay(&shop).await;
+    assert_eq!(get(&shop, ACCESS, &challenge.l402(&preimage)).await.status(), 200);
+    let purchase = shop.buy(A, "24h").await;
+    shop.btcpay.pay(&purchase.invoice).await;
+    shop.token(&purchase, std::time::Duration::from_secs(10)).await;
+    let csv = shop.h.run(&["sales", "--csv"]);
+    let mut lines: Vec<_> = csv.lines().skip(1).map(|line| line.rsplit(',').take(2).collect::<Vec<_>>()).collect();
+    lines.sort_unstable();
+    let order = challenge.body["order"].as_str().unwrap();
+    assert_eq!(lines, [["machine", order], ["page", &purchase.invoice]], "{csv}");
+    let table = shop.h.run(&["sales", "--by", "lane"]);
+    assert!(
+        table.contains("\nmachine      1  0.00000100") && table.contains("\npage         1  0.00000100"),
+        "{table}"
+    );
+    let daemon = shop.h.daemon();
+    for (name, lane) in [("created", "machine"), ("created", "page"), ("settled", "page"), ("settled", "machine")] {
+        let name = format!("hlsgate_invoices_{name}_total{{lane=\"{lane}\"}}");
+        crate::harness::until(&name, || async { (daemon.metric(&name).await == 1.0).then_some(()) }).await;
+    }
+    assert_eq!(daemon.metric("hlsgate_machine_tokens_total").await, 1.0);
 }
 
 #[tokio::test]

@@ -219,6 +219,29 @@ async fn the_daemon_answers_as_the_document_says() {
         document.check("openSession", send(request).await).await;
     }
 
+    // Machines: each address may have one unpaid invoice.
+    let access =
+        |query: &str, address: &str| get(&format!("videos/{A}/access?{query}")).header("X-Hlsgate-Address", address);
+    let (first, second) = ("192.0.2.1", "192.0.2.2");
+    document.check("buyByMachine", send(access("tier=24h", first)).await).await;
+    document.check("buyByMachine", send(access("tier=24h", first).bearer_auth(&token)).await).await;
+    let forged = format!("L402 AAAA:{}", "00".repeat(32));
+    document.check("buyByMachine", send(access("tier=24h", first).header("Authorization", forged)).await).await;
+    document.check("buyByMachine", send(get("videos/-/access")).await).await;
+    document.check("buyByMachine", send(access("tier=never", first)).await).await;
+    document.check("buyByMachine", send(access("tier=forever", first)).await).await;
+    shop.btcpay.switch(json!({ "down": "502" })).await;
+    document.check("buyByMachine", send(access("tier=24h", second)).await).await;
+    shop.btcpay.switch(json!({ "down": null })).await;
+    let found = send(get("machines/openapi.json")).await;
+    let tag = found.headers()["etag"].clone();
+    document.check("discover", found).await;
+    for name in ["l402.json", "l402-services"] {
+        document.check("discover", send(get(&format!("machines/{name}"))).await).await;
+    }
+    document.check("discover", send(get("machines/openapi.json").header("If-None-Match", tag)).await).await;
+    document.check("discover", send(get("machines/nothing")).await).await;
+
     // BTCPay's side.
     let deliver = |body: &str, header: String| post("webhooks/btcpay", body).header("BTCPay-Sig", header);
     document.check("takeDelivery", send(deliver("{}", signature("{}"))).await).await;

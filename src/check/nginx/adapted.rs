@@ -3,7 +3,7 @@
 use crate::config::{Config, Listen, MediaPath};
 
 /// The shipped files: path below nginx's configuration folder, and text.
-pub(crate) const SHIPPED: [(&str, &str); 7] = [
+pub(crate) const SHIPPED: [(&str, &str); 8] = [
     ("conf.d/hlsgate.conf", include_str!("../../../nginx/conf.d/hlsgate.conf")),
     ("snippets/hlsgate.conf", include_str!("../../../nginx/snippets/hlsgate.conf")),
     ("snippets/hlsgate-protect.conf", include_str!("../../../nginx/snippets/hlsgate-protect.conf")),
@@ -11,6 +11,7 @@ pub(crate) const SHIPPED: [(&str, &str); 7] = [
     ("snippets/hlsgate-cache.conf", include_str!("../../../nginx/snippets/hlsgate-cache.conf")),
     ("snippets/hlsgate-origin.conf", include_str!("../../../nginx/snippets/hlsgate-origin.conf")),
     ("snippets/hlsgate-l402.conf", include_str!("../../../nginx/snippets/hlsgate-l402.conf")),
+    ("snippets/hlsgate-discovery.conf", include_str!("../../../nginx/snippets/hlsgate-discovery.conf")),
 ];
 
 /// The text of a shipped file for another media path and socket.

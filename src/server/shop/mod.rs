@@ -82,11 +82,11 @@ impl Shop {
     pub(crate) fn new(live: &Live, registry: &Registry) -> Shop {
         let metrics = Arc::new(ShopMetrics::new(registry));
         let counting = metrics.clone();
-        let ledger = Ledger::new(Tempo::default(), Box::new(move || counting.settled()));
+        let ledger = Ledger::new(Tempo::default(), Box::new(move |invoice| counting.settled(invoice.lane)));
         let shop = Shop {
             ledger,
             limits: Limits::new(&live.config.shop),
-            machine_limits: Limits::new(&live.config.shop),
+            machine_limits: Limits::new(&live.config.machines),
             open_invoices: machine::OpenInvoices::default(),
             queue: Queue::new(),
             metrics,
@@ -232,6 +232,10 @@ async fn answer(
             selling()?;
             only(&parts.method, &[Method::GET], "GET")?;
             create::order(shop, headers, query).await
+        }
+        ["machines", name] => {
+            only(&parts.method, &[Method::GET, Method::HEAD], "GET")?;
+            machine::discovery::answer(&live, name, headers)
         }
         ["videos", id, "access"] => {
             let selling = selling()?;

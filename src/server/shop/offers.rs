@@ -5,6 +5,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
+use super::machine::discovery;
 use super::pending::{self, Ended, Pending};
 use super::{Shop, body};
 use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Refusal, decide};
@@ -85,6 +86,7 @@ pub(super) async fn answer(
     };
     let mut response = body::answer(StatusCode::OK, &answer);
     purchases.clear(&mut response, headers, live);
+    discovery::advertise(live, response.headers_mut());
     response
 }
 

@@ -8,6 +8,40 @@ use serde::Serialize;
 
 use crate::gate::decision::Refusal;
 
+/// The members of every error's body.
+#[derive(Serialize)]
+pub(crate) struct Members<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    reason: &'static str,
+}
+
+impl<'a> Members<'a> {
+    /// - `kind`: the URI of the kind of error, `about:blank` where the status says it all.
+    pub(crate) fn new(kind: &'a str, status: StatusCode, detail: &'a str, reason: &'static str) -> Members<'a> {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Members { r#type: kind, title, status: status.as_u16(), detail, reason }
+    }
+}
+
+/// An error's answer, which no cache keeps.
+///
+/// - `body`: [`Members`], and perhaps more.
+pub(crate) fn answer(status: StatusCode, reason: &'static str, body: &impl Serialize) -> Response<Full<Bytes>> {
+    let mut json = serde_json::to_vec(body).unwrap_or_default();
+    json.push(b'\n');
+    let mut response = Response::new(Full::from(json));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    // For nginx's access log: the daemon itself does not know who asked.
+    headers.insert("x-hlsgate-reason", HeaderValue::from_static(reason));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// An error as a viewer, a page or BTCPay is told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -105,30 +139,9 @@ impl Problem {
 
     /// The answer.
     pub(crate) fn response(self) -> Response<Full<Bytes>> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            r#type: &'a str,
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-            reason: &'a str,
-        }
-        let body = Body {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            reason: self.reason,
-        };
-        let mut json = serde_json::to_vec(&body).unwrap_or_default();
-        json.push(b'\n');
-        let mut response = Response::new(Full::from(json));
-        *response.status_mut() = self.status;
+        let members = Members::new("about:blank", self.status, &self.detail, self.reason);
+        let mut response = answer(self.status, self.reason, &members);
         let headers = response.headers_mut();
-        // For nginx's access log: the daemon itself does not know who asked.
-        headers.insert("x-hlsgate-reason", HeaderValue::from_static(self.reason));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

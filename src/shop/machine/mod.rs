@@ -2,12 +2,14 @@
 //!
 //! A challenge commits to three things: the payment hash of a BOLT11 invoice, what is bought ([`Bought`]), and BTCPay's id of
 //! the invoice. A credential repeats the challenge and adds the preimage: SHA-256 of it is the payment hash, and only who
-//! paid has it. [`l402`] and [`payment`] are two ways to write the same on HTTP; [`bolt11`] reads the node's invoice.
+//! paid has it. [`l402`] and [`payment`] are two ways to write the same on HTTP; [`bolt11`] reads the node's invoice,
+//! [`discovery`] says beforehand what is sold.
 //!
 //! The preimage alone proves nothing: every node on the payment's way learns it, and LUD-21 shows it to strangers. What they
 //! lack is our tag over the hash, so a credential without it is refused.
 
 pub(crate) mod bolt11;
+pub(crate) mod discovery;
 pub(crate) mod l402;
 mod macaroon;
 pub(crate) mod payment;

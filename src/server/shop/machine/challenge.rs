@@ -1,28 +1,34 @@
 //! The 402: two challenges over one invoice, and in the body what a person, or a wallet without preimages, needs.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use tracing::error;
 
+use super::discovery;
 use super::open::Invoice;
 use crate::gate::decision::Refusal;
-use crate::gate::scope::VideoId;
+use crate::gate::scope::{Scope, VideoId};
 use crate::gate::time::UnixTime;
 use crate::gate::token::Jti;
 use crate::live::Live;
 use crate::live::clock::date;
 use crate::live::selling::Selling;
 use crate::server::shop::create;
-use crate::server::shop::problem::Problem;
+use crate::server::shop::problem::{self, Members, Problem};
 use crate::shop::claim::Claim;
+use crate::shop::machine::discovery::address;
 use crate::shop::machine::{Bought, l402, payment};
 use crate::shop::offers::OfferFor;
 
 /// Seconds by which a challenge ends before its invoice: a payment needs a while.
 const MARGIN: u64 = 60;
+/// draft-httpauth-payment-00, "Error codes".
+const KIND: &str = "https://paymentauth.org/problems/payment-required";
+const DETAIL: &str =
+    "pay the Lightning invoice of a WWW-Authenticate line and send the request again with its credential";
 
 /// What an offer costs, and how it is bought.
 #[derive(Serialize)]
@@ -39,11 +45,8 @@ struct OfferAnswer<'a> {
 /// clients that pay, or refuse, by those names alone.
 #[derive(Serialize)]
 struct Body<'a> {
-    r#type: &'a str,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    reason: &'a str,
+    #[serde(flatten)]
+    problem: Members<'a>,
     video: &'a str,
     tier: &'a str,
     covers: String,
@@ -85,7 +88,7 @@ pub(crate) fn response(
         payment::challenge(keyring, &bought, realm, read, &invoice.bolt11, &date(expires.0)),
     ];
     let claim = Claim::new(keyring.signing(), &invoice.id, &invoice.order);
-    let base = base.map(|url| url.as_str().trim_end_matches('/')).unwrap_or_default();
+    let base = discovery::base(live);
     let on_sale = live.config.catalogue.offers_for(video);
     let offers = on_sale.iter().map(|found| OfferAnswer {
         tier: found.offer.tier.as_str(),
@@ -95,13 +98,9 @@ pub(crate) fn response(
         duration: found.offer.duration,
         url: resource(base, video, found),
     });
-    let status = StatusCode::PAYMENT_REQUIRED;
+    let (status, reason) = (StatusCode::PAYMENT_REQUIRED, refusal.reason());
     let body = Body {
-        r#type: "https://paymentauth.org/problems/payment-required",
-        title: "Payment Required",
-        status: status.as_u16(),
-        detail: "pay the Lightning invoice of a WWW-Authenticate line and send the request again with its credential",
-        reason: refusal.reason(),
+        problem: Members::new(KIND, status, DETAIL, reason),
         video: video.as_str(),
         tier: found.offer.tier.as_str(),
         covers: found.covers.to_string(),
@@ -117,10 +116,7 @@ pub(crate) fn response(
         status_url: format!("{base}/hlsgate/invoices/{}", invoice.id),
         checkout_url: selling.client.checkout_url(&invoice.id),
     };
-    let mut json = serde_json::to_vec(&body).unwrap_or_default();
-    json.push(b'\n');
-    let mut response = Response::new(Full::from(json));
-    *response.status_mut() = status;
+    let mut response = problem::answer(status, reason, &body);
     let headers = response.headers_mut();
     for line in lines {
         let mut line = HeaderValue::try_from(line).map_err(|_| {
@@ -130,20 +126,17 @@ pub(crate) fn response(
         line.set_sensitive(true);
         headers.append(WWW_AUTHENTICATE, line);
     }
-    headers.insert("x-hlsgate-reason", HeaderValue::from_static(refusal.reason()));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    discovery::advertise(live, headers);
     Ok(response)
 }
 
 /// The address at which one offer is sold to machines.
-pub(crate) fn resource(base: &str, video: &VideoId, found: &OfferFor<'_>) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("tier", found.offer.tier.as_str());
-    if found.covers != crate::gate::scope::Scope::Video(*video) {
-        query.append_pair("covers", &found.covers.to_string());
-    }
-    format!("{base}/hlsgate/videos/{video}/access?{}", query.finish())
+fn resource(base: &str, video: &VideoId, found: &OfferFor<'_>) -> String {
+    let pass = match &found.covers {
+        Scope::Pass(name) => Some(name),
+        Scope::Video(_) | Scope::All => None,
+    };
+    address(base, video.as_str(), &found.offer.tier, pass)
 }
 
 /// What a challenge over this invoice sells. It ends by the BOLT11, so that the last moment to pay still buys all of it.

@@ -5,6 +5,7 @@
 //! what clients do: docs/machines.md.
 
 mod challenge;
+pub(super) mod discovery;
 mod open;
 
 use std::time::Instant;
@@ -27,6 +28,7 @@ use crate::live::Live;
 use crate::live::clock::date;
 use crate::live::selling::Selling;
 use crate::server::carriers;
+use crate::shop::lane::{LANE_KEY, Lane};
 use crate::shop::machine::{CredentialError, MAX_CREDENTIALS, Paid, credentials};
 use crate::shop::offers::OfferFor;
 use crate::shop::order::Order;
@@ -38,8 +40,6 @@ const PAYMENT_AUTHORIZATION: HeaderName = HeaderName::from_static("payment-autho
 pub(crate) const PAYMENT_RECEIPT: HeaderName = HeaderName::from_static("payment-receipt");
 /// The client's address, from nginx: unpaid challenges are counted by it.
 const ADDRESS: &str = "x-hlsgate-address";
-/// The kind of payment method that has preimages.
-const LIGHTNING: &str = "-LN";
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -62,11 +62,7 @@ pub(crate) async fn answer(
     query: &str,
     now: UnixTime,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let machines = &live.config.machines;
-    let method = selling.config.payment_methods.iter().find(|method| method.ends_with(LIGHTNING));
-    let Some(method) = method.filter(|_| machines.sell) else {
-        return Err(Problem::not_found("nothing is sold to machines here"));
-    };
+    let method = pay_by(live)?;
     let found = chosen(live, &video, query).await?;
     let refusal = match redeemed(shop, live, &video, &found, headers, now) {
         Ok(response) => return Ok(response),
@@ -83,14 +79,21 @@ pub(crate) async fn answer(
         Some(invoice) => invoice,
         None => {
             place.pace(Instant::now(), |id| shop.ledger.glance(id))?;
-            let made = make(shop, live, selling, method, &video, &found).await;
-            let made = made.inspect_err(|problem| shop.metrics.not_created(problem.reason()))?;
+            let made = make(shop, live, selling, method, &video, &found, &mut place).await;
+            let made = made.inspect_err(|problem| shop.metrics.not_created(Lane::Machine, problem.reason()))?;
             shop.open_invoices.offered(&made.id, &wanted);
             place.keep(&wanted, made)
         }
     };
     shop.metrics.challenged();
     challenge::response(live, selling, &video, &found, invoice, refusal, now)
+}
+
+/// The payment method that machines pay by.
+///
+/// Errors: `not-found` where nothing is sold to them.
+fn pay_by(live: &Live) -> Result<&str, Problem> {
+    live.config.machines_pay_by().ok_or_else(|| Problem::not_found("nothing is sold to machines here"))
 }
 
 /// The offer that the query names; without `tier` the first one.
@@ -204,7 +207,7 @@ fn answered(
 
 /// The address that every player can play: the path carries the token to each file.
 fn playlist(live: &Live, video: &VideoId, token: &str) -> String {
-    let base = live.config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/')).unwrap_or_default();
+    let base = discovery::base(live);
     let (media, name) = (&live.config.media, &live.config.machines.playlists[0]);
     format!("{base}{}~{token}/{video}{}{name}", media.prefix(), media.suffix())
 }
@@ -218,22 +221,18 @@ async fn make(
     method: &str,
     video: &VideoId,
     found: &OfferFor<'_>,
+    place: &mut open::Place,
 ) -> Result<open::Invoice, Problem> {
-    let machines = &live.config.machines;
-    let share = crate::config::Shop {
-        invoices_per_minute: machines.invoices_per_minute,
-        invoices_at_once: machines.invoices_at_once,
-        ..live.config.shop.clone()
-    };
-    let _place = shop.machine_limits.enter(&share, Instant::now())?;
+    let _share = shop.machine_limits.enter(&live.config.machines, Instant::now())?;
     let order = Order::new(*video, found, &create::nonce()?).sign(live.policy.keyring.signing());
     let title = title::of(live, video, &found.covers).await;
     let mut wanted = create::new_invoice(live, selling, video, found, &title, &order);
     wanted.checkout.payment_methods = vec![method.to_owned()];
     wanted.checkout.default_payment_method = Some(method.to_owned());
-    wanted.metadata.0.insert("lane".into(), "machine".into());
+    wanted.metadata.0.insert(LANE_KEY.into(), Lane::Machine.as_str().into());
     let asked_at = Instant::now();
     let made = selling.client.create_invoice(&wanted).await.map_err(|err| shop.failed("make an invoice", &err))?;
+    place.made(&made.id);
     create::check_answer(&made, &wanted, selling).map_err(|wrong| {
         error!(invoice = made.id, "BTCPay made another invoice than it was asked for: {wrong}; no machine gets it");
         Problem::btcpay_unavailable()
@@ -245,7 +244,7 @@ async fn make(
         Problem::btcpay_unavailable()
     })?;
     info!(invoice = made.id, %video, tier = %found.offer.tier, "made an invoice for a machine");
-    shop.metrics.created();
+    shop.metrics.created(Lane::Machine);
     shop.ledger.made(made.facts(), asked_at);
     Ok(invoice)
 }

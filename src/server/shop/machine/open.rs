@@ -15,6 +15,7 @@ use crate::gate::scope::{Scope, Tier, VideoId};
 use crate::gate::time::UnixTime;
 use crate::server::shop::problem::Problem;
 use crate::shop::machine::bolt11::Bolt11;
+use crate::shop::machine::hex;
 use crate::shop::settlement::{self, Status};
 
 /// Most addresses that are remembered; those that asked longest ago are forgotten first.
@@ -160,9 +161,13 @@ impl Place {
         }
     }
 
-    /// Keeps an invoice that was just made.
+    /// Notes that BTCPay made an invoice, whether it can be offered or not.
+    pub(crate) fn made(&mut self, invoice: &str) {
+        self.made = Some((Instant::now(), invoice.to_owned()));
+    }
+
+    /// Keeps an invoice that can be offered.
     pub(crate) fn keep(&mut self, wanted: &Wanted, invoice: Invoice) -> &Invoice {
-        self.made = Some((Instant::now(), invoice.id.clone()));
         if self.invoices.len() >= MAX_INVOICES {
             self.invoices.remove(0);
         }
@@ -201,6 +206,10 @@ impl Invoice {
     ) -> Result<Invoice, String> {
         let bolt11 = method.and_then(|method| method.destination.clone()).ok_or("it has no BOLT11")?;
         let read = Bolt11::parse(&bolt11).map_err(|err| err.to_string())?;
+        let (hash, known) = (hex(&read.payment_hash), method.and_then(|it| it.additional_data.payment_hash.as_deref()));
+        if known.is_some_and(|known| !known.eq_ignore_ascii_case(&hash)) {
+            return Err(format!("its BOLT11 has the payment hash {hash}, and BTCPay waits for another"));
+        }
         let due = method.and_then(|method| method.due).ok_or("it does not say what is due")?;
         let asked = rust_decimal::Decimal::from(read.millisatoshi) / rust_decimal::Decimal::from(100_000_000_000u64);
         if asked != due {
@@ -218,6 +227,7 @@ impl Invoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn wanted(address: &str) -> Wanted {
         Wanted {
@@ -260,6 +270,7 @@ mod tests {
         let mut place = all.of(&wanted("203.0.113.7")).await.unwrap();
         place.keep(&wanted("203.0.113.7"), invoice("a", 1000));
         all.offered("a", &wanted("203.0.113.7"));
+        place.made("a");
         let now = Instant::now();
         assert_eq!(place.pace(now, |_| None).unwrap_err().reason(), "busy");
         assert!(place.pace(now + PACE, |_| None).is_ok());
@@ -268,6 +279,46 @@ mod tests {
         assert!(all.of(&wanted("203.0.113.7")).await.unwrap().pace(now, |_| None).is_err());
         all.paid("a");
         assert!(all.of(&wanted("203.0.113.7")).await.unwrap().pace(now, |_| None).is_ok());
+    }
+
+    /// What BTCPay would be paid for has to be what the client is shown: each difference by itself is enough.
+    #[test]
+    fn an_invoice_that_asks_for_something_else_is_never_offered() {
+        // BTCPay 2.4.1, recorded (`archived-expiry`): 1,000 sats, for a minute.
+        const BOLT11: &str = include_str!("../../../../tests/vectors/bolt11.txt");
+        const HASH: &str = "2c54c8ee150c8373c02633c15bb3a19a97687039b806cee651f878ac0de6e16b";
+        let read = Bolt11::parse(BOLT11.trim()).unwrap();
+        assert_eq!((read.satoshi(), hex(&read.payment_hash).as_str()), (1000, HASH));
+        let offered = |due: &str, hash: serde_json::Value, ends: u64, destination: &str| {
+            let made: wire::Invoice = serde_json::from_value(json!({
+                "id": "a", "storeId": "store", "type": "Standard", "amount": "0.00001", "currency": "BTC", "status": "New",
+                "createdTime": read.made.0, "expirationTime": ends,
+            }))
+            .unwrap();
+            let method: wire::PaymentMethod = serde_json::from_value(json!({
+                "paymentMethodId": "BTC-LN", "activated": true, "destination": destination, "rate": "1", "due": due,
+                "additionalData": { "paymentHash": hash },
+            }))
+            .unwrap();
+            Invoice::new(&made, Some(&method), "order").map(|invoice| invoice.bolt11)
+        };
+        let (ends, text) = (read.expires.0, BOLT11.trim());
+        for same in [json!(HASH), json!(HASH.to_uppercase()), json!(null)] {
+            assert_eq!(offered("0.00001", same, ends, text).as_deref(), Ok(text));
+        }
+        assert!(offered("0.00001", json!(HASH), ends + 60, text).is_ok(), "making it takes a while");
+        let other = HASH.replace('2', "3");
+        for (due, hash, ends, destination, why) in [
+            ("0.00002", HASH, ends, text, "and 0.00002 is due"),
+            ("0.00000999", HASH, ends, text, "and 0.00000999 is due"),
+            ("0.00001", other.as_str(), ends, text, "BTCPay waits for another"),
+            ("0.00001", HASH, ends + 61, text, "and the invoice at"),
+            ("0.00001", HASH, ends - 61, text, "and the invoice at"),
+            ("0.00001", HASH, ends, "lnbcrt1qqqq", "bech32"),
+        ] {
+            let refused = offered(due, json!(hash), ends, destination).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 
     #[tokio::test]

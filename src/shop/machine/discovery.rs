@@ -1,0 +1,432 @@
+//! What machines can buy, told before they ask: the four documents that clients and directories of paid services read.
+//!
+//! Sources: `discovery-spec.md` of `lightninglabs/L402` (`l402.json` and `x-l402-*`), the manifest of ngx-l402
+//! (`l402-services`), draft-payment-discovery-01 (`x-payment-info`), llmstxt.org. All are drafts or one project's own: the
+//! challenge decides, and these only point at it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use serde_json::{Map, Value, json};
+
+use super::VALID_UNTIL;
+use crate::gate::scope::{PassName, Tier};
+use crate::shop::money::Price;
+use crate::shop::offers::{Catalogue, Offer};
+use crate::shop::words;
+
+/// Below the site's address: where the documents are, whatever else the vhost serves.
+pub(crate) const FOLDER: &str = "/hlsgate/machines/";
+/// Most videos with offers of their own that a document names; the others are found by asking for them.
+const MAX_VIDEOS: usize = 500;
+/// Stands for a video's id where the offers are those of all videos.
+const ANY: &str = "{video}";
+const SUMMARY: &str = "Films as HLS, paid for by Lightning: ask, pay the invoice of the 402, ask again with the proof.";
+
+/// The site whose offers are told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site<'a> {
+    /// Its host, for people and models.
+    pub(crate) name: &'a str,
+    /// Its address without a slash at the end; empty where only paths are known.
+    pub(crate) base: &'a str,
+    /// What is on sale.
+    pub(crate) catalogue: &'a Catalogue,
+    /// Titles of videos and passes by the `sub` of their tokens.
+    pub(crate) titles: &'a BTreeMap<String, String>,
+    /// Whether the site has a list of its films at `/videos.json`.
+    pub(crate) lists_films: bool,
+}
+
+/// One offer, and where it is sold.
+struct Entry<'a> {
+    /// A video's id, or [`ANY`].
+    video: String,
+    pass: Option<&'a PassName>,
+    offer: &'a Offer,
+}
+
+impl<'a> Site<'a> {
+    /// The general offers, those of passes, and those of videos that have their own.
+    fn entries(&self) -> Vec<Entry<'a>> {
+        let Catalogue { general, videos, pass_offers, .. } = self.catalogue;
+        let any = |pass| move |offer| Entry { video: ANY.into(), pass, offer };
+        let passes = pass_offers.iter().flat_map(|(name, offers)| offers.iter().map(any(Some(name))));
+        let own = videos.iter().filter_map(|(id, offers)| Some((id, offers.as_ref()?)));
+        let own = own.filter(|(_, offers)| !offers.is_empty()).take(MAX_VIDEOS);
+        let own =
+            own.flat_map(|(id, offers)| offers.iter().map(|offer| Entry { video: id.to_string(), pass: None, offer }));
+        general.iter().map(any(None)).chain(passes).chain(own).collect()
+    }
+
+    fn document(&self, name: &str) -> String {
+        format!("{}{FOLDER}{name}", self.base)
+    }
+
+    /// `/.well-known/l402.json`
+    pub(crate) fn l402_json(&self) -> Value {
+        let resources = self.entries().into_iter().map(|entry| {
+            let mut resource = json!({
+                "path": entry.address(""), "method": "GET", "pricing": pricing(&entry.offer.price),
+                "duration_seconds": entry.offer.duration,
+            });
+            if let Some(title) = self.title(&entry) {
+                resource["title"] = title.into();
+            }
+            resource
+        });
+        json!({
+            "version": "1.0",
+            "provider": self.provider(),
+            "currencies": ["msat"],
+            "macaroon_versions": [0],
+            "payment_methods": ["bolt11"],
+            "openapi": self.document("openapi.json"),
+            "services": [{ "name": "video", "description": SUMMARY, "resources": resources.collect::<Vec<_>>() }],
+            "caveats": caveats(),
+        })
+    }
+
+    /// `/.well-known/l402-services`, which knows prices in bitcoin alone.
+    pub(crate) fn l402_services(&self) -> Value {
+        let routes = self.entries().into_iter().filter_map(|entry| {
+            let msat = millisatoshi(&entry.offer.price)?;
+            Some(json!({ "path": entry.address(""), "price": { "type": "static", "amount_msat": msat } }))
+        });
+        json!({
+            "version": "1",
+            "service": { "name": self.name, "description": SUMMARY },
+            "payment_methods": [{ "type": "lightning" }],
+            "routes": routes.collect::<Vec<_>>(),
+        })
+    }
+
+    /// `/openapi.json`
+    pub(crate) fn openapi(&self) -> Value {
+        let mut sold: BTreeMap<String, Vec<Entry<'_>>> = BTreeMap::new();
+        for entry in self.entries() {
+            sold.entry(entry.video.clone()).or_default().push(entry);
+        }
+        let mut paths: Map<String, Value> =
+            sold.iter().map(|(video, entries)| (path(video), json!({ "get": operation(video, entries) }))).collect();
+        paths.insert(format!("/hlsgate/videos/{ANY}"), json!({ "get": prices() }));
+        let mut document = json!({
+            "openapi": "3.1.0",
+            "info": {
+                "title": self.name, "version": "1", "summary": SUMMARY,
+                "x-l402-version": "1.0", "x-l402-provider": self.provider(),
+            },
+            "x-service-info": { "categories": ["media"], "docs": { "llms": self.document("llms.txt") } },
+            "x-l402-caveats": caveats(),
+            "paths": paths,
+            "components": { "securitySchemes": {
+                "L402": { "type": "apiKey", "in": "header", "name": "Authorization", "x-l402-scheme": "L402" },
+                "Payment": { "type": "http", "scheme": "Payment" },
+            } },
+        });
+        if !self.base.is_empty() {
+            document["servers"] = json!([{ "url": self.base }]);
+        }
+        document
+    }
+
+    /// `/llms.txt`
+    pub(crate) fn llms_txt(&self) -> String {
+        let (mut text, base) = (format!("# {}\n\n> {SUMMARY}\n\n", self.name), self.base);
+        text.push_str(
+            "Without a credential an address below answers 402 with two `WWW-Authenticate` lines over one Lightning invoice, \
+             `L402` and `Payment`. Pay it once, then ask the same address again with the credential: 200 with `token` and \
+             `playlist`. Any player plays `playlist`; it needs no further payment. Never pay for variants or segments.\n\n\
+             ## Offers\n\n",
+        );
+        for entry in self.entries() {
+            let Offer { price, duration, .. } = entry.offer;
+            let lasts = duration.map_or("for ever".into(), words::duration);
+            let title = self.title(&entry).unwrap_or_else(|| match entry.pass {
+                Some(pass) => format!("pass {pass}"),
+                None if entry.video == ANY => "any film".into(),
+                None => entry.video.clone(),
+            });
+            let (address, price) = (entry.address(base), format_args!("{} {}", price.value(), price.currency()));
+            let _ = writeln!(text, "- [{}]({address}): {price}, {lasts}", plain(&title));
+        }
+        text.push_str("\n## More\n\n");
+        if self.lists_films {
+            let _ = writeln!(text, "- [Films]({base}/videos.json): ids and titles; `id` stands for `{ANY}`");
+        }
+        let _ = writeln!(text, "- [One film's offers]({base}/hlsgate/videos/{ANY}): free");
+        for (name, what) in [("openapi.json", "OpenAPI 3.1"), ("l402.json", "L402 manifest")] {
+            let _ = writeln!(text, "- [{what}]({})", self.document(name));
+        }
+        text
+    }
+
+    fn provider(&self) -> Value {
+        match self.base.is_empty() {
+            true => json!({ "name": self.name }),
+            false => json!({ "name": self.name, "uri": self.base }),
+        }
+    }
+
+    fn title(&self, entry: &Entry<'_>) -> Option<String> {
+        let sub = entry.pass.map_or_else(|| entry.video.clone(), |pass| format!("pass:{pass}"));
+        self.titles.get(&sub).cloned()
+    }
+}
+
+impl Entry<'_> {
+    fn address(&self, base: &str) -> String {
+        address(base, &self.video, &self.offer.tier, self.pass)
+    }
+}
+
+/// The address at which one offer is sold to machines.
+///
+/// - `base`: the site's address without a slash at the end.
+/// - `pass`: what is bought where it is not the video alone.
+pub(crate) fn address(base: &str, video: &str, tier: &Tier, pass: Option<&PassName>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("tier", tier.as_str());
+    if let Some(pass) = pass {
+        query.append_pair("covers", &format!("pass:{pass}"));
+    }
+    format!("{base}{}?{}", path(video), query.finish())
+}
+
+fn path(video: &str) -> String {
+    format!("/hlsgate/videos/{video}/access")
+}
+
+/// A price that is one of bitcoin, in thousandths of a satoshi; others depend on the rate of the moment.
+fn millisatoshi(price: &Price) -> Option<u64> {
+    let price = price.as_invoiced();
+    let in_bitcoin = price.currency().as_str() == "BTC";
+    in_bitcoin.then(|| (price.value() * Decimal::from(100_000_000_000u64)).to_u64()).flatten()
+}
+
+fn pricing(price: &Price) -> Value {
+    match millisatoshi(price) {
+        Some(msat) => json!({ "model": "fixed", "price_msat": msat }),
+        // The challenge is the quote.
+        None => {
+            json!({ "model": "dynamic", "price": price.value().to_string(), "currency": price.currency().to_string() })
+        }
+    }
+}
+
+/// What stands in a macaroon. A holder may add the one that ends it sooner.
+fn caveats() -> Value {
+    json!({
+        "services": { "type": "service_list", "attenuation": "subset" },
+        "video_capabilities": { "type": "string", "description": "the video or the pass that the token opens" },
+        VALID_UNTIL: { "type": "timestamp", "attenuation": "earlier" },
+        "video_issued_at": { "type": "timestamp" },
+        "invoice": { "type": "string", "description": "the seller's number of the invoice" },
+    })
+}
+
+/// The operation that sells: every offer of one path.
+fn operation(video: &str, entries: &[Entry<'_>]) -> Value {
+    let offers = entries.iter().map(|entry| {
+        let Offer { tier, price, duration } = entry.offer;
+        let lasts = duration.map_or("for ever".into(), words::duration);
+        let covers = entry.pass.map_or(String::new(), |pass| format!("&covers=pass:{pass}"));
+        // No amount where it is the rate's to say; the price stands in the text then.
+        let sats = millisatoshi(price).map(|msat| msat.div_ceil(1000).to_string());
+        json!({
+            "intent": "charge", "method": "lightning", "amount": sats, "currency": "sat",
+            "description": format!("?tier={tier}{covers}: {} {}, {lasts}", price.value(), price.currency()),
+        })
+    });
+    let distinct = |mut values: Vec<String>| {
+        values.sort_unstable();
+        values.dedup();
+        values
+    };
+    let tiers = distinct(entries.iter().map(|entry| entry.offer.tier.to_string()).collect());
+    let passes = distinct(entries.iter().filter_map(|entry| Some(format!("pass:{}", entry.pass?))).collect());
+    let mut parameters = vec![json!({
+        "name": "tier", "in": "query", "description": "Which offer; without it the first one.",
+        "schema": { "type": "string", "enum": tiers },
+    })];
+    if !passes.is_empty() {
+        parameters.push(json!({
+            "name": "covers", "in": "query", "description": "Buys a pass, for videos that it holds.",
+            "schema": { "type": "string", "enum": passes },
+        }));
+    }
+    let mut operation_id = "buy".to_owned();
+    match video == ANY {
+        true => parameters.push(video_parameter()),
+        false => operation_id.extend(video.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })),
+    }
+    let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    json!({
+        "operationId": operation_id,
+        "summary": "Buys a film: 402 with a Lightning invoice, 200 with the playlist for its credential.",
+        "parameters": parameters,
+        "security": [{ "L402": [] }, { "Payment": [] }],
+        "x-payment-info": { "offers": offers.collect::<Vec<_>>() },
+        "x-l402-service": "video",
+        "x-l402-pricing": entries.first().map(|entry| pricing(&entry.offer.price)),
+        "responses": {
+            "200": {
+                "description": "Paid: every player plays `playlist`.",
+                "headers": { "Payment-Receipt": { "schema": { "type": "string" } } },
+                "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["video", "tier", "covers", "token", "playlist"],
+                    "properties": {
+                        "video": { "type": "string" },
+                        "tier": { "type": "string" },
+                        "covers": { "type": "string" },
+                        "token": { "type": "string" },
+                        "expires_at": { "type": "integer", "description": "UNIX seconds; absent: it never ends." },
+                        "playlist": text("/~"),
+                    },
+                } } },
+            },
+            "402": {
+                "description": "Payment Required",
+                "headers": { "WWW-Authenticate": {
+                    "schema": { "type": "string" },
+                    "description": "Two lines, `L402 macaroon=\"…\", invoice=\"…\"` and `Payment …`, over one invoice.",
+                } },
+                "content": { "application/problem+json": { "schema": { "type": "object" } } },
+            },
+            "403": { "description": "A credential that was not paid for, or was revoked. Do not pay again." },
+            "429": { "description": "One unpaid invoice a minute and address; see `Retry-After`." },
+            "503": { "description": "No invoice can be made now." },
+        },
+    })
+}
+
+/// What a film costs, for nothing.
+fn prices() -> Value {
+    json!({
+        "operationId": "offers",
+        "summary": "One film's offers.",
+        "parameters": [video_parameter()],
+        "security": [],
+        "responses": { "200": {
+            "description": "Its offers.",
+            "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["video", "offers"],
+                "properties": { "video": { "type": "string" }, "offers": { "type": "array", "items": { "type": "object" } } },
+            } } },
+        } },
+    })
+}
+
+fn video_parameter() -> Value {
+    json!({ "name": "video", "in": "path", "required": true, "schema": { "type": "string" } })
+}
+
+/// A title as the text of a link.
+fn plain(title: &str) -> String {
+    title.chars().map(|c| if c.is_control() || "[]()`".contains(c) { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    const CONFIG: &str = r#"
+[[offers]]
+tier = "24h"
+price = "100"
+currency = "SATS"
+duration = "24h"
+[passes.summer]
+videos = "all"
+title = "All of [summer]"
+offers = [{ tier = "30d", price = "0.0002", currency = "BTC", duration = "30d" }]
+[videos.clock]
+title = "The clock"
+offers = [{ tier = "once", price = "5.00", currency = "USD" }]
+[videos.off]
+offers = []
+[videos.usual]
+"#;
+
+    fn with<T>(config: &str, base: &str, read: impl FnOnce(Site<'_>) -> T) -> T {
+        let config = Config::parse(config, Path::new("hlsgate.toml")).unwrap();
+        let (catalogue, titles) = (&config.catalogue, &config.videos.titles);
+        read(Site { name: "video.example", base, catalogue, titles, lists_films: true })
+    }
+
+    #[test]
+    fn the_manifest_has_every_offer_at_the_address_that_sells_it() {
+        let manifest = with(CONFIG, "https://video.example", |site| site.l402_json());
+        let resources = manifest["services"][0]["resources"].as_array().unwrap();
+        let told: Vec<_> = resources.iter().map(|it| (it["path"].as_str().unwrap(), it["pricing"].clone())).collect();
+        let fixed = |msat: u64| json!({ "model": "fixed", "price_msat": msat });
+        assert_eq!(
+            told,
+            [
+                ("/hlsgate/videos/{video}/access?tier=24h", fixed(100_000)),
+                ("/hlsgate/videos/{video}/access?tier=30d&covers=pass%3Asummer", fixed(20_000_000)),
+                (
+                    "/hlsgate/videos/clock/access?tier=once",
+                    json!({ "model": "dynamic", "price": "5.00", "currency": "USD" })
+                ),
+            ]
+        );
+        assert_eq!(manifest["provider"], json!({ "name": "video.example", "uri": "https://video.example" }));
+        assert_eq!(manifest["openapi"], "https://video.example/hlsgate/machines/openapi.json");
+        let routes = with(CONFIG, "", |site| site.l402_services());
+        assert_eq!(routes["routes"].as_array().unwrap().len(), 2, "a rate of the moment is no static price");
+    }
+
+    /// draft-payment-discovery-01: each paid operation has offers and a 402, amounts are digits or null.
+    #[test]
+    fn each_paid_operation_tells_its_offers_and_its_402() {
+        let document = with(CONFIG, "https://video.example", |site| site.openapi());
+        let paths = document["paths"].as_object().unwrap();
+        let paid: Vec<_> = paths.iter().filter(|(path, _)| path.ends_with("/access")).collect();
+        assert_eq!(
+            paid.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+            ["/hlsgate/videos/clock/access", "/hlsgate/videos/{video}/access"]
+        );
+        for (path, item) in &paid {
+            assert!(item["get"]["responses"]["402"]["description"].is_string(), "{path}");
+            assert_eq!(item["get"]["x-payment-info"]["offers"][0]["method"], "lightning", "{path}");
+        }
+        let amounts = |item: &Value| {
+            let offers = item["get"]["x-payment-info"]["offers"].as_array().unwrap().iter();
+            offers.map(|offer| offer["amount"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+        };
+        assert_eq!(amounts(paid[0].1), [None]);
+        assert_eq!(amounts(paid[1].1), [Some("100".into()), Some("20000".into())]);
+        assert_eq!(paid[1].1["get"]["x-l402-pricing"]["price_msat"], 100_000, "without a tier the first one is sold");
+    }
+
+    #[test]
+    fn a_model_reads_prices_and_addresses() {
+        let text = with(CONFIG, "https://video.example", |site| site.llms_txt());
+        assert!(text.starts_with("# video.example\n\n> "), "{text}");
+        for line in [
+            "- [any film](https://video.example/hlsgate/videos/{video}/access?tier=24h): 100 SATS, 24 hours\n",
+            "- [All of  summer ](https://video.example/hlsgate/videos/{video}/access?tier=30d&covers=pass%3Asummer): 0.0002 BTC, 30 days\n",
+            "- [The clock](https://video.example/hlsgate/videos/clock/access?tier=once): 5.00 USD, for ever\n",
+            "- [Films](https://video.example/videos.json)",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_site_of_many_films_is_told_in_bounds() {
+        let films: String = (0..2 * MAX_VIDEOS)
+            .map(|it| format!("[videos.f{it}]\noffers = [{{ tier = \"a\", price = \"1\", currency = \"SATS\" }}]\n"))
+            .collect();
+        let entries = with(&films, "", |site| site.entries().len());
+        assert_eq!(entries, MAX_VIDEOS);
+    }
+}
