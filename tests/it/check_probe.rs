@@ -5,8 +5,10 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
+use crate::harness::btcpay::STORE;
 use crate::harness::command::{Desk, Outcome, hlsgate, run};
 use crate::harness::daemon::free_port;
+use crate::harness::shop::{Shop, Wish};
 use crate::harness::{A, Harness, Options, process};
 
 const SEGMENT: &str = "/hls/vid1/v0/seg0.ts";
@@ -204,6 +206,39 @@ async fn what_keeps_it_from_looking_is_told() {
         probed(other.run(&["check", "--json", "--only", "configuration", "--probe", &h.url("/hls/vid1/master.m3u8")]));
     assert_eq!((code, findings), (1, vec!["wrong the file itself: 403 unknown-key".to_owned()]));
     assert!(!error_log(&h).contains("eyJ"), "a token of the probe is in the error log");
+}
+
+/// The lane as a client sees it that pays nothing: of all the requests comes one invoice.
+#[tokio::test]
+async fn the_lane_of_machines_is_looked_at_for_one_invoice() {
+    const LANE: &str = "ok machines: 402 with two challenges over one Lightning invoice of 100 sats";
+    const GATE: &str = "include snippets/hlsgate.conf; root {root};";
+    const HIDDEN: &str =
+        "location = /hlsgate/videos/vid1/access { proxy_pass http://hlsgate; proxy_hide_header WWW-Authenticate; }";
+    const BILLED: &str =
+        "location = /hls/vid1/hlsgate-check.ts { add_header WWW-Authenticate 'L402 x' always; return 402; }";
+    let hls = |more: &str| format!("location ^~ /hls/ {{ include snippets/hlsgate-protect.conf; {more} }}");
+    for (vhost, wrong, expected) in [
+        (hls(""), 0, vec![LANE, "ok machines: master.m3u8: 403: not sold", "ok machines: the manifest: not at"]),
+        (
+            format!("include snippets/hlsgate-discovery.conf; {}", hls("include snippets/hlsgate-l402.conf;")),
+            0,
+            vec![LANE, "ok machines: master.m3u8: 402 over the same invoice", "ok machines: the manifest: it is at"],
+        ),
+        (format!("{HIDDEN} {}", hls("")), 1, vec!["wrong machines: 402 with 0 challenges, not L402 and Payment"]),
+        (format!("{BILLED} {}", hls("")), 1, vec!["wrong machines: a segment: 402, with a challenge"]),
+    ] {
+        let vhost = format!("{GATE} {vhost}");
+        let shop = Shop::with(Wish { vhost: Some(&vhost), ..Wish::default() }).await;
+        let (_, findings) = probe(&shop.h, &shop.h.url("/hls/vid1/master.m3u8"), &[]);
+        let lane: Vec<_> = findings.iter().filter(|finding| finding.contains(" machines:")).collect();
+        assert_eq!(bad(&findings).len(), wrong, "{:?}", bad(&findings));
+        for expected in expected {
+            assert!(lane.iter().any(|finding| finding.starts_with(expected)), "{expected}: {lane:#?}");
+        }
+        let query = format!("method=POST&path=/api/v1/stores/{STORE}/invoices");
+        assert_eq!(shop.btcpay.calls(&query).await.len(), 1);
+    }
 }
 
 /// A server of one answer, on loopback.

@@ -1,6 +1,7 @@
 //! `--probe URL`: asks the real nginx for a real file in every way that must not work, and in those that must.
 
 mod follow;
+mod lane;
 mod paths;
 mod reference;
 mod requests;
@@ -125,6 +126,7 @@ pub(super) fn look(target: &Target, connect: Option<&str>, live: &Live, report: 
     }
     progress(count, count);
     follow::look(&follow::Stream { target, site: &site, live, tokens: &tokens }, &first, report);
+    lane::look(&lane::Lane { site: &site, video: target.video, config: &live.config }, report);
     Ok(())
 }
 
