@@ -21,7 +21,25 @@ fn ask(fixture: &Fixture, kind: Kind, carrier: &str) -> (String, u64) {
 
 #[test]
 fn a_granted_question_allocates_nothing() {
-    let fixture = Fixture::new();
+    allocates_nothing(&Fixture::new());
+}
+
+/// What machines can buy costs those nothing who have a token, not even beside a credential that nobody looks at.
+#[test]
+fn a_granted_question_allocates_nothing_where_machines_buy() {
+    let fixture = Fixture::selling();
+    allocates_nothing(&fixture);
+    let paid = format!("Authorization: L402 {}:{}", "AGIAJEemVQ".repeat(30), "00".repeat(32));
+    let beside = format!("{paid}\r\n{}", fixture.cookie());
+    ask(&fixture, Kind::Media, &beside);
+    assert_eq!(ask(&fixture, Kind::Media, &beside), ("204".into(), 0));
+    // And that it is looked at where nothing else opens.
+    let (status, allocations) = ask(&fixture, Kind::Media, &paid);
+    assert_eq!(status, "403");
+    assert_ne!(allocations, 0);
+}
+
+fn allocates_nothing(fixture: &Fixture) {
     let token = &fixture.token;
     let cookie = fixture.cookie();
     let bad = "Cookie: hlsgate_other=eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.e30.AA";
@@ -38,8 +56,8 @@ fn a_granted_question_allocates_nothing() {
         (Kind::Media, format!("Cookie: hlsgate={all}; hlsgate_summer={pass}; hlsgate={token}")),
     ] {
         // The first question of a process may have something to set up.
-        ask(&fixture, kind, &carrier);
-        assert_eq!(ask(&fixture, kind, &carrier), ("204".into(), 0), "{kind:?}, {}", &carrier[..20]);
+        ask(fixture, kind, &carrier);
+        assert_eq!(ask(fixture, kind, &carrier), ("204".into(), 0), "{kind:?}, {}", &carrier[..20]);
     }
 }
 
