@@ -1,6 +1,7 @@
-// Buys one URL with a client from npm and prints what came: client.mjs NAME WALLET URL [URL…].
+// Buys with a client from npm and prints what came: client.mjs NAME WALLET URL [URL…] [+film].
 //
-// WALLET is an address that takes a BOLT11 by POST and answers the preimage. One line of JSON an URL: status, text.
+// WALLET is an address that takes a BOLT11 by POST and answers the preimage. `+film` stands for the playlist that the last answer
+// named, and every file below it. One line of JSON an URL: status, text.
 
 const [name, wallet, ...urls] = process.argv.slice(2);
 const pay = async (bolt11) => (await fetch(wallet, { method: 'POST', body: bolt11 })).text();
@@ -37,7 +38,7 @@ const clients = {
     class Paying extends Wallet {
       async payInvoice(invoice) { return new PaymentResult(await pay(invoice), true); }
     }
-    const client = axios.create({ responseType: 'text', validateStatus: (status) => status < 400, transformResponse: [(text) => text] });
+    const client = axios.create({ responseType: 'text', validateStatus: (status) => status !== 402, transformResponse: [(text) => text] });
     setupL402Interceptor(client, new Paying(), new MemoryTokenStore());
     return async (url) => {
       const answer = await client.get(url);
@@ -46,8 +47,26 @@ const clients = {
   },
 };
 
-const client = await clients[name]();
+const get = await clients[name]();
+
+async function told(url) {
+  const answer = await get(url);
+  const text = await answer.text();
+  console.log(JSON.stringify({ status: answer.status, text }));
+  return text;
+}
+
+/** A playlist and every file that it names, each by the client itself. */
+async function film(url) {
+  for (const line of (await told(url)).split('\n')) {
+    if (!line || line.startsWith('#')) continue;
+    const named = new URL(line, url).href;
+    await (named.endsWith('.m3u8') ? film(named) : told(named));
+  }
+}
+
+let last = '';
 for (const url of urls) {
-  const answer = await client(url);
-  console.log(JSON.stringify({ status: answer.status, text: await answer.text() }));
+  if (url === '+film') await film(JSON.parse(last).playlist);
+  else last = await told(url);
 }

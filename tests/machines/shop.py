@@ -1,4 +1,5 @@
 """A shop on loopback: the stand-in BTCPay, the daemon, nginx with the files that the daemon prints, a film, and a wallet."""
+import hashlib
 import http.server
 import json
 import os
@@ -63,7 +64,7 @@ class Site:
     def __init__(self):
         self.at = pathlib.Path(tempfile.mkdtemp(prefix="hlsgate-machines-"))
         self.at.chmod(0o755)
-        self.children, self.payments = {}, 0
+        self.children, self.payments, self.after_payment = {}, 0, None
         self.port = free_port()
         self._btcpay()
         self._daemon_files()
@@ -105,6 +106,7 @@ class Site:
         subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=duration=3:size=160x90:rate=10",
                         "-b:v", "100k", "-g", "10", "-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod", "-master_pl_name", "master.m3u8",
                         folder / "video.m3u8"], check=True)
+        self.segments = len(list(folder.glob("video*.ts")))
 
     def _nginx_files(self):
         subprocess.run([os.environ["HLSGATE_BIN"], "nginx", "--write", self.at / "etc", "--config", self.config], check=True,
@@ -133,8 +135,14 @@ class Site:
 
         class Wallet(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                bolt11 = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                answer = site.pay(bolt11).encode()
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                if self.path == "/v2/router/send":  # LND's REST API
+                    preimage = site.pay(json.loads(body)["payment_request"])
+                    payment = {"status": "SUCCEEDED", "payment_preimage": preimage, "fee_sat": "0", "value_sat": "100",
+                               "payment_hash": hashlib.sha256(bytes.fromhex(preimage)).hexdigest(), "failure_reason": "FAILURE_REASON_NONE"}
+                    answer = json.dumps({"result": payment}).encode() + b"\n"
+                else:
+                    answer = site.pay(body).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -147,12 +155,21 @@ class Site:
         self.wallet = f"http://127.0.0.1:{self._server.server_port}/"
 
     def pay(self, bolt11):
-        self.payments += 1
+        """Pays, and returns the preimage. A node pays an invoice once, however often it is asked to."""
+        method, invoice = self._asking_for(bolt11)
+        if method["additionalData"]["preimage"] is None:
+            self.payments += 1
+            fetch(f"{self.control}/fake/pay", json.dumps({"invoice": invoice}).encode())
+            method, _ = self._asking_for(bolt11)
+        if self.after_payment:
+            self.after_payment()
+        return method["additionalData"]["preimage"]
+
+    def _asking_for(self, bolt11):
         for invoice in self._api("GET", "invoices?take=50"):
             for method in self._api("GET", f"invoices/{invoice['id']}/payment-methods"):
                 if method["destination"] == bolt11:
-                    fetch(f"{self.control}/fake/pay", json.dumps({"invoice": invoice["id"]}).encode())
-                    return self._api("GET", f"invoices/{invoice['id']}/payment-methods")[0]["additionalData"]["preimage"]
+                    return method, invoice["id"]
         raise AssertionError("no invoice asks for this payment")
 
     def invoices(self):
@@ -166,6 +183,9 @@ class Site:
 
     def break_btcpay(self):
         fetch(f"{self.control}/fake/switches", json.dumps({"fail_next": {"count": 1000, "status": 503}}).encode())
+
+    def mend_btcpay(self):
+        fetch(f"{self.control}/fake/switches/reset", b"{}")
 
     def close(self):
         self._server.shutdown()
