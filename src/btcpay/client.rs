@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use url::Url;
@@ -17,7 +16,7 @@ use super::invoice::{Invoice, InvoiceStatus, LightningInvoice, NewInvoice, Payme
 use super::lenient::List;
 use super::permissions;
 use super::secret::ApiKey;
-use super::setup::{ApiKeyInfo, DeliveryRecord, Health, NewWebhook, ServerInfo, Store, Webhook};
+use super::setup::{ApiKeyInfo, DeliveryRecord, Health, HealthReport, NewWebhook, ServerInfo, Store, Webhook};
 use super::transport::{Answer, Request, Transport, base_url, below};
 use crate::gate::time::UnixTime;
 
@@ -179,13 +178,9 @@ impl Client {
 
     /// Whether BTCPay is up; needs no right.
     pub async fn health(&self) -> Result<Health, Error> {
-        #[derive(Deserialize)]
-        struct Body {
-            synchronized: bool,
-        }
         let answer = self.transport.send(self.get(&["health"], &[])).await?;
-        let body: Body = answer.json("a health report")?;
-        Ok(Health { synchronized: body.synchronized, date: answer.date() })
+        let report: HealthReport = answer.json("a health report")?;
+        Ok(Health { synchronized: report.synchronized, date: answer.date() })
     }
 
     /// BTCPay's version and what it supports; any key may ask.

@@ -1,63 +1,116 @@
 //! What a real BTCPay Server answered and delivered, read by our own parsers: `examples/btcpay-double/recorded`.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use super::{
-    invoice::{Invoice, PaymentMethod},
+    error::{Answered, Error},
+    invoice::{Invoice, LightningInvoice, PaymentMethod},
     lenient::List,
     secret::WebhookSecrets,
-    setup::{ApiKeyInfo, DeliveryRecord, ServerInfo, Store, Webhook},
+    setup::{ApiKeyInfo, DeliveryRecord, HealthReport, ServerInfo, Store, Webhook},
+    transport::Answer,
     webhook::{self, Delivery},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SECRET: &str = "recorded-webhook-secret-for-tests-0001";
 
+/// Routes that show invoices: some recordings have a few of their members only.
+const SHOWN_IN_PART: [&str; 5] = ["list", "creation", "invoice", "changed invoice", "marked invoice"];
+
+/// Reads an answer's body as the product does; what is wrong with it.
+type Reader = fn(&Value) -> Option<String>;
+
+/// Every route whose answers the product reads, and some that show the same, by method and path below `/api/v1`.
+fn reader(method: &str, path: &[&str]) -> Option<(&'static str, Reader)> {
+    Some(match (method, path) {
+        ("GET", ["health"]) => ("health", problem::<HealthReport>),
+        ("GET", ["server", "info"]) => ("server", problem::<ServerInfo>),
+        ("GET", ["api-keys", "current"]) => ("key", problem::<ApiKeyInfo>),
+        ("GET", ["stores", _]) => ("store", problem::<Store>),
+        ("GET", ["stores", _, "invoices"]) => ("list", problem::<Vec<Invoice>>),
+        ("POST", ["stores", _, "invoices"]) => ("creation", problem::<Invoice>),
+        ("GET", ["stores", _, "invoices", _]) => ("invoice", problem::<Invoice>),
+        ("PUT", ["stores", _, "invoices", _]) => ("changed invoice", problem::<Invoice>),
+        ("POST", ["stores", _, "invoices", _, "status" | "unarchive"]) => ("marked invoice", problem::<Invoice>),
+        ("GET", ["stores", _, "invoices", _, "payment-methods"]) => ("methods", problem::<List<PaymentMethod>>),
+        ("GET", ["stores", _, "lightning", "BTC", "invoices", _]) => ("at the node", problem::<LightningInvoice>),
+        ("GET", ["stores", _, "webhooks"]) => ("webhooks", problem::<List<Webhook>>),
+        ("GET" | "PUT", ["stores", _, "webhooks", _]) | ("POST", ["stores", _, "webhooks"]) => {
+            ("webhook", problem::<Webhook>)
+        }
+        ("GET", ["stores", _, "webhooks", _, "deliveries"]) => ("deliveries", problem::<List<DeliveryRecord>>),
+        _ => return None,
+    })
+}
+
 #[test]
-fn every_recorded_answer_can_be_read() {
-    let mut read = 0;
+fn every_recorded_answer_is_read_as_what_it_says() {
+    let (mut read, mut refused) = (BTreeMap::new(), BTreeMap::new());
     for (name, case) in cases() {
-        // Some recordings show of an invoice a few members only.
         let trimmed = !case["settings"]["only"].is_null();
         let mut firsts = HashMap::new();
         for (position, step) in case["steps"].as_array().unwrap().iter().enumerate() {
-            let (answer, path) = (&step["answer"], step["path"].as_str().unwrap_or_default());
-            if step["from"] != "shop" || answer["status"] != 200 || answer["body"].is_null() {
+            let (answer, method) = (&step["answer"], step["method"].as_str().unwrap_or_default());
+            let path = step["path"].as_str().and_then(|path| path.strip_prefix("/api/v1/")).unwrap_or_default();
+            let parts: Vec<&str> =
+                path.split('?').next().unwrap_or_default().trim_end_matches('/').split('/').collect();
+            let (Some((route, reader)), Some(status)) = (reader(method, &parts), answer["status"].as_u64()) else {
+                continue;
+            };
+            if step["from"] != "shop" {
                 continue;
             }
-            let body = whole(&answer["body"], "", &mut firsts);
-            let parts: Vec<&str> = path.split(['/', '?']).filter(|part| !part.is_empty()).skip(2).collect();
-            let problem = match (step["method"].as_str().unwrap_or_default(), &parts[..]) {
-                ("POST", ["stores", _, "invoices"]) if !trimmed => problem::<Invoice>(&body),
-                ("GET", ["stores", _, "invoices", query]) if query.contains('=') && !trimmed => {
-                    problem::<Vec<Invoice>>(&body)
-                }
-                (
-                    "GET" | "PUT",
-                    ["stores", _, "invoices", _] | ["stores", _, "invoices", _, "includePaymentMethods=true"],
-                ) if !trimmed => problem::<Invoice>(&body),
-                ("POST", ["stores", _, "invoices", _, "status" | "unarchive"]) if !trimmed => problem::<Invoice>(&body),
-                ("GET", ["stores", _, "invoices", _, "payment-methods", ..]) => problem::<List<PaymentMethod>>(&body),
-                ("GET", ["stores", _, "webhooks"]) => problem::<List<Webhook>>(&body),
-                ("POST" | "GET" | "PUT", ["stores", _, "webhooks", ..]) if body["authorizedEvents"].is_object() => {
-                    problem::<Webhook>(&body)
-                }
-                (
-                    "GET",
-                    ["stores", _, "webhooks", _, "deliveries"]
-                    | ["stores", _, "webhooks", _, "deliveries", "count=50" | "count=1"],
-                ) => problem::<List<DeliveryRecord>>(&body),
-                ("GET", ["api-keys", "current"]) => problem::<ApiKeyInfo>(&body),
-                ("GET", ["server", "info"]) => problem::<ServerInfo>(&body),
-                ("GET", ["stores", _]) => problem::<Store>(&body),
-                _ => continue,
+            let body = match answer["raw"].as_str() {
+                Some(raw) => serde_json::from_str(raw).unwrap(),
+                None => whole(&answer["body"], "", &mut firsts),
             };
-            assert_eq!(problem, None, "{name}, step {position}: {} {path}", step["method"]);
-            read += 1;
+            let place = format!("{name}, step {position}: {method} {path}");
+            if status != 200 {
+                let error = error(u16::try_from(status).unwrap(), answer, &body);
+                assert!(says(&error, status, &body), "{place}: {status} {body} was taken for {error:?}");
+                *refused.entry(status).or_insert(0) += 1;
+            } else if !(body.is_null() || trimmed && SHOWN_IN_PART.contains(&route)) {
+                assert_eq!(reader(&body), None, "{place}");
+                *read.entry(route).or_insert(0) += 1;
+            }
         }
     }
-    assert!(read > 1000, "only {read} answers were read");
+    assert_eq!(read.len(), 14, "a route was not read at all: {read:?}");
+    assert!(read.values().sum::<usize>() > 1000, "too few answers were read: {read:?}");
+    let statuses: Vec<u64> = refused.keys().copied().collect();
+    assert_eq!(statuses, [400, 401, 403, 404, 415, 422, 500, 503], "{refused:?}");
+}
+
+fn error(status: u16, answer: &Value, body: &Value) -> Error {
+    let kind = answer["headers"]["content-type"].as_str();
+    let kind = kind.unwrap_or(if body.is_null() { "" } else { "application/json; charset=utf-8" });
+    let bytes = if body.is_null() { vec![] } else { body.to_string().into_bytes() };
+    Answer::recorded(status, kind, bytes).into_error()
+}
+
+/// Whether the product's error says what BTCPay said.
+fn says(error: &Error, status: u64, body: &Value) -> bool {
+    let text = |name: &str| body[name].as_str().unwrap_or_default();
+    let same = |answer: &Answered| answer.code == text("code") && answer.message == text("message");
+    match error {
+        Error::Unauthenticated { .. } => status == 401,
+        Error::MissingPermission { permission } => status == 403 && permission == text("missingPermission"),
+        Error::NotFound { answer } => status == 404 && body.is_object() && same(answer),
+        Error::Refused { answer, .. } => [400, 415].contains(&status) && body.is_object() && same(answer),
+        Error::Unavailable { answer, .. } => status >= 500 && same(answer),
+        Error::NotGreenfield { .. } => [400, 404].contains(&status) && !body.is_object(),
+        Error::Invalid { problems } => {
+            let said: Vec<Value> =
+                problems.iter().map(|problem| json!({"path": problem.path, "message": problem.message})).collect();
+            status == 422 && *body == Value::Array(said)
+        }
+        _ => false,
+    }
 }
 
 #[test]

@@ -18,6 +18,12 @@ pub struct Health {
     pub date: Option<SystemTime>,
 }
 
+/// The body of that answer.
+#[derive(Deserialize)]
+pub(super) struct HealthReport {
+    pub(super) synchronized: bool,
+}
+
 /// `GET /server/info`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -174,7 +174,15 @@ impl Answer {
         httpdate::parse_http_date(self.header(DATE)?).ok()
     }
 
-    fn into_error(self) -> Error {
+    /// An answer that a real BTCPay gave; `content_type` is empty where it had none.
+    #[cfg(test)]
+    pub(super) fn recorded(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+        let status = StatusCode::from_u16(status).unwrap();
+        let content_type = (!content_type.is_empty()).then(|| (CONTENT_TYPE, content_type.parse().unwrap()));
+        Answer { at: "https://btcpay.example".into(), status, headers: content_type.into_iter().collect(), body }
+    }
+
+    pub(super) fn into_error(self) -> Error {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         struct Body {
