@@ -10,9 +10,15 @@ use crate::ids;
 pub struct Terms<'a> {
     pub millisatoshi: Option<u64>,
     pub payment_hash: [u8; 32],
-    pub description: &'a str,
+    pub description: Description<'a>,
     pub timestamp: u64,
     pub expiry: u64,
+}
+
+/// What is paid for: a text, or one of which the invoice has the SHA-256 alone, as that of an LNURL does.
+pub enum Description<'a> {
+    Text(&'a str),
+    Hashed(&'a str),
 }
 
 /// The Lightning node: a throw-away key.
@@ -40,7 +46,10 @@ impl Node {
         let mut data = number(terms.timestamp, 7);
         field(&mut data, b'p', &fives(&terms.payment_hash));
         field(&mut data, b's', &fives(&ids::random::<32>()));
-        field(&mut data, b'd', &fives(shortened(terms.description).as_bytes()));
+        match terms.description {
+            Description::Text(text) => field(&mut data, b'd', &fives(shortened(text).as_bytes())),
+            Description::Hashed(text) => field(&mut data, b'h', &fives(&Sha256::digest(text))),
+        }
         field(&mut data, b'x', &number(terms.expiry, 4));
         field(&mut data, b'c', &number(18, 1));
         // Features 8 (onion of variable length) and 14 (payment secret), both required.
@@ -154,7 +163,7 @@ mod tests {
         let terms = Terms {
             millisatoshi: Some(10_000_000),
             payment_hash: [7; 32],
-            description: "48 h pass",
+            description: Description::Text("48 h pass"),
             timestamp: 1_785_000_000,
             expiry: 900,
         };

@@ -1,9 +1,9 @@
-//! The checkout page `/i/{id}`, plain forms instead of a wallet, and its status in JSON.
-
-use serde_json::json;
+//! The checkout page `/i/{id}`, plain forms instead of a wallet, and the receipt.
 
 use crate::{
-    http::{Call, Reply, html, html_error, ok, redirect},
+    checkout_status::{self, back, has_receipt},
+    greenfield::nothing,
+    http::{Call, Reply, html, html_error, redirect},
     invoice::{Event, Invoice, Status},
     invoicing::PayRequest,
     money,
@@ -14,19 +14,20 @@ use crate::{
 
 /// Answers under `/i`. Needs no key: whoever knows the id may look, and here also play the payer.
 pub fn answer(world: &mut World, call: &Call, path: &[&str]) -> Reply {
-    let Some((&id, rest)) = path.split_first() else { return html_error(404) };
-    let Some(invoice) = world.invoice(id) else { return html_error(404) };
+    let Some((&id, rest)) = path.split_first() else { return nothing(call) };
+    let Some(invoice) = world.invoice(id) else { return nothing(call) };
     match (call.method.as_str(), rest) {
-        ("GET", ["status"]) => ok(&status(world, invoice)),
+        ("GET", ["status"]) => checkout_status::answer(world, call, invoice),
+        ("GET", ["receipt"]) if has_receipt(invoice) => html(200, receipt(world, invoice)),
         ("GET", []) => {
-            let first = invoice.methods.first().map(|method| method.id);
+            let first = checkout_status::first(invoice);
             open(world, call, id, first)
         }
         ("GET", [method]) if MethodId::parse(method).is_some() => open(world, call, id, MethodId::parse(method)),
         ("POST", [action]) => {
             let result = act(world, id, action);
             let Some(invoice) = world.invoice(id) else { return html_error(404) };
-            let back = invoice.checkout.redirect_url.as_ref().map(|url| filled(url, invoice));
+            let back = invoice.checkout.redirect_url.as_ref().map(|url| back(url, invoice));
             let paid = matches!(invoice.status, Status::Settled | Status::Processing) || *action == "pay-late";
             match (result, back) {
                 (Err(message), _) => html(409, page(world, call, invoice, &message)),
@@ -36,7 +37,7 @@ pub fn answer(world: &mut World, call: &Call, path: &[&str]) -> Reply {
                 (Ok(()), _) => redirect(303, &format!("{}/i/{id}", call.base)),
             }
         }
-        _ => html_error(404),
+        _ => nothing(call),
     }
 }
 
@@ -76,32 +77,17 @@ pub fn expire(invoice: &mut Invoice, now: i64) -> Result<Vec<Event>, String> {
     Ok(invoice.evaluate(now))
 }
 
-/// The redirect URL with its placeholders filled in, url-encoded.
-fn filled(template: &str, invoice: &Invoice) -> String {
-    if !template.starts_with("http://") && !template.starts_with("https://") {
-        return "/".into();
-    }
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let status = format!("{:?}", invoice.status);
-    let pairs = [
-        ("{InvoiceId}", invoice.id.as_str()),
-        ("{OrderId}", invoice.order_id().unwrap_or_default()),
-        ("{Status}", &status),
-    ];
-    pairs.into_iter().fold(template.to_owned(), |url, (placeholder, value)| url.replace(placeholder, &encode(value)))
-}
-
-fn status(world: &World, invoice: &Invoice) -> serde_json::Value {
-    let methods = views::payment_methods(world, invoice, "", true);
-    let first = methods.first();
-    let field = |name: &str| first.and_then(|method| method.get(name)).cloned();
-    let metadata = invoice.metadata.value();
-    let left = (invoice.expires - world.now()).max(0) / 1000;
-    json!({
-        "invoiceId": invoice.id, "status": invoice.status, "orderId": metadata.get("orderId"), "customerEmail": metadata.get("buyerEmail"),
-        "itemDesc": metadata.get("itemDesc"), "merchantRefLink": invoice.checkout.redirect_url.as_ref().map(|url| filled(url, invoice)),
-        "address": field("destination"), "due": field("due"), "paid": field("totalPaid"), "expirationSeconds": left,
-    })
+fn receipt(world: &World, invoice: &Invoice) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Receipt from {}</title></head>\n\
+         <body><h1>{}</h1><p>{} {}, {:?}, paid {}</p></body></html>\n",
+        escape(&world.store.name),
+        escape(&world.store.name),
+        invoice.amount,
+        escape(&invoice.currency),
+        invoice.status,
+        money::text(invoice.paid()),
+    )
 }
 
 fn page(world: &World, call: &Call, invoice: &Invoice, message: &str) -> String {
@@ -138,7 +124,7 @@ fn page(world: &World, call: &Call, invoice: &Invoice, message: &str) -> String 
         })
         .collect();
     let back = invoice.checkout.redirect_url.as_ref().map_or(String::new(), |url| {
-        format!("<p><a id=\"return\" href=\"{}\">Return to the shop</a></p>", escape(&filled(url, invoice)))
+        format!("<p><a id=\"return\" href=\"{}\">Return to the shop</a></p>", escape(&back(url, invoice)))
     });
     let description = invoice.metadata.value().get("itemDesc").and_then(|text| text.as_str()).unwrap_or_default();
     format!(

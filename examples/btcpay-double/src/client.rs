@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    Method, Request, StatusCode,
+    HeaderMap, Method, Request, StatusCode,
     header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT},
 };
 use http_body_util::{BodyExt, Full};
@@ -13,6 +13,9 @@ use url::Url;
 
 use crate::webhook::{self, Outcome};
 
+/// A receiver's own header: its answer is to count as given so many seconds later, by this server's clock.
+const AFTER: &str = "btcpay-double-after";
+
 /// `SocketsHttpHandler.MaxAutomaticRedirections`.
 const MOST_REDIRECTS: usize = 50;
 
@@ -20,15 +23,17 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Posts `body`, signed with `secret`. A 307 or 308 is followed as it is, a 301, 302 or 303 by a GET without the body.
 ///
-/// TLS is not spoken: an `https` address fails as one whose certificate is refused.
-pub async fn post(url: &str, secret: &str, version: &str, body: Vec<u8>) -> Outcome {
-    match follow(url, secret, version, body.into()).await {
-        Ok(status) => Outcome::Answered(status.as_u16()),
-        Err(err) => Outcome::Failed(err.to_string()),
+/// TLS is not spoken: an `https` address fails as one whose certificate is refused. Beside the outcome: the milliseconds
+/// after which the receiver wants to have answered.
+pub async fn post(url: &str, secret: &str, version: &str, body: Vec<u8>) -> (Outcome, i64) {
+    let mut after = 0;
+    match follow(url, secret, version, body.into(), &mut after).await {
+        Ok(status) => (Outcome::Answered(status.as_u16()), after),
+        Err(err) => (Outcome::Failed(err.to_string()), after),
     }
 }
 
-async fn follow(url: &str, secret: &str, version: &str, body: Bytes) -> Result<StatusCode, Failure> {
+async fn follow(url: &str, secret: &str, version: &str, body: Bytes, after: &mut i64) -> Result<StatusCode, Failure> {
     let signature = webhook::signature(secret, &body);
     let (mut url, mut method, mut body) = (Url::parse(url)?, Method::POST, Some(body));
     for _ in 0..MOST_REDIRECTS {
@@ -41,8 +46,11 @@ async fn follow(url: &str, secret: &str, version: &str, body: Bytes) -> Result<S
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let (status, location) = send(&url, request.body(Full::new(body.clone().unwrap_or_default()))?).await?;
-        let Some(next) = location.and_then(|location| url.join(&location).ok()) else { return Ok(status) };
+        let (status, headers) = send(&url, request.body(Full::new(body.clone().unwrap_or_default()))?).await?;
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        *after += header(AFTER).and_then(|text| text.parse::<f64>().ok()).map_or(0, |after| (after * 1000.0) as i64);
+        let location = header(LOCATION.as_str());
+        let Some(next) = location.and_then(|location| url.join(location).ok()) else { return Ok(status) };
         match status.as_u16() {
             307 | 308 => {}
             301..=303 => (method, body) = (Method::GET, None),
@@ -54,7 +62,7 @@ async fn follow(url: &str, secret: &str, version: &str, body: Bytes) -> Result<S
 }
 
 /// One exchange on a connection of its own.
-async fn send(url: &Url, request: Request<Full<Bytes>>) -> Result<(StatusCode, Option<String>), Failure> {
+async fn send(url: &Url, request: Request<Full<Bytes>>) -> Result<(StatusCode, HeaderMap), Failure> {
     if url.scheme() != "http" {
         return Err("The SSL connection could not be established, see inner exception.".into());
     }
@@ -70,10 +78,9 @@ async fn send(url: &Url, request: Request<Full<Bytes>>) -> Result<(StatusCode, O
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await.map_err(|_| "An error occurred while sending the request.")?;
-    let status = answer.status();
-    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (parts, body) = answer.into_parts();
     // Its content is of no interest, whether it comes whole or not.
-    let _ = answer.into_body().collect().await;
+    let _ = body.collect().await;
     connection.abort();
-    Ok((status, location))
+    Ok((parts.status, parts.headers))
 }

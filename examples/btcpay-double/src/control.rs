@@ -142,7 +142,7 @@ fn act(world: &mut World, call: &Call, action: &str, body: &Value) -> Result<Val
         }
         "lightning" => {
             let seconds = body.get("away").and_then(Value::as_f64).ok_or("\"away\": expected seconds")?;
-            world.lightning_goes_away(seconds);
+            world.lightning_goes_away(seconds, body.get("looks").and_then(Value::as_f64));
             Ok(json!({}))
         }
         "explorer" => {
@@ -305,7 +305,7 @@ async fn wait(app: &App, call: &Call) -> Result<Value, String> {
                 .and_then(|id| world.invoice(id))
                 .is_some_and(|invoice| status == Some(&format!("{:?}", invoice.status)))
         };
-        let met = (!idle || world.pending == 0)
+        let met = (!idle || world.pending == 0 && world.late.is_empty())
             && (!quiet || world.quiet())
             && attempts.is_none_or(|least| world.attempts.iter().filter(delivered).count() >= least)
             && calls.is_none_or(|least| world.calls.len() >= least)

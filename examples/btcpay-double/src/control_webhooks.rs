@@ -91,7 +91,7 @@ async fn send(
     body: Vec<u8>,
 ) -> Result<Value, String> {
     let (at, version) = (real_now(), app.with(|world| world.version.to_string()));
-    let outcome: Outcome = client::post(&url, &secret, &version, body.clone()).await;
+    let (outcome, _): (Outcome, _) = client::post(&url, &secret, &version, body.clone()).await;
     Ok(app.with(|world| {
         let sent = world.now().div_euclid(1000);
         let (delivery, original) = (String::new(), String::new());

@@ -60,8 +60,15 @@ async fn attempt(app: &App, job: &Job, ids: &Ids, url: &str, secret: &str, queue
     let mut first = None;
     for copy in 0..=copies {
         let (at, sent) = (real_now(), app.with(|world| world.now().div_euclid(1000)));
+        let answered = async {
+            let (outcome, after) = client::post(url, secret, &version, body.clone()).await;
+            if after > 0 {
+                app.sleep(after, Some(&job.webhook)).await;
+            }
+            outcome
+        };
         let outcome = tokio::select! {
-            outcome = client::post(url, secret, &version, body.clone()) => outcome,
+            outcome = answered => outcome,
             () = app.sleep(TIMEOUT, None) => Outcome::Failed(
                 "The request was canceled due to the configured HttpClient.Timeout of 100 seconds elapsing.".into(),
             ),

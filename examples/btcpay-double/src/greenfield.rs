@@ -14,7 +14,7 @@ use crate::{
     payment::MethodId,
     refunds, subscriptions,
     version::{SAYS_WHY_401, SHORT_ROUTES, STORE_OF_2_2, TAKES_ANY_PERMISSION},
-    webhook_api,
+    views, webhook_api,
     world::World,
 };
 
@@ -248,7 +248,7 @@ fn store_data(world: &World, call: &Call, id: &str) -> Result<Reply, Reply> {
 fn store(world: &World) -> Value {
     let mut data = json!({
         "website": null, "supportUrl": null, "logoUrl": null, "cssUrl": null, "paymentSoundUrl": null, "brandColor": null,
-        "applyBrandColorToBackend": false, "additionalTrackedRates": [], "displayExpirationTimer": 300, "refundBOLT11Expiration": 30,
+        "applyBrandColorToBackend": false, "additionalTrackedRates": [], "displayExpirationTimer": views::EXPIRATION_TIMER, "refundBOLT11Expiration": 30,
         "lightningDescriptionTemplate": "Paid to {StoreName} (Order ID: {OrderId})", "archived": false,         "receipt": {"enabled": true, "showQR": true, "showPayments": true}, "lightningAmountInSatoshi": false, "lightningPrivateRouteHints": false,
         "onChainWithLnInvoiceFallback": false, "showRecommendedFee": true, "recommendedFeeBlockTarget": 1, "htmlTitle": null,
         "payJoinEnabled": false, "autoDetectLanguage": false, "showPayInWalletButton": true,
@@ -303,7 +303,10 @@ fn rate_rules(world: &World, call: &Call, id: &str) -> Result<Reply, Reply> {
         .keys()
         .filter_map(|currency| Some(format!("BTC_{currency} = {};\n", world.rule(currency)?)))
         .collect();
-    let script = if own.is_empty() { DEFAULT_RATES } else { &own };
+    // Three currencies came later.
+    let known = if world.version < STORE_OF_2_2 { 14 } else { usize::MAX };
+    let default = DEFAULT_RATES.lines().take(known).collect::<Vec<_>>().join("\n");
+    let script = if own.is_empty() { &default } else { &own };
     let spread: f64 = world.switches.spread.parse().unwrap_or_default();
     let preferred = own.is_empty().then_some("kraken");
     Ok(ok(&json!({

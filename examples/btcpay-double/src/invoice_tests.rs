@@ -15,6 +15,7 @@ fn invoice(amount: &str) -> Invoice {
         preimage: [1; 32],
         payment_hash: [2; 32],
         label: "label".into(),
+        asked: None,
     };
     Invoice {
         id: "HMprBnL9BTXWuPvpoKBS6e".into(),

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use crate::{
-    bolt11::{self, Terms},
+    bolt11::{self, Description, Terms},
     creation_log::{CreationLog, Unavailable},
     ids,
     invoice::{AdditionalStatus, Checkout, Event, Invoice, Kind, Status},
@@ -108,8 +108,16 @@ impl World {
             }
             let (preimage, payment_hash) = ids::preimage();
             let destination = None;
-            let method =
-                Method { id, activated: !lazy, destination, rate, preimage, payment_hash, label: String::new() };
+            let method = Method {
+                id,
+                activated: !lazy,
+                destination,
+                rate,
+                preimage,
+                payment_hash,
+                label: String::new(),
+                asked: None,
+            };
             let why = self.unavailable(invoice, &method);
             // A lazy method asks node and explorer only once it is activated.
             let why = why.filter(|why| !lazy || id == MethodId::Lnurl || matches!(why, Unavailable::Criteria(_)));
@@ -163,38 +171,54 @@ impl World {
             MethodId::Lnurl => None,
             MethodId::Lightning => {
                 let millisatoshi = (due * Decimal::new(100_000_000_000, 0)).round();
-                let order = invoice.order_id().unwrap_or_default();
-                let now = self.now();
                 let amount = u64::try_from(millisatoshi).ok().filter(|&amount| amount > 0);
-                let (preimage, payment_hash) =
-                    (invoice.methods[position].preimage, invoice.methods[position].payment_hash);
-                let bolt11 = self.node.invoice(&Terms {
-                    millisatoshi: amount,
-                    payment_hash,
-                    description: &format!("Paid to {} (Order ID: {order})", self.store.name),
-                    timestamp: now.div_euclid(1000).unsigned_abs(),
-                    expiry: (invoice.expires.div_euclid(1000) - now.div_euclid(1000)).max(1).unsigned_abs(),
-                });
-                let label = self.switches.lightning_node.label(&payment_hash);
-                invoice.methods[position].label.clone_from(&label);
+                let description = self.description(invoice);
                 invoice.bolt11_over = Some(due);
-                self.node_invoices.push(NodeInvoice {
-                    id: label,
-                    bolt11: bolt11.clone(),
-                    payment_hash,
-                    preimage,
-                    millisatoshi: amount,
-                    expires: invoice.expires,
-                    paid: None,
-                    cancelled: false,
-                    invoice: Some(invoice.id.clone()),
-                });
-                Some(bolt11)
+                Some(self.ask_node(invoice, position, amount, Description::Text(&description)))
             }
         };
         let method = &mut invoice.methods[position];
         method.activated = true;
         method.destination = destination;
+    }
+
+    /// What a payer reads.
+    pub fn description(&self, invoice: &Invoice) -> String {
+        format!("Paid to {} (Order ID: {})", self.store.name, invoice.order_id().unwrap_or_default())
+    }
+
+    /// The node makes a BOLT11 for the method at `position`, to live as long as the invoice.
+    pub fn ask_node(
+        &mut self,
+        invoice: &mut Invoice,
+        position: usize,
+        millisatoshi: Option<u64>,
+        description: Description<'_>,
+    ) -> String {
+        let now = self.now();
+        let method = &mut invoice.methods[position];
+        let bolt11 = self.node.invoice(&Terms {
+            millisatoshi,
+            payment_hash: method.payment_hash,
+            description,
+            timestamp: now.div_euclid(1000).unsigned_abs(),
+            expiry: (invoice.expires.div_euclid(1000) - now.div_euclid(1000)).max(1).unsigned_abs(),
+        });
+        method.label = self.switches.lightning_node.label(&method.payment_hash);
+        self.node_invoices.push(NodeInvoice {
+            id: method.label.clone(),
+            bolt11: bolt11.clone(),
+            payment_hash: method.payment_hash,
+            preimage: method.preimage,
+            millisatoshi,
+            expires: invoice.expires,
+            paid: None,
+            cancelled: false,
+            unheard: self.polls(),
+            invoice: Some(invoice.id.clone()),
+            method: method.id,
+        });
+        bolt11
     }
 
     /// Activates a lazy method. A failing or unknown one stays as it is, and nobody is told.
@@ -233,7 +257,7 @@ impl World {
         }
         let (rbf, received) = (request.rbf, request.received);
         let paying = Paying { method: method_id, value, rbf, fee, received, transaction: None, destination: None };
-        if self.outages.btcpay || method_id != MethodId::Chain && self.lightning_away() {
+        if self.outages.btcpay || method_id != MethodId::Chain && self.lightning_deaf() {
             self.mark_paid(id, method_id);
             self.arrive(id, paying)?;
             return Ok(false);

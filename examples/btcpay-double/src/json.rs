@@ -135,7 +135,9 @@ impl Json {
 impl Document {
     /// Reads one value with at most `depth` objects and arrays in each other; what follows it is ignored.
     pub fn parse(text: &str, depth: usize) -> Result<Document, Fault> {
-        let mut reader = Reader { text: text.as_bytes(), at: 0, path: Vec::new(), depth, ends: HashMap::new() };
+        let lines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(lines).collect();
+        let mut reader = Reader { text: text.as_bytes(), at: 0, path: Vec::new(), depth, lines, ends: HashMap::new() };
         let value = reader.value()?;
         Ok(Document { value, ends: reader.ends })
     }
@@ -207,15 +209,17 @@ struct Reader<'a> {
     at: usize,
     path: Vec<Step>,
     depth: usize,
+    /// Where each line begins.
+    lines: Vec<usize>,
     ends: HashMap<String, (usize, usize)>,
 }
 
 impl Reader<'_> {
     /// Line and position.
     fn place(&self) -> (usize, usize) {
-        let before = &self.text[..self.at.min(self.text.len())];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        (line, before.iter().rev().take_while(|&&byte| byte != b'\n').count())
+        let at = self.at.min(self.text.len());
+        let line = self.lines.partition_point(|begin| *begin <= at);
+        (line, at - self.lines[line - 1])
     }
 
     fn fault<T>(&self, what: &str) -> Result<T, Fault> {

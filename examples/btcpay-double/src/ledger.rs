@@ -25,8 +25,11 @@ pub struct NodeInvoice {
     pub paid: Option<(i64, u64)>,
     /// Deleted: BTCPay replaced it by one over the rest.
     pub cancelled: bool,
-    /// The invoice of BTCPay that it pays.
+    /// BTCPay does not listen to it before it polls again.
+    pub unheard: bool,
+    /// The invoice of BTCPay that it pays, and by which method.
     pub invoice: Option<String>,
+    pub method: MethodId,
 }
 
 impl NodeInvoice {
@@ -57,6 +60,8 @@ pub struct Outages {
     pub lightning_until: Option<i64>,
     /// BTCPay polls the open invoices then.
     pub lightning_polled: Option<i64>,
+    /// It is through with that then.
+    pub lightning_heard: Option<i64>,
     /// NBXplorer is away since then.
     pub explorer: Option<i64>,
     /// NBXplorer was away: what it missed comes with the next block.
@@ -71,6 +76,16 @@ const LOOK_AFTER_START: i64 = 120_000;
 impl World {
     pub fn lightning_away(&self) -> bool {
         self.outages.lightning_until.is_some_and(|until| self.now() < until)
+    }
+
+    /// BTCPay does not know what the node gets: the node is away, or BTCPay has not seen yet that it is back.
+    pub fn lightning_deaf(&self) -> bool {
+        self.lightning_away() || self.outages.lightning_polled.is_some()
+    }
+
+    /// BTCPay polls the open Lightning invoices, and will not listen to one that is made meanwhile.
+    pub fn polls(&self) -> bool {
+        self.outages.lightning_heard.is_some_and(|until| self.now() < until)
     }
 
     /// `/health`: NBXplorer's absence shows after most of a minute.
@@ -127,9 +142,9 @@ impl World {
         };
         known.paid = Some((received.map_or(now, |received| received * 1000), millisatoshi));
         let value = Decimal::new(i64::try_from(millisatoshi).unwrap_or(i64::MAX), 11).normalize();
-        let (hash, invoice) = (ids::hex(&known.payment_hash), known.invoice.clone());
+        let (hash, invoice, method) = (ids::hex(&known.payment_hash), known.invoice.clone(), known.method);
         if let Some(invoice) = invoice {
-            let mut paying = self.paying(MethodId::Lightning, value, false, Some(hash));
+            let mut paying = self.paying(method, value, false, Some(hash));
             paying.destination = Some(bolt11.to_owned());
             paying.received = received;
             self.arrive(&invoice, paying)?;
@@ -144,7 +159,10 @@ impl World {
     /// Money arrives; BTCPay notices it now, or later.
     pub fn arrive(&mut self, invoice: &str, paying: Paying) -> Result<(), String> {
         let chain = paying.method == MethodId::Chain;
-        let blind = self.outages.btcpay || if chain { self.outages.explorer.is_some() } else { self.lightning_away() };
+        let hash = paying.transaction.as_ref();
+        let unheard = |known: &NodeInvoice| known.unheard && hash == Some(&ids::hex(&known.payment_hash));
+        let deaf = || self.lightning_deaf() || self.node_invoices.iter().any(unheard);
+        let blind = self.outages.btcpay || if chain { self.outages.explorer.is_some() } else { deaf() };
         if blind {
             let mut paying = paying;
             // The node knows when it was paid; of a transaction BTCPay knows only when it saw it.
@@ -218,10 +236,11 @@ impl World {
         }
     }
 
-    /// The node's RPC goes away for `seconds`. BTCPay sees that it is back when it looks, once a minute.
-    pub fn lightning_goes_away(&mut self, seconds: f64) {
+    /// The node's RPC goes away for `seconds`. BTCPay sees that it is back when it looks, once a minute, for the first time after
+    /// `looks` seconds.
+    pub fn lightning_goes_away(&mut self, seconds: f64, looks: Option<f64>) {
         let (now, until) = (self.now(), self.now() + (seconds * 1000.0) as i64);
-        let mut polled = now + LOOK - 2_000;
+        let mut polled = now + looks.map_or(LOOK - 2_000, |looks| (looks * 1000.0) as i64);
         while polled < until {
             polled += LOOK;
         }
@@ -240,22 +259,18 @@ impl World {
         }
         if self.outages.lightning_polled.is_some_and(|due| due <= now) && !self.outages.btcpay {
             self.outages.lightning_polled = None;
+            self.outages.lightning_heard = Some(now + self.switches.lightning_poll_ms);
+            self.node_invoices.iter_mut().for_each(|known| known.unheard = false);
             let open: Vec<String> = self
                 .invoices
                 .iter()
                 .filter(|invoice| now < invoice.expires)
                 .map(|invoice| invoice.id.clone())
                 .collect();
-            let overlooked = match self.switches.poll_overlooks_newest {
-                true => self.invoices.last().map(|invoice| invoice.id.clone()),
-                false => None,
-            };
             // Those of expired invoices are forgotten for good.
             self.unnoticed
                 .retain(|payment| payment.paying.method == MethodId::Chain || open.contains(&payment.invoice));
-            self.notice(|payment| {
-                payment.paying.method != MethodId::Chain && overlooked.as_ref() != Some(&payment.invoice)
-            });
+            self.notice(|payment| payment.paying.method != MethodId::Chain);
         }
     }
 

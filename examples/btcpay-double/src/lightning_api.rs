@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::{
-    bolt11::Terms,
+    bolt11::{Description, Terms},
     greenfield::authorise,
     http::{Call, Reply, error, invalid, ok},
     ids,
     json::Json,
     keys,
     ledger::NodeInvoice,
+    payment::MethodId,
     world::World,
 };
 
@@ -80,7 +81,7 @@ fn create(world: &mut World, request: &Json) -> Result<Reply, Reply> {
     let bolt11 = world.node.invoice(&Terms {
         millisatoshi: Some(millisatoshi),
         payment_hash,
-        description,
+        description: Description::Text(description),
         timestamp: now.div_euclid(1000).unsigned_abs(),
         expiry,
     });
@@ -93,7 +94,9 @@ fn create(world: &mut World, request: &Json) -> Result<Reply, Reply> {
         expires: now + i64::try_from(expiry).unwrap_or(i64::MAX / 2000) * 1000,
         paid: None,
         cancelled: false,
+        unheard: false,
         invoice: None,
+        method: MethodId::Lightning,
     };
     let answer = ok(&shown(&made, now));
     world.node_invoices.push(made);

@@ -28,6 +28,7 @@
 mod app;
 mod bolt11;
 mod checkout;
+mod checkout_status;
 mod client;
 mod control;
 mod control_webhooks;
@@ -44,6 +45,7 @@ mod jsonb;
 mod keys;
 mod ledger;
 mod lightning_api;
+mod lnurl;
 mod money;
 mod payment;
 mod refunds;

@@ -86,6 +86,17 @@ pub struct Method {
     pub payment_hash: [u8; 32],
     /// What the node calls the BOLT11.
     pub label: String,
+    /// What a wallet asked of an LNURL.
+    pub asked: Option<Asked>,
+}
+
+/// A wallet's request at an LNURL, which made the BOLT11.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub millisatoshi: u64,
+    pub comment: Option<String>,
+    /// What the wallet was told before.
+    pub terms: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

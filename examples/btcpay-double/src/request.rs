@@ -477,7 +477,7 @@ fn methods(reading: &mut Reading<'_>, value: Option<&Json>) -> Option<Vec<Method
             Some(methods)
         }
         Some(Json::Object(_)) => {
-            let place = reading.document.ends.get(PATH).map_or(0, |(_, position)| position.saturating_sub(1));
+            let place = reading.document.ends.get(PATH).map_or(0, |(_, position)| *position);
             let message = not_a_list("System.String[]");
             reading.note(PATH, &format!("{message}Path '{PATH}', line 1, position {place}."));
             reading.unconverted = true;

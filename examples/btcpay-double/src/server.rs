@@ -15,7 +15,7 @@ use crate::{
     app::App,
     checkout, control, greenfield,
     http::{Call, Reply, empty},
-    unkind,
+    lnurl, unkind,
     world::{ApiCall, real_now},
 };
 
@@ -93,6 +93,17 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> io::Result<Reply> 
     let path: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     let mut reply = match path[..] {
         ["fake", ref rest @ ..] => control::answer(&app, &call, rest).await,
+        // The older address of the checkout.
+        ["invoice"] => match (unkind::down(&app).await?, call.param("id")) {
+            (Some(reply), _) => reply,
+            (None, Some(id)) => app.with(|world| checkout::answer(world, &call, &[id])),
+            (None, None) => greenfield::nothing(&call),
+        },
+        ["BTC", "lnurl" | "UILNURL", "pay", "i", id] => match unkind::down(&app).await? {
+            Some(reply) => reply,
+            None => app.with(|world| lnurl::pay(world, &call, id)),
+        },
+        ["lnurlp", "verify", hash] => app.with(|world| lnurl::verify(world, hash)),
         ["i", ref rest @ ..] => match unkind::down(&app).await? {
             Some(reply) => reply,
             None => app.with(|world| checkout::answer(world, &call, rest)),

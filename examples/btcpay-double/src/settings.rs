@@ -84,8 +84,10 @@ pub struct Switches {
     pub network_fee: String,
     /// `false`: as in 2.4.1, a Lightning payment after the expiration is not seen at all. `true`: it makes the invoice `PaidLate`.
     pub late_lightning_seen: bool,
-    /// After an outage of the node's RPC, the newest invoice is overlooked when the open ones are polled.
-    pub poll_overlooks_newest: bool,
+    /// How long BTCPay polls the open Lightning invoices after an outage of the node's RPC: one that is made meanwhile is overlooked.
+    pub lightning_poll_ms: i64,
+    /// A busy server raises every event so much later than what causes it.
+    pub events_late_ms: i64,
     /// The kind of Lightning node: what it calls its invoices.
     pub lightning_node: NodeKind,
     /// The host's time zone: `UTC`, a name such as `Asia/Kolkata`, or minutes ahead of UTC.
@@ -125,7 +127,8 @@ impl Default for Switches {
             spread: "0".into(),
             network_fee: "0".into(),
             late_lightning_seen: true,
-            poll_overlooks_newest: false,
+            lightning_poll_ms: 0,
+            events_late_ms: 0,
             lightning_node: NodeKind::CoreLightning,
             host_zone: "UTC".into(),
             bolt11_renewal_ms: 0,

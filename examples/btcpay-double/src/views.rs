@@ -1,5 +1,6 @@
 //! What answers show of invoices, webhooks and deliveries.
 
+use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -9,11 +10,16 @@ use crate::{
     json::Json,
     jsonb::Jsonb,
     money,
-    payment::{MethodId, PaymentStatus, SpeedPolicy},
+    payment::{Method, MethodId, PaymentStatus, SpeedPolicy},
     version::{METHODS_IN_LIST, NO_RETRY_OF_4XX, PAID_AMOUNT, STORE_OF_2_2},
     webhook::{Outcome, Webhook},
     world::{Attempt, World},
 };
+
+/// The node's estimate of a good fee, in satoshi a virtual byte.
+pub const FEE_RATE: f64 = 4.505;
+/// The checkout counts the last so many seconds down.
+pub const EXPIRATION_TIMER: i64 = 300;
 
 /// Metadata as stored, or as they came.
 #[derive(Serialize)]
@@ -124,13 +130,7 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
         let sums = invoice.sums(method, world.network_fee());
         let payments = invoice.payments.iter().filter(|payment| payment.method == method.id);
         let payments: Vec<_> = payments.filter(|payment| !accounted || payment.status != PaymentStatus::Invalid).map(|payment| payment.json(invoice.zone)).collect();
-                let link = match (method.id, &method.destination) {
-            (MethodId::Chain, Some(address)) if sums.due > rust_decimal::Decimal::ZERO => Some(format!("bitcoin:{address}?amount={}", money::text(sums.due))),
-            (MethodId::Chain, Some(address)) => Some(format!("bitcoin:{address}")),
-            (MethodId::Lightning, Some(bolt11)) => Some(format!("lightning:{bolt11}")),
-            (MethodId::Lnurl, _) if method.activated => Some(format!("lightning:{}", bolt11::lnurl(&format!("{base}/BTC/UILNURL/pay/i/{}", invoice.id)))),
-            _ => Some(String::new()),
-        };
+        let link = payment_link(world, invoice, method, base);
         let hash = ids::hex(&method.payment_hash);
             let paid = invoice.payments.iter().any(|payment| payment.id == hash);
         let additional = match method.id {
@@ -138,12 +138,18 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
             MethodId::Chain => chain_data(world, invoice),
             MethodId::Lightning => json!({
                 "paymentHash": hash, "preimage": paid.then(|| ids::hex(&method.preimage)), "invoiceId": method.label,
-                "nodeInfo": format!("{}@203.0.113.7:9735", world.node.id()),
+                "nodeInfo": node_info(world),
             }),
-            MethodId::Lnurl => json!({
-                "providedComment": null, "consumedLightningAddress": null, "generatedBoltAmount": null, "bech32Mode": true, "payRequest": null,
-                "paymentHash": null, "preimage": null, "invoiceId": null, "nodeInfo": null,
-            }),
+            MethodId::Lnurl => {
+                let asked = method.asked.as_ref();
+                json!({
+                    "providedComment": asked.and_then(|asked| asked.comment.as_ref()), "consumedLightningAddress": null,
+                    "generatedBoltAmount": asked.map(|asked| asked.millisatoshi.to_string()), "bech32Mode": true,
+                    "payRequest": asked.map(|asked| &asked.terms), "paymentHash": asked.map(|_| &hash),
+                    "preimage": paid.then(|| ids::hex(&method.preimage)), "invoiceId": asked.map(|_| &method.label),
+                    "nodeInfo": node_info(world),
+                })
+            }
         };
         let rate = method.rate.to_string();
         json!({
@@ -156,10 +162,31 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
     methods.collect()
 }
 
+/// What a wallet opens: empty for a lazy method.
+pub fn payment_link(world: &World, invoice: &Invoice, method: &Method, base: &str) -> String {
+    let due = invoice.sums(method, world.network_fee()).due;
+    match (method.id, &method.destination) {
+        (MethodId::Chain, Some(address)) if due > Decimal::ZERO => {
+            format!("bitcoin:{address}?amount={}", money::text(due))
+        }
+        (MethodId::Chain, Some(address)) => format!("bitcoin:{address}"),
+        (MethodId::Lightning, Some(bolt11)) => format!("lightning:{bolt11}"),
+        (MethodId::Lnurl, _) if method.activated => {
+            format!("lightning:{}", bolt11::lnurl(&format!("{base}/BTC/UILNURL/pay/i/{}", invoice.id)))
+        }
+        _ => String::new(),
+    }
+}
+
+/// Where the Lightning node can be reached.
+pub fn node_info(world: &World) -> String {
+    format!("{}@203.0.113.7:9735", world.node.id())
+}
+
 fn chain_data(world: &World, invoice: &Invoice) -> Value {
-    let rate = if world.store.network_fee_mode == "Never" { 0.0 } else { 4.505 };
+    let rate = if world.store.network_fee_mode == "Never" { 0.0 } else { FEE_RATE };
     let mut data = json!({
-        "feeMode": world.store.network_fee_mode, "paymentMethodFeeRate": rate, "payjoinEnabled": false, "recommendedFeeRate": 4.505,
+        "feeMode": world.store.network_fee_mode, "paymentMethodFeeRate": rate, "payjoinEnabled": false, "recommendedFeeRate": FEE_RATE,
         "keyPath": format!("0/{}", invoice.number), "accountDerivation": null,
     });
     if world.version >= STORE_OF_2_2 {

@@ -55,6 +55,8 @@ pub struct World {
     pub renewals: Vec<(i64, String)>,
     pub subscriptions: Subscriptions,
     pub refunds: Refunds,
+    /// Events of a busy server: when they are raised, UNIX milliseconds, and for which invoice.
+    pub late: Vec<(i64, String, Vec<Event>)>,
     /// Deliveries queued, waiting or in retry.
     pub pending: usize,
     hooks: Vec<Hook>,
@@ -146,6 +148,7 @@ impl World {
             renewals: vec![],
             subscriptions: Subscriptions::new((real_now() * 1000.0) as i64),
             refunds: Refunds::default(),
+            late: vec![],
             pending: 0,
             hooks: vec![],
             index: HashMap::new(),
@@ -174,8 +177,10 @@ impl World {
         }
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline).into_iter();
         let renewals = self.renewals.iter().map(|(due, _)| *due);
+        let late = self.late.iter().map(|(due, ..)| *due);
         deadline
             .chain(self.outages.lightning_polled)
+            .chain(late)
             .chain(renewals)
             .chain(subscriptions::next_look(self))
             .chain(refunds::next_sending(self))
@@ -251,6 +256,10 @@ impl World {
             return;
         }
         self.tick_outages();
+        let (due, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.late).into_iter().partition(|(due, ..)| *due <= now);
+        self.late = left;
+        due.into_iter().for_each(|(_, id, events)| self.raise_now(&id, events));
         while let Some(&(deadline, index)) = self.deadlines.first()
             && deadline <= now
         {
@@ -271,8 +280,17 @@ impl World {
         self.next_due().map(|due| due - self.now())
     }
 
-    /// Notes events and queues them for every webhook that wants them.
+    /// Raises events, on a busy server later.
     pub fn raise(&mut self, id: &str, events: Vec<Event>) {
+        match self.switches.events_late_ms {
+            _ if events.is_empty() => {}
+            0 => self.raise_now(id, events),
+            late => self.late.push((self.now() + late, id.to_owned(), events)),
+        }
+    }
+
+    /// Notes events and queues them for every webhook that wants them.
+    fn raise_now(&mut self, id: &str, events: Vec<Event>) {
         let Some(invoice) = self.invoice(id) else { return };
         let (store, metadata) = (invoice.store.clone(), invoice.metadata.clone());
         let timestamp = self.now().div_euclid(1000);
@@ -406,6 +424,7 @@ impl World {
         self.generation += 1;
         self.pending = 0;
         self.held.clear();
+        self.late.clear();
         self.sleepers.clear();
         let hooks = std::mem::take(&mut self.hooks);
         let restarted = hooks.into_iter().map(|hook| {

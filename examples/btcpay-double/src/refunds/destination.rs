@@ -92,7 +92,7 @@ mod tests {
             Node::new().invoice(&Terms {
                 millisatoshi: Some(1000),
                 payment_hash: [7; 32],
-                description: "refund",
+                description: crate::bolt11::Description::Text("refund"),
                 timestamp: 1_785_000_000,
                 expiry,
             })

@@ -59,8 +59,8 @@ pub struct Answer {
     pub metadata: Option<String>,
 }
 
-/// All cases in `folder` and the folders below it, in the order of their names.
-pub fn all(folder: &Path) -> Vec<Case> {
+/// All cases in `folder` and the folders below it whose names contain `wanted`, in the order of their names.
+pub fn all(folder: &Path, wanted: &str) -> Vec<Case> {
     let mut files: Vec<PathBuf> = vec![];
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -74,14 +74,15 @@ pub fn all(folder: &Path) -> Vec<Case> {
         }
     }
     files.sort();
-    files.iter().map(|file| read(folder, file)).collect()
+    let name = |file: &Path| file.strip_prefix(folder).expect("a file below").with_extension("").display().to_string();
+    let named = files.iter().map(|file| (file, name(file))).filter(|(_, name)| name.contains(wanted));
+    named.map(|(file, name)| read(file, name)).collect()
 }
 
-fn read(folder: &Path, file: &Path) -> Case {
+fn read(file: &Path, name: String) -> Case {
     let text = std::fs::read_to_string(file).expect("a recording can be read");
     let whole = Json::parse_within(&text, 1000).unwrap_or_else(|fault| panic!("{}: {fault:?}", file.display()));
     let whole = resolved(&whole);
-    let name = file.strip_prefix(folder).expect("a file below").with_extension("").display().to_string();
     let member = |name: &str| whole.get(name).and_then(Json::text).unwrap_or_default().to_owned();
     let Some(Json::List(steps)) = whole.get("steps") else { panic!("{name} has no steps") };
     Case {

@@ -17,7 +17,8 @@ pub struct Names {
 }
 
 /// Members whose values are the server's own: a position in its wallet, its node, an estimate of fees.
-const OWN: [&str; 20] = [
+const OWN: [&str; 21] = [
+    "peerInfo",
     "keyPath",
     "keyIndex",
     "nodeInfo",
@@ -54,6 +55,10 @@ impl Names {
             self.order.sort_by_key(|name| std::cmp::Reverse(name.len()));
         }
         self.ours.insert(recorded.to_owned(), ours.to_owned());
+        // A QR code has it in capitals.
+        if recorded.starts_with("lnbcrt") {
+            self.learn(&recorded.to_uppercase(), &ours.to_uppercase());
+        }
     }
 
     pub fn known(&self, recorded: &str) -> Option<&str> {
@@ -105,15 +110,13 @@ impl Names {
             {
                 self.learn(recorded, ours);
             }
-            // A link that ends with a name which is shown nowhere else.
+            // A link with a name in it.
             (Json::Text(recorded), Json::Text(ours)) if recorded != ours => {
-                if let (Some((path, name)), Some((our_path, our_name))) =
-                    (recorded.rsplit_once('/'), ours.rsplit_once('/'))
-                    && self.translate(path) == our_path
-                    && self.known(name).is_none()
-                    && alike(name, our_name)
-                {
-                    self.learn(name, our_name);
+                let parts = recorded.split('/').zip(ours.split('/')).filter(|(recorded, ours)| recorded != ours);
+                for (recorded, ours) in parts.filter(|(recorded, ours)| alike(recorded, ours)).collect::<Vec<_>>() {
+                    if self.known(recorded).is_none() {
+                        self.learn(recorded, ours);
+                    }
                 }
             }
             (Json::List(recorded), Json::List(ours)) => {
@@ -131,26 +134,43 @@ impl Names {
         }
     }
 
-    /// Every difference, each with its path. `only`: the members that the recording shows of an invoice.
-    pub fn differences(&mut self, recorded: &Json, ours: &Json, only: &[String], slack: f64) -> Vec<String> {
+    /// Every difference, each with its path. `owner`: our id of the invoice that the answer is about, where it does not say so;
+    /// `only`: the members that the recording shows of an invoice.
+    pub fn differences(
+        &mut self,
+        recorded: &Json,
+        ours: &Json,
+        owner: &str,
+        only: &[String],
+        slack: f64,
+    ) -> Vec<String> {
         self.learn_from(recorded, ours);
         let mut found = Vec::new();
-        self.compare("", "", recorded, ours, only, slack + SLACK, &mut found);
+        self.compare("", owner, recorded, ours, only, slack + SLACK, &mut found);
         found
     }
 
-    /// Webhooks and a store's payouts are listed by their ids, which are nobody's: ours in the order of the recorded ones.
+    /// Ours in the order of the recorded ones, where theirs means nothing: webhooks and a store's payouts are listed by their ids,
+    /// which are nobody's, and invoices of one second in any order.
     fn in_order(&self, theirs: &[Json], ours: Vec<Json>) -> Vec<Json> {
         let id = |item: &Json| item.get("id").and_then(Json::text).map(str::to_owned);
-        let by_id = |name: &str| theirs.iter().all(|item| item.get(name).is_some());
-        if !by_id("authorizedEvents") && !by_id("payoutMethodId") {
-            return ours;
-        }
         let position = |ours: &Json| {
-            theirs.iter().position(|item| id(item).and_then(|id| self.known(&id).map(str::to_owned)) == id(ours))
+            let url = |item: &Json| item.get("url").and_then(Json::text).map(|url| self.translate(url));
+            let same = |item: &Json| match id(item).and_then(|id| self.known(&id).map(str::to_owned)) {
+                Some(known) => Some(known) == id(ours),
+                None => url(item).is_some_and(|url| ours.get("url") == Some(&Json::Text(url))),
+            };
+            theirs.iter().position(same).unwrap_or(usize::MAX)
         };
         let mut ours = ours;
-        ours.sort_by_key(|item| position(item).unwrap_or(usize::MAX));
+        let by_id = |name: &str| theirs.iter().all(|item| item.get(name).is_some());
+        if by_id("authorizedEvents") || by_id("payoutMethodId") {
+            ours.sort_by_key(position);
+        } else if ours.iter().all(|item| item.get("createdTime").is_some()) {
+            for second in ours.chunk_by_mut(|one, other| one.get("createdTime") == other.get("createdTime")) {
+                second.sort_by_key(position);
+            }
+        }
         ours
     }
 
@@ -173,15 +193,16 @@ impl Names {
     ) {
         match (recorded, ours) {
             (Json::Text(recorded), Json::Text(ours)) => {
-                if !recorded.starts_with("made-up-by-btcpay")
-                    && self.translate(recorded) != *ours
-                    && !same_but_for_the_clock(recorded, ours)
-                {
+                let countdown = || path.ends_with(".timeLeft") && near(minutes(recorded), minutes(ours), slack);
+                let own = recorded.starts_with("made-up-by-btcpay") || countdown();
+                if !own && self.translate(recorded) != *ours && !same_but_for_the_clock(recorded, ours) {
                     found.push(format!("{path}: recorded {:?}, ours {:?}", cut(recorded), cut(ours)));
                 }
             }
             (Json::Number(recorded), Json::Number(ours)) => {
-                if recorded != ours && !both_times(recorded, ours, slack) {
+                let countdown =
+                    || path.ends_with(".expirationSeconds") && near(recorded.parse().ok(), ours.parse().ok(), slack);
+                if recorded != ours && !both_times(recorded, ours, slack) && !countdown() {
                     found.push(format!("{path}: recorded {recorded}, ours {ours}"));
                 }
             }
@@ -267,6 +288,16 @@ fn cut(text: &str) -> String {
 fn both_times(recorded: &str, ours: &str, slack: f64) -> bool {
     let moment = |text: &str| text.parse::<f64>().ok().filter(|time| (1.7e9..2.2e9).contains(time));
     matches!((moment(recorded), moment(ours)), (Some(recorded), Some(ours)) if (recorded - ours).abs() <= slack)
+}
+
+fn near(recorded: Option<f64>, ours: Option<f64>, slack: f64) -> bool {
+    matches!((recorded, ours), (Some(recorded), Some(ours)) if (recorded - ours).abs() <= slack)
+}
+
+/// The seconds of `29:58`.
+fn minutes(text: &str) -> Option<f64> {
+    let (minutes, seconds) = text.split_once(':')?;
+    Some(minutes.parse::<f64>().ok()? * 60.0 + seconds.parse::<f64>().ok()?)
 }
 
 /// The log of a creation begins each line with the time.

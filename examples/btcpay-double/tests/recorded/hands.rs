@@ -2,12 +2,15 @@
 
 use crate::{compare::Names, json::Json, stage::Double};
 
-/// What a hand does not say of a payment.
+/// What a hand does not say.
+#[derive(Default)]
 pub struct Paid {
     /// Bitcoin, where the BOLT11 names no amount.
     pub value: Option<String>,
     /// UNIX seconds, where it was made earlier than BTCPay noticed.
     pub at: Option<f64>,
+    /// BTCPay looks so many seconds later whether the Lightning node is back.
+    pub looks: Option<f64>,
     /// The other shop's webhook wants everything, though its list is null.
     pub everything: bool,
 }
@@ -88,7 +91,9 @@ pub async fn act(
             double.try_control("replace", &object(&members)).await?;
         }
         ["the", "merchant's", "Lightning", _, "goes", "away", "for", seconds, ..] => {
-            double.try_control("lightning", &object(&[("away", Json::Number(seconds.to_owned()))])).await?;
+            let mut members = vec![("away", Json::Number(seconds.to_owned()))];
+            members.extend(paid.looks.map(|looks| ("looks", Json::Number(format!("{looks:.3}")))));
+            double.try_control("lightning", &object(&members)).await?;
         }
         ["BTCPay", "was", "stopped"] => {
             drop(double.try_control("btcpay", &object(&[("up", Json::Bool(false))])).await?)
@@ -120,7 +125,8 @@ pub async fn act(
         [count, "creations", "at", "once:", ..] => {
             let checkout = object(&[("paymentMethods", Json::List(vec![text("BTC-LN"), text("BTC-CHAIN")]))]);
             let members = [("amount", text("0.00050000")), ("currency", text("BTC")), ("checkout", checkout)];
-            for _ in 0..count.parse().unwrap_or(0) {
+            // Two of them are shown before.
+            for _ in 2..count.parse().unwrap_or(0) {
                 double.try_control("invoices", &object(&members)).await?;
             }
         }

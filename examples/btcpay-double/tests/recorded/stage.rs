@@ -3,7 +3,7 @@
 use std::{
     io::BufRead,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,9 +47,11 @@ impl Double {
         }
     }
 
+    /// Waits until no delivery is on its way, but those that wait for the clock.
     pub async fn quiet(&self) {
-        let reply = self.call("GET", "/fake/wait?quiet&timeout=0.4", &[], None).await;
-        drop(reply);
+        let reply = self.call("GET", "/fake/wait?quiet&timeout=15", &[], None).await;
+        let status = reply.map(|reply| reply.status);
+        assert_eq!(status, Some(200), "a delivery came to no end");
     }
 
     pub async fn call(
@@ -136,26 +138,23 @@ pub struct Received {
     pub body: String,
 }
 
-/// How the shop answers: `None` hangs up; `hold` until the clock shows so many milliseconds.
-pub struct Verdict {
-    pub answer: Option<(u16, Vec<(String, String)>)>,
-    pub hold: Option<i64>,
-}
+/// How the shop answers, status and headers; `None` hangs up.
+pub type Verdict = Option<(u16, Vec<(String, String)>)>;
 
-/// The shop's receiver. `judge` sees each delivery and says how to answer it; `clock` shows the double's time.
-pub async fn receive(judge: impl Fn(Received) -> Verdict + Send + Sync + 'static, clock: Arc<Mutex<i64>>) -> String {
+/// The shop's receiver. `judge` sees each delivery and says how to answer it.
+pub async fn receive(judge: impl Fn(Received) -> Verdict + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     let judge = Arc::new(judge);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, Arc::clone(&judge), Arc::clone(&clock)));
+            tokio::spawn(serve(stream, Arc::clone(&judge)));
         }
     });
     address
 }
 
-async fn serve(mut stream: TcpStream, judge: Arc<impl Fn(Received) -> Verdict>, clock: Arc<Mutex<i64>>) -> Option<()> {
+async fn serve(mut stream: TcpStream, judge: Arc<impl Fn(Received) -> Verdict>) -> Option<()> {
     let mut message = Vec::new();
     let (head, length) = loop {
         if stream.read_buf(&mut message).await.ok()? == 0 {
@@ -178,13 +177,7 @@ async fn serve(mut stream: TcpStream, judge: Arc<impl Fn(Received) -> Verdict>, 
         headers: head.lines().filter_map(header).collect(),
         body: String::from_utf8_lossy(&message[message.len() - length..]).into_owned(),
     };
-    let verdict = judge(received);
-    if let Some(until) = verdict.hold {
-        while *clock.lock().expect("the clock") < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-    let (status, headers) = verdict.answer?;
+    let (status, headers) = judge(received)?;
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(answer.as_bytes()).await.ok()
