@@ -1,5 +1,5 @@
-//! What the documents for operators say, held against the truth: every nginx recipe of docs/operations.md and docs/nginx.md in
-//! a real nginx, every metric of docs/metrics.md, the dashboard and the alert rules on `/metrics`.
+//! What the documents for operators say, held against the truth: every nginx recipe of docs/nginx.md in a real nginx, every metric
+//! of docs/metrics.md, the dashboard and the alert rules on `/metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,24 +11,23 @@ use crate::harness::{A, B, DEADLINE, Harness, Options, process, reason};
 
 /// Which recipes there are, and the names under which each serves films. A new recipe has to be entered here.
 const RECIPES: &[(&str, &[&str])] = &[
-    ("Plain root", &["video.example"]),
-    ("Alias", &["video.example"]),
-    ("A location that is there", &["video.example"]),
-    ("Several sites in one nginx", &["video.example", "films.example"]),
-    ("A CDN or another proxy in front", &["video.example"]),
-    ("HTTP/3 in front", &["video.example"]),
-    ("Embeds: players on other sites", &["video.example"]),
     ("Files somewhere else", &["video.example"]),
     ("A location that is there already", &["video.example"]),
     ("A location by regular expression", &["video.example"]),
     ("A location inside the protected one", &["video.example"]),
     ("Free videos", &["video.example"]),
+    ("Several sites", &["video.example", "films.example"]),
     ("Players on other sites (embeds)", &["video.example"]),
     ("Fewer questions", &["video.example"]),
     ("A page application whose unknown paths become `index.html`", &["video.example"]),
-    ("Behind a CDN or another proxy", &["video.example"]),
+    (CDN, &["video.example"]),
+    (FRONT, &["video.example"]),
     ("Speed by tier", &["video.example"]),
 ];
+
+/// The two that a proxy stands in front of.
+const CDN: &str = "Behind a CDN or another proxy";
+const FRONT: &str = "HTTP/3 by a proxy in front";
 
 /// The proxy's address in the recipes stands for this one here.
 const PROXY: &str = "127.0.0.9";
@@ -68,10 +67,14 @@ fn blocks(text: &str, part: &str, language: &str, title: &str) -> Vec<(String, S
     found
 }
 
-/// Every recipe as server blocks; those of nginx.md are parts of one.
+/// Every recipe as server blocks; most are parts of one.
 fn recipes() -> Vec<(String, String)> {
-    let mut all = blocks(&document("docs/operations.md"), "Your vhost", "nginx", r"^### (.*)$");
+    let mut all = Vec::new();
     for (title, block) in blocks(&document("docs/nginx.md"), "Recipes", "nginx", r"^\*\*(.*?)\*\*") {
+        if block.starts_with("server {") {
+            all.push((title, block));
+            continue;
+        }
         let (http, body): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("map "));
         let mut body = body.join("\n");
         if !body.contains("include snippets/hlsgate.conf;") {
@@ -82,7 +85,7 @@ fn recipes() -> Vec<(String, String)> {
         }
         all.push((
             title,
-            format!("{}\nserver {{\n{body}\nserver_name video.example;\nroot /srv/www;\n}}\n", http.join("\n")),
+            format!("{}\nserver {{\n{body}\nserver_name video.example;\nroot /srv/video;\n}}\n", http.join("\n")),
         ));
     }
     all
@@ -112,7 +115,7 @@ async fn installed() -> (Harness, Vec<Site>) {
     for (title, _) in RECIPES {
         assert!(sites.iter().any(|site| site.title == *title), "the documents have no recipe {title:?} any more");
     }
-    for (front, title) in [("cdn", "A CDN or another proxy in front"), ("front", "HTTP/3 in front")] {
+    for (front, title) in [("cdn", CDN), ("front", FRONT)] {
         let port = sites.iter().find(|site| site.title == title).unwrap().port;
         // As the document asks for it. The address that a proxy sees is here whatever the test says.
         http += &format!(
@@ -122,15 +125,13 @@ async fn installed() -> (Harness, Vec<Site>) {
         );
     }
     let http = http
-        .replace("/srv/www", "{folder}/www")
-        .replace("/srv/films/", "{folder}/www/hls/")
+        .replace("/srv/video", "{folder}/www")
         .replace("/srv/blog", "{folder}/blog")
-        .replace("/srv/previews/", "{folder}/previews/")
         .replace("set_real_ip_from 127.0.0.1;", &format!("set_real_ip_from {PROXY};"))
         .replace("192.0.2.0/24", &format!("{PROXY}/32"));
     let h = Harness::with(Options { http, ..Options::default() }).await;
     for (folder, file) in
-        [("previews/vid1", "master.m3u8"), ("blog", "index.html"), ("www/hls/placeholder", "none.m3u8")]
+        [("www/previews/vid1", "master.m3u8"), ("blog", "index.html"), ("www/hls/placeholder", "none.m3u8")]
     {
         std::fs::create_dir_all(h.folder().join(folder)).unwrap();
         std::fs::write(h.folder().join(folder).join(file), "#EXTM3U\n").unwrap();
@@ -217,21 +218,19 @@ async fn the_recipes_keep_what_each_promises_beside() {
     let path_token = format!("/hls/~{token}/{A}/master.m3u8");
 
     // The header of the server level that is repeated, and the compression of the nested location.
-    let there =
-        ask(site("A location that is there"), "video.example", &path_token, &[("Accept-Encoding", "gzip")]).await;
-    assert!(
-        there.headers.contains_key("strict-transport-security") && there.headers["content-encoding"] == "gzip",
-        "{:?}",
-        there.headers
-    );
+    let there = ask(site("A location that is there already"), "video.example", &path_token, &[]).await;
+    assert!(there.headers.contains_key("strict-transport-security"), "{:?}", there.headers);
+    let inside = site("A location inside the protected one");
+    let inside = ask(inside, "video.example", &path_token, &[("Accept-Encoding", "gzip")]).await;
+    assert_eq!(inside.headers["content-encoding"], "gzip", "{:?}", inside.headers);
     let missing =
         ask(site("A location that is there already"), "video.example", &format!("/hls/~{token}/{A}/none.ts"), &[])
             .await;
     assert_eq!(why(&missing), "403 other-video", "the error page is asked about as well, under its own video id");
 
-    let blog = ask(site("Several sites in one nginx"), "blog.example", "/index.html", &[]).await;
+    let blog = ask(site("Several sites"), "blog.example", "/index.html", &[]).await;
     assert_eq!(blog.status, 200);
-    assert_eq!(ask(site("Several sites in one nginx"), "blog.example", &path_token, &[]).await.status, 404);
+    assert_eq!(ask(site("Several sites"), "blog.example", &path_token, &[]).await.status, 404);
 
     assert_eq!(ask(site("Free videos"), "video.example", "/hls/previews/vid1/master.m3u8", &[]).await.status, 200);
 
@@ -239,18 +238,17 @@ async fn the_recipes_keep_what_each_promises_beside() {
     let page = ask(application, "video.example", "/some/unknown/page", &[]).await;
     assert!(page.body.starts_with(b"a page that is free"), "unknown paths become the page");
 
-    for embeds in ["Embeds: players on other sites", "Players on other sites (embeds)"] {
-        let origin = ("Origin", "https://blog.example");
-        for (path, status) in [(&path_token, 200), (&master, 403)] {
-            let answer = ask(site(embeds), "video.example", path, &[origin]).await;
-            assert_eq!(
-                (answer.status, &answer.headers["access-control-allow-origin"]),
-                (status, &origin.1.parse().unwrap())
-            );
-        }
-        let stranger = ask(site(embeds), "video.example", &path_token, &[("Origin", "https://evil.example")]).await;
-        assert!(!stranger.headers.contains_key("access-control-allow-origin"));
+    let embeds = "Players on other sites (embeds)";
+    let origin = ("Origin", "https://blog.example");
+    for (path, status) in [(&path_token, 200), (&master, 403)] {
+        let answer = ask(site(embeds), "video.example", path, &[origin]).await;
+        assert_eq!(
+            (answer.status, &answer.headers["access-control-allow-origin"]),
+            (status, &origin.1.parse().unwrap())
+        );
     }
+    let stranger = ask(site(embeds), "video.example", &path_token, &[("Origin", "https://evil.example")]).await;
+    assert!(!stranger.headers.contains_key("access-control-allow-origin"));
 
     // A yes is kept: the daemon is asked once.
     let before = h.daemon().metric("hlsgate_auth_decisions_total{outcome=\"granted\",reason=\"\"}").await;
@@ -302,7 +300,7 @@ async fn behind_a_front_viewers_keep_their_own_address_and_nobody_can_lend_one()
         assert!(!answer.ends_with(" 429 2"), "{front}: another viewer: {answer}");
     }
     // Who comes without the proxy cannot say who he is.
-    let site = sites.iter().find(|site| site.title == "A CDN or another proxy in front").unwrap();
+    let site = sites.iter().find(|site| site.title == CDN).unwrap();
     ask(site, "video.example", "/hls/lent/x.ts", &[("X-Forwarded-For", "203.0.113.4")]).await;
     let seen = |line: &str| line.contains("203.0.113.1 ");
     let log = crate::harness::until("the requests are logged", || async {
