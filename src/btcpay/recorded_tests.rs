@@ -14,6 +14,8 @@ use super::{
     transport::Answer,
     webhook::{self, Delivery},
 };
+use crate::shop::machine::{bolt11::Bolt11, hex};
+use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -111,6 +113,31 @@ fn says(error: &Error, status: u64, body: &Value) -> bool {
         }
         _ => false,
     }
+}
+
+/// What a machine is shown is held against `due` and `paymentHash`: a real BTCPay's agree with its BOLT11.
+#[test]
+fn every_recorded_lightning_invoice_asks_for_what_is_due() {
+    let mut read = 0;
+    for (name, case) in cases() {
+        let answers = case["steps"].as_array().unwrap().iter().map(|step| &step["answer"]["body"]);
+        for method in answers.filter_map(Value::as_array).flatten().filter(|it| it["paymentMethodId"] == "BTC-LN") {
+            // Some recordings show of a method a few members only.
+            let Ok(method) = serde_json::from_value::<PaymentMethod>(method.clone()) else { continue };
+            let hash = method.additional_data.payment_hash;
+            let (Some(text), Some(due), Some(hash), []) = (method.destination, method.due, hash, &method.payments[..])
+            else {
+                continue;
+            };
+            // Without an amount there is nothing to hold it against: `type: TopUp`.
+            let Ok(invoice) = Bolt11::parse(&text) else { continue };
+            assert_eq!(hex(&invoice.payment_hash), hash, "{name}");
+            let asked = Decimal::from(invoice.millisatoshi) / Decimal::from(100_000_000_000u64);
+            assert!(asked == due || due.is_zero(), "{name}: {asked} and {due}");
+            read += 1;
+        }
+    }
+    assert!(read > 150, "only {read} invoices were read");
 }
 
 #[test]

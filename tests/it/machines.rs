@@ -1,7 +1,7 @@
 //! The lane of machines: a 402 that they can pay, through the shipped nginx files (docs/machines.md).
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -62,6 +62,22 @@ impl Challenge {
         let credential = json!({ "challenge": self.payment, "payload": { "preimage": preimage } });
         format!("Payment {}", URL_SAFE_NO_PAD.encode(credential.to_string()))
     }
+}
+
+/// The credential with one more caveat (v2 of the macaroons: fields behind each other, and a tag that goes on from the last one).
+fn ended_at(challenge: &Challenge, preimage: &str, until: u64) -> String {
+    use hmac::{Hmac, Mac};
+    let bytes = STANDARD.decode(&challenge.macaroon).unwrap();
+    let (fields, tag) = bytes.split_at(bytes.len() - 32);
+    let caveat = format!("video_valid_until={until}");
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(tag).unwrap();
+    mac.update(caveat.as_bytes());
+    // Behind the caveats: the end of their list, then kind and length of the tag.
+    let (caveats, end) = fields.split_at(fields.len() - 3);
+    assert_eq!(end, [0, 6, 32]);
+    let added =
+        [caveats, &[2, caveat.len() as u8], caveat.as_bytes(), &[0], end, &mac.finalize().into_bytes()].concat();
+    format!("L402 {}:{preimage}", STANDARD.encode(added))
 }
 
 async fn get(shop: &Shop, path: &str, credential: &str) -> Response {
@@ -135,11 +151,7 @@ async fn the_paid_way_asks_nobody() {
 
 #[tokio::test]
 async fn a_wrong_credential_is_403_without_a_challenge_and_an_ended_one_402() {
-    let shop = Shop::with(Wish {
-        config: "[videos.short]\noffers = [{ tier = \"blink\", price = \"10\", currency = \"SATS\", duration = \"1s\" }]",
-        ..Wish::default()
-    })
-    .await;
+    let shop = Shop::start().await;
     let first = challenge(get(&shop, ACCESS, "").await).await;
     let preimage = first.pay(&shop).await;
     for (credential, expected) in [
@@ -165,6 +177,12 @@ async fn a_wrong_credential_is_403_without_a_challenge_and_an_ended_one_402() {
     let other = get(&shop, "/hlsgate/videos/vid10/access?tier=24h", &first.l402(&preimage)).await;
     assert_eq!(other.status(), 402);
     assert_eq!(challenge(other).await.body["reason"], "other-video");
+    // Ended, by a caveat that its holder added: it may be bought anew, if that address were not the last one's.
+    let ended = shop.direct().get(format!("http://hlsgate{ACCESS}")).header("X-Hlsgate-Address", "198.51.100.9");
+    let ended = send(ended.header("Authorization", ended_at(&first, &preimage, 1_700_000_000))).await;
+    assert_eq!(challenge(ended).await.body["reason"], "expired");
+    let kept = get(&shop, ACCESS, &ended_at(&first, &preimage, 4_000_000_000)).await;
+    assert_eq!(kept.status(), 200, "a caveat narrows, and never widens");
     // Revoked: for good.
     shop.h.run(&["revoke", first.body["order"].as_str().unwrap()]);
     crate::harness::until("the revocation is in force", || async {
@@ -416,6 +434,7 @@ async fn a_page_of_an_allowed_origin_can_pay() {
     const VHOST: &str = "
         include snippets/hlsgate.conf;
         set $hlsgate_cors_origins https://player.example;
+        add_header Strict-Transport-Security max-age=1 always;
         root {root};
         location ^~ /hls/ { include snippets/hlsgate-protect.conf; include snippets/hlsgate-l402.conf; include snippets/hlsgate-cors.conf; }
     ";
@@ -448,6 +467,11 @@ async fn a_page_of_an_allowed_origin_can_pay() {
     // The rest of the shop is the site's own.
     let rest = from("GET", "/hlsgate/videos/vid1", "https://player.example").await;
     assert!(rest.headers().get("access-control-allow-origin").is_none());
+    assert_eq!(rest.headers()["strict-transport-security"], "max-age=1", "what the vhost adds is still there");
+    let spelt = get(&shop, "/hlsgate//videos/vid%31/access?tier=24h", "").await;
+    assert_eq!(spelt.status(), 402, "the daemon sees the normalised path");
+    let strange = from("OPTIONS", ACCESS, "https://other.example").await;
+    assert_eq!(strange.status(), 405);
     assert_eq!(from("OPTIONS", "/hlsgate/videos/vid1", "https://player.example").await.status(), 405);
 }
 

@@ -73,7 +73,8 @@ pub(crate) async fn answer(
         return Err(Problem::token(refusal));
     }
     let address = headers.get(ADDRESS).map(HeaderValue::as_bytes).unwrap_or_default();
-    let wanted = open::Wanted { address: open::network(address), video, covers: found.covers, tier: found.offer.tier };
+    let wanted =
+        open::Wanted { address: open::network(address), video, covers: found.covers, offer: found.offer.clone() };
     let mut place = shop.open_invoices.of(&wanted).await?;
     let invoice = match place.reusable(&wanted, now, |id| shop.ledger.glance(id)) {
         Some(invoice) => invoice,

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::btcpay::invoice as wire;
-use crate::gate::scope::{Scope, Tier, VideoId};
+use crate::gate::scope::{Scope, VideoId};
 use crate::gate::time::UnixTime;
 use crate::server::shop::problem::Problem;
 use crate::shop::machine::bolt11::Bolt11;
 use crate::shop::machine::hex;
+use crate::shop::offers::Offer;
 use crate::shop::settlement::{self, Status};
 
 /// Most addresses that are remembered; those that asked longest ago are forgotten first.
@@ -36,8 +37,8 @@ pub(crate) struct Wanted {
     pub(crate) video: VideoId,
     /// What the token will open.
     pub(crate) covers: Scope,
-    /// The offer's id.
-    pub(crate) tier: Tier,
+    /// The offer, as it is today: at another price or for another time it is another one.
+    pub(crate) offer: Offer,
 }
 
 /// A Lightning invoice that a challenge can offer.
@@ -234,7 +235,7 @@ mod tests {
             address: network(address.as_bytes()),
             video: "vid1".parse().unwrap(),
             covers: "vid1".parse().unwrap(),
-            tier: "24h".parse().unwrap(),
+            offer: Offer::parse("24h", "100", "SATS", Some(86400)).unwrap(),
         }
     }
 
@@ -257,8 +258,11 @@ mod tests {
             place.reusable(wanted, UnixTime(now), |_| None).map(|open| open.id.clone())
         };
         assert_eq!(reused(&mut place, &wanted("203.0.113.7"), 0).as_deref(), Some("a"));
-        let another = Wanted { tier: "forever".parse().unwrap(), ..wanted("203.0.113.7") };
-        assert_eq!(reused(&mut place, &another, 0), None);
+        for (tier, price, duration) in [("48h", "100", 86400), ("24h", "200", 86400), ("24h", "100", 3600)] {
+            let offer = Offer::parse(tier, price, "SATS", Some(duration)).unwrap();
+            let another = Wanted { offer, ..wanted("203.0.113.7") };
+            assert_eq!(reused(&mut place, &another, 0), None, "{tier} {price} {duration}");
+        }
         assert_eq!(reused(&mut place, &wanted("203.0.113.8"), 0), None);
         assert_eq!(reused(&mut place, &wanted("203.0.113.7"), 879).as_deref(), Some("a"));
         assert_eq!(reused(&mut place, &wanted("203.0.113.7"), 880), None, "too late to be paid");
