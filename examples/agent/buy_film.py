@@ -6,9 +6,11 @@ Lightning invoice and prints the proof of its payment. See README.md beside this
 """
 
 import argparse
+import base64
 import contextlib
 import datetime
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -53,7 +55,7 @@ def arguments():
     parser.add_argument("shop", help="the site, such as https://video.example", type=lambda text: text.rstrip("/"))
     parser.add_argument("film", help="its id, or a part of its title")
     parser.add_argument("--budget", type=int, required=True, metavar="SATS", help="most satoshis for all purchases of this agent together")
-    parser.add_argument("--wallet", required=True, metavar="COMMAND", help="pays: {} stands for the invoice; prints the preimage, alone or in JSON")
+    parser.add_argument("--wallet", required=True, metavar="COMMAND", help="pays: {} stands for the invoice, and its output holds the preimage")
     parser.add_argument("--tier", help="which offer; without it the cheapest that has a price in bitcoin")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("film.m3u"), help="where the link goes (film.m3u)")
     return parser.parse_args()
@@ -114,7 +116,7 @@ def buy(options, film, offer, kept):
             raise Refused(f"{begun['sats']} sats are beyond the budget: {spent} of {options.budget} are spent")
         # Before the money moves: what is paid for can be fetched after any crash.
         kept.note(url, begun)
-    begun["preimage"] = pay(options.wallet, begun["invoice"])
+    begun["preimage"] = pay(options.wallet, begun["invoice"], begun["hash"])
     kept.note(url, begun)
     access = redeem(url, begun, options.shop, CLAIM_PATIENCE)
     if not access:
@@ -130,7 +132,9 @@ def challenge(url):
     lines = {line.split(" ")[0]: dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in headers.get_all("WWW-Authenticate") or []}
     l402, payment = lines["L402"], lines["Payment"]
     expires = datetime.datetime.fromisoformat(payment["expires"].replace("Z", "+00:00")).timestamp()
-    return {"macaroon": l402["macaroon"], "invoice": l402["invoice"], "sats": amount(l402["invoice"]), "preimage": "",
+    # A macaroon of version 2 begins with its identifier, and that of L402 with the payment's hash.
+    payment_hash = base64.b64decode(l402["macaroon"])[5:37].hex()
+    return {"macaroon": l402["macaroon"], "invoice": l402["invoice"], "sats": amount(l402["invoice"]), "hash": payment_hash, "preimage": "",
             "order": body["order"], "claim": body["claim"], "expires": expires}
 
 
@@ -143,20 +147,15 @@ def amount(bolt11):
     return -(-picobitcoin // 10**4)
 
 
-def pay(command, invoice):
-    """The preimage that the wallet prints; empty if it gives none."""
+def pay(command, invoice, payment_hash):
+    """The preimage, wherever the wallet prints it: it is the text whose SHA-256 the invoice names. Empty if it prints none."""
     words = [word.replace("{}", invoice) for word in shlex.split(command)]
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=WALLET_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return ""
-    with contextlib.suppress(ValueError):
-        answer = json.loads(done.stdout)
-        for name in ("payment_preimage", "preimage"):
-            if isinstance(answer, dict) and re.fullmatch(r"[0-9a-fA-F]{64}", str(answer.get(name, ""))):
-                return answer[name]
-    alone = done.stdout.strip()
-    return alone if re.fullmatch(r"[0-9a-fA-F]{64}", alone) else ""
+    proofs = (text for text in re.findall(r"\b[0-9a-fA-F]{64}\b", done.stdout) if hashlib.sha256(bytes.fromhex(text)).hexdigest() == payment_hash)
+    return next(proofs, "")
 
 
 def redeem(url, begun, shop, patience=0):

@@ -58,8 +58,8 @@ class Agent(unittest.TestCase):
         self.assertTrue(self.link.exists())
         self.assertEqual(self.cost(), (1, 1))
 
-    def test_a_wallet_that_answers_json_or_shows_no_preimage_buys_as_well(self):
-        for film, form in [("film", """'{"payment_preimage": "%s"}' % answer"""), ("other", "'paid'")]:
+    def test_a_wallet_that_prints_more_or_no_preimage_buys_as_well(self):
+        for film, form in [("film", """'{"payment_preimage": "%s"} {"status": "SUCCEEDED", "payment_preimage": "%s"}' % ("0" * 64, answer)"""), ("other", "'paid'")]:
             with self.subTest(film):
                 self.buys(film=film, wallet=self.wallet(form), budget=200)
         self.assertEqual(self.cost(), (2, 2))
