@@ -329,4 +329,4 @@ fn rates(world: &World, call: &Call, id: &str) -> Result<Reply, Reply> {
 
 #[cfg(test)]
 #[path = "greenfield_tests.rs"]
-mod tests;
+pub mod tests;

@@ -9,7 +9,7 @@ use crate::{
     version::Version,
 };
 
-const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
+pub const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn app(version: Version, permissions: &[&str]) -> Arc<App> {
     let mut world = World::new(version, 1.0, "ours");
@@ -18,11 +18,11 @@ fn app(version: Version, permissions: &[&str]) -> Arc<App> {
     App::new(world, String::new(), false)
 }
 
-fn owner(version: Version) -> Arc<App> {
+pub fn owner(version: Version) -> Arc<App> {
     app(version, &["btcpay.store.canmodifystoresettings:ours"])
 }
 
-async fn call(app: &Arc<App>, key: Option<&str>, method: &str, path: &str, body: Value) -> (u16, String, Value) {
+pub async fn call(app: &Arc<App>, key: Option<&str>, method: &str, path: &str, body: Value) -> (u16, String, Value) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
     let call = Call {

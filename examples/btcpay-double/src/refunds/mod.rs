@@ -6,6 +6,9 @@ mod pull_payments;
 mod refund;
 mod sender;
 
+#[cfg(test)]
+mod tests;
+
 use rust_decimal::Decimal;
 use serde_json::Value;
 

@@ -13,6 +13,9 @@ mod selector;
 mod subscriber;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use crate::{
