@@ -1,6 +1,6 @@
 //! `/fake/…`: the hands of the tests. `CONTROL.md` describes them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -10,13 +10,12 @@ use crate::{
     checkout, control_webhooks,
     http::{Call, Reply, error, html_error, ok},
     invoice::{Event, Invoice, Kind, Status},
+    invoice_api,
     invoicing::PayRequest,
-    json::{Document, Json},
     jsonb::Jsonb,
     keys::ApiKey,
     money,
     payment::MethodId,
-    request,
     settings::{Down, Switches, patched},
     subscriptions, views, webhook_api,
     world::{Attempt, World, no_invoice, real_now},
@@ -344,12 +343,7 @@ fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
 
 /// An invoice that somebody else makes: the creation request itself, with `store` for another store's.
 fn foreign_invoice(world: &mut World, call: &Call, body: &Value) -> Result<Value, String> {
-    let store = body.get("store").and_then(Value::as_str).unwrap_or(&world.store.id).to_owned();
-    let document = Document { value: Json::from(body), ends: HashMap::new() };
-    let new = request::creation(&document, &world.store, &store, &world.switches.host_zone)
-        .map_err(|reply| format!("BTCPay would answer {} to this creation", reply.status()))?;
-    let id = world.create(new)?;
-    world.evaluate(&id);
+    let id = invoice_api::make(world, body, body.get("store").and_then(Value::as_str))?;
     let invoice = world.invoice(&id).ok_or_else(|| no_invoice(&id))?;
     Ok(json!(views::invoice(world, invoice, &call.base, false)))
 }

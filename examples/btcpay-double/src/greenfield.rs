@@ -12,7 +12,9 @@ use crate::{
     keys::{self, ApiKey},
     lightning_api,
     payment::MethodId,
-    refunds, subscriptions,
+    refunds,
+    settings::patched,
+    strangers, subscriptions,
     version::{SAYS_WHY_401, SHORT_ROUTES, STORE_OF_2_2, TAKES_ANY_PERMISSION},
     views, webhook_api,
     world::World,
@@ -59,6 +61,7 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &[&str]) -> Reply {
         (_, ["api-keys", rest @ ..]) => app.with(|world| api_keys(world, call, rest)),
         ("GET", ["stores"]) => app.with(|world| stores(world, call)),
         ("GET", ["stores", store]) => app.with(|world| store_data(world, call, store)),
+        ("PUT", ["stores", store]) => app.with(|world| change_store(world, call, store)),
         ("GET", ["stores", store, "payment-methods"]) => app.with(|world| store_methods(world, call, store)),
         ("GET", ["stores", store, "payment-methods", id]) => app.with(|world| store_method(world, call, store, id)),
         ("GET", ["stores", store, "rates", "configuration"]) => app.with(|world| rate_rules(world, call, store)),
@@ -77,6 +80,12 @@ pub async fn answer(app: &Arc<App>, call: &Call, path: &[&str]) -> Reply {
         (_, ["pull-payments" | "payouts", ..]) => app.with(|world| refunds::answer(world, call, None, path)),
         (_, ["stores", store, "offerings", rest @ ..]) => {
             app.with(|world| subscriptions::offerings(world, call, store, rest))
+        }
+        (_, ["stores", store, "apps" | "lightning-addresses" | "payment-requests", ..]) => {
+            app.with(|world| strangers::answer(world, call, Some(store), &path[2..]))
+        }
+        (_, ["payment-requests", ..]) | ("POST", ["invoices"]) => {
+            app.with(|world| strangers::answer(world, call, None, path))
         }
         (_, ["plan-checkout" | "subscriber-portal", ..]) => {
             app.with(|world| subscriptions::sessions(world, call, path))
@@ -242,6 +251,21 @@ fn stores(world: &World, call: &Call) -> Result<Reply, Reply> {
 
 fn store_data(world: &World, call: &Call, id: &str) -> Result<Reply, Reply> {
     authorise(world, call, keys::VIEW_STORE, Some(id))?;
+    Ok(ok(&store(world)))
+}
+
+/// Changes those of the store's settings that mean anything here.
+fn change_store(world: &mut World, call: &Call, id: &str) -> Result<Reply, Reply> {
+    authorise(world, call, keys::MODIFY_STORE, Some(id))?;
+    let request = call.document()?.value;
+    let Ok(Value::Object(known)) = serde_json::to_value(&world.store) else { return Err(empty(500)) };
+    let mut patch = serde_json::Map::new();
+    for name in known.keys().filter(|name| *name != "id") {
+        if let Some(value) = request.member(name) {
+            patch.insert(name.clone(), serde_json::from_str(&value.compact()).unwrap_or_default());
+        }
+    }
+    world.store = patched(&world.store, &patch.into()).map_err(|message| invalid(&[("", &message)]))?;
     Ok(ok(&store(world)))
 }
 

@@ -1,7 +1,8 @@
 //! Invoices over the API: create, list, read, mark.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     http::{Call, Reply, empty, error, generic_error, invalid, missing_permission, ok},
     invoice::{Invoice, Status},
     invoicing::PayRequest,
-    json::Json,
+    json::{Document, Json},
     jsonb::Jsonb,
     keys,
     payment::MethodId,
@@ -50,6 +51,17 @@ pub async fn create(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, R
     }
     let data = if pay || delay > 0 { app.with(|world| shown(world, call, &id))? } else { first };
     Ok(ok(&app.with(|world| views::distorted(&data, &world.switches.answer_create))))
+}
+
+/// An invoice that does not come by its route: the creation itself, for our store, or another. Errors say why there is none.
+pub fn make(world: &mut World, creation: &Value, store: Option<&str>) -> Result<String, String> {
+    let document = Document { value: Json::from(creation), ends: HashMap::new() };
+    let store = store.unwrap_or(&world.store.id).to_owned();
+    let new = request::creation(&document, &world.store, &store, &world.switches.host_zone)
+        .map_err(|reply| format!("BTCPay would answer {} to this creation", reply.status()))?;
+    let id = world.create(new)?;
+    world.evaluate(&id);
+    Ok(id)
 }
 
 /// As the answer to its creation shows an invoice: metadata in the order in which they came.

@@ -25,13 +25,15 @@ pub const ARCHIVE_PULL_PAYMENTS: &str = "btcpay.store.canarchivepullpayments";
 pub const MANAGE_PULL_PAYMENTS: &str = "btcpay.store.canmanagepullpayments";
 pub const VIEW_PAYOUTS: &str = "btcpay.store.canviewpayouts";
 pub const MANAGE_PAYOUTS: &str = "btcpay.store.canmanagepayouts";
+pub const VIEW_PAYMENT_REQUESTS: &str = "btcpay.store.canviewpaymentrequests";
+pub const MODIFY_PAYMENT_REQUESTS: &str = "btcpay.store.canmodifypaymentrequests";
 pub const MODIFY_OFFERINGS: &str = "btcpay.store.canmodifyofferings";
 pub const VIEW_OFFERINGS: &str = "btcpay.store.canviewofferings";
 pub const MANAGE_SUBSCRIBERS: &str = "btcpay.store.canmanagesubscribers";
 pub const CREDIT_SUBSCRIBERS: &str = "btcpay.store.cancreditsubscribers";
 
 /// What each permission includes directly.
-const INCLUDES: [(&str, &[&str]); 10] = [
+const INCLUDES: [(&str, &[&str]); 11] = [
     (VIEW_STORE, &[VIEW_INVOICES, VIEW_PULL_PAYMENTS, VIEW_PAYOUTS]),
     (MODIFY_INVOICES, &[CREATE_INVOICE, VIEW_INVOICES, CREATE_LIGHTNING]),
     (USE_NODE, &[CREATE_LIGHTNING]),
@@ -41,6 +43,7 @@ const INCLUDES: [(&str, &[&str]); 10] = [
     (MAKE_UNAPPROVED, &[VIEW_PULL_PAYMENTS]),
     (ARCHIVE_PULL_PAYMENTS, &[VIEW_PULL_PAYMENTS]),
     (MANAGE_PAYOUTS, &[VIEW_PAYOUTS]),
+    (MODIFY_PAYMENT_REQUESTS, &[VIEW_PAYMENT_REQUESTS]),
     (MODIFY_OFFERINGS, &[VIEW_OFFERINGS, MANAGE_SUBSCRIBERS, CREDIT_SUBSCRIBERS]),
 ];
 

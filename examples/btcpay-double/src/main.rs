@@ -53,6 +53,7 @@ mod request;
 mod script;
 mod server;
 mod settings;
+mod strangers;
 mod subscriptions;
 mod unkind;
 mod version;

@@ -15,7 +15,7 @@ use crate::{
     app::App,
     checkout, control, greenfield,
     http::{Call, Reply, empty},
-    lnurl, unkind,
+    lnurl, strangers, unkind,
     world::{ApiCall, real_now},
 };
 
@@ -104,6 +104,14 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> io::Result<Reply> 
             None => app.with(|world| lnurl::pay(world, &call, id)),
         },
         ["lnurlp", "verify", hash] => app.with(|world| lnurl::verify(world, hash)),
+        [".well-known", "lnurlp", name] => match unkind::down(&app).await? {
+            Some(reply) => reply,
+            None => app.with(|world| strangers::lnurlp(world, &call, name)),
+        },
+        ["apps", id, view] => match unkind::down(&app).await? {
+            Some(reply) => reply,
+            None => app.with(|world| strangers::app(world, &call, id, view)),
+        },
         ["i", ref rest @ ..] => match unkind::down(&app).await? {
             Some(reply) => reply,
             None => app.with(|world| checkout::answer(world, &call, rest)),

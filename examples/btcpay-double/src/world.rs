@@ -22,6 +22,7 @@ use crate::{
     money,
     refunds::{self, Refunds},
     settings::{StoreSettings, Switches},
+    strangers::{self, Strangers},
     subscriptions::{self, Subscriptions},
     version::{PAID_AMOUNT, TOLERANT, Version},
     webhook::{Outcome, Raised, Webhook},
@@ -57,6 +58,7 @@ pub struct World {
     pub refunds: Refunds,
     /// Events of a busy server: when they are raised, UNIX milliseconds, and for which invoice.
     pub late: Vec<(i64, String, Vec<Event>)>,
+    pub strangers: Strangers,
     /// Deliveries queued, waiting or in retry.
     pub pending: usize,
     hooks: Vec<Hook>,
@@ -149,6 +151,7 @@ impl World {
             subscriptions: Subscriptions::new((real_now() * 1000.0) as i64),
             refunds: Refunds::default(),
             late: vec![],
+            strangers: Strangers::default(),
             pending: 0,
             hooks: vec![],
             index: HashMap::new(),
@@ -315,6 +318,7 @@ impl World {
             });
         }
         if decided {
+            strangers::invoice_changed(self, id);
             subscriptions::invoice_changed(self, id);
         }
     }

@@ -1,7 +1,5 @@
 //! Checkouts of plans, and sessions of the subscribers' portal. Whoever knows an id may see and use them.
 
-use std::collections::HashMap;
-
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,8 +16,9 @@ use crate::{
     greenfield::{authorise, nothing},
     http::{Call, Reply, error, forbidden, invalid, ok},
     invoice::Status,
-    json::{Document, Json},
-    keys, request,
+    invoice_api,
+    json::Json,
+    keys,
     world::World,
 };
 
@@ -253,10 +252,7 @@ fn bill(world: &mut World, id: &str, price: Decimal) -> Result<String, String> {
         "amount": price.to_string(), "currency": plan.currency, "metadata": metadata,
         "checkout": {"redirectURL": checkout.redirect_with_id(), "redirectAutomatically": true},
     });
-    let document = Document { value: Json::from(&creation), ends: HashMap::new() };
-    let new = request::creation(&document, &world.store, &world.store.id, &world.switches.host_zone)
-        .map_err(|reply| format!("the invoice was refused with {}", reply.status()))?;
-    world.create(new)
+    invoice_api::make(world, &creation, None)
 }
 
 /// Answers under `/subscriber-portal`.
