@@ -246,7 +246,8 @@ impl World {
         let value = match (request.amount, request.fraction) {
             (Some(amount), _) => amount,
             (None, fraction) => money::round_up(due * fraction.unwrap_or(Decimal::ONE), method_id.places()),
-        };
+        }
+        .normalize();
         if value <= Decimal::ZERO {
             return Err(format!("nothing is due on invoice {id}; give an \"amount\" in bitcoin"));
         }

@@ -30,6 +30,9 @@ pub const SHORT_REFUSAL: Version = Version(2, 1, 0);
 pub const ANSWERS_BEFORE: Version = Version(2, 3, 6);
 /// An amount of blanks is a top-up; changing no metadata is no error; a webhook of `null` events does no harm to others.
 pub const TOLERANT: Version = Version(2, 3, 7);
+/// A refund's sums can be asked for, and it may name several payout methods. 2.0.8 has neither and 2.4.1 both; which version brought
+/// them is not recorded.
+pub const REFUND_METHODS: Version = Version(2, 1, 0);
 /// `InvoiceRefund`.
 pub const REFUND_EVENT: Version = Version(2, 4, 1);
 /// The "Test" button is gone.

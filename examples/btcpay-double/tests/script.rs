@@ -36,6 +36,12 @@ fn the_example_is_played_to_its_end() {
 }
 
 #[test]
+fn a_members_month_is_played_to_its_end() {
+    let lines = played(concat!(env!("CARGO_MANIFEST_DIR"), "/member.script.json"));
+    assert_eq!(lines.last().map(String::as_str), Some("script: 10 steps played"), "{lines:#?}");
+}
+
+#[test]
 fn a_step_that_goes_otherwise_is_named() {
     let file = std::env::temp_dir().join(format!("btcpay-double-{}.json", std::process::id()));
     std::fs::write(&file, r#"[{"call": "GET /fake/state"}, {"call": "POST /fake/pay", "body": {"invoice": "none"}}]"#)

@@ -12,7 +12,7 @@ use crate::{
     keys, money,
     payment::MethodId,
     request,
-    version::{REFUND_EVENT, SHORT_REFUSAL},
+    version::{REFUND_EVENT, REFUND_METHODS},
     world::World,
 };
 
@@ -47,7 +47,7 @@ pub fn answer(world: &mut World, call: &Call, store: Option<&str>, id: &str, res
     match (call.method.as_str(), rest) {
         ("POST", []) => refund(world, call, &invoice),
         // Older versions know no such sums.
-        ("GET", [method]) if world.version >= SHORT_REFUSAL => sums(world, &invoice, method),
+        ("GET", [method]) if world.version >= REFUND_METHODS => sums(world, &invoice, method),
         _ => Ok(nothing(call)),
     }
 }
@@ -211,7 +211,7 @@ fn check(world: &World, invoice: &Invoice, request: &Json, variant: Option<Varia
 fn methods(world: &World, invoice: &Invoice, request: &Json, problems: &mut Vec<(&str, String)>) -> Vec<&'static str> {
     let payable = payable(world);
     let known = |name: &str| payable.iter().copied().find(|method| *method == name);
-    if let Some(Json::List(names)) = request.member("payoutMethods").filter(|_| world.version >= SHORT_REFUSAL) {
+    if let Some(Json::List(names)) = request.member("payoutMethods").filter(|_| world.version >= REFUND_METHODS) {
         let mut found = vec![];
         for name in names.iter().filter_map(Json::text) {
             match known(name) {

@@ -35,6 +35,11 @@ impl Game {
                 store.push((name, value.clone()));
             }
         }
+        // A store of whose policy only its invoices tell.
+        let policy = self.shown_invoices().find_map(|invoice| invoice.get("checkout")?.get("speedPolicy"));
+        if let Some(policy) = policy.filter(|_| self.in_a_folder() && settings.get("speedPolicy").is_none()) {
+            store.push(("speedPolicy", policy.clone()));
+        }
         if self.case.name == "defaults" {
             store.push(("defaultPaymentMethod", text("BTC-LN")));
         }
@@ -58,7 +63,12 @@ impl Game {
         if let Some(methods) = settings.get("methods") {
             switches.push(("methods", methods.clone()));
         } else if self.in_a_folder() {
-            let chain = settings.get("chain").map(|_| text("BTC-CHAIN"));
+            let shown = |invoice: &Json| {
+                strings(invoice.get("checkout").and_then(|checkout| checkout.get("paymentMethods")))
+                    .contains(&"BTC-CHAIN".into())
+            };
+            let chain = settings.get("chain").is_some() || self.shown_invoices().any(shown);
+            let chain = chain.then(|| text("BTC-CHAIN"));
             let methods = chain.into_iter().chain([text("BTC-LN"), text("BTC-LNURL")]).collect();
             switches.push(("methods", Json::List(methods)));
         }

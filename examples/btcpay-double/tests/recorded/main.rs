@@ -21,6 +21,7 @@ mod play;
 mod shop;
 mod shown;
 mod stage;
+mod strangers;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

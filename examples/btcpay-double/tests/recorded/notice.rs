@@ -113,6 +113,10 @@ impl Game {
 
     pub async fn act(&mut self, position: usize, paid: Paid) {
         let did = self.case.steps[position].did.clone();
+        let stranger = if self.in_a_folder() { self.stranger(position).await } else { None };
+        if let Some(done) = stranger {
+            return done.unwrap_or_else(|difference| self.note(position, &difference));
+        }
         let done = match shop::act(&self.double, &self.names, &self.case, &did, &mut self.who).await {
             Some(done) => done,
             None => hands::act(&self.double, &mut self.names, &self.recorded_names, &did, &paid).await,

@@ -89,6 +89,7 @@ impl Game {
         game.furnish(&address).await;
         if game.in_a_folder() {
             shop::furnish(&game.double, &mut game.names, &game.case).await;
+            game.furnish_strangers().await;
         }
         game
     }
@@ -105,6 +106,9 @@ impl Game {
         };
         self.do_what_was_put_off(position).await;
         if from == From::Btcpay {
+            if self.in_a_folder() {
+                self.make_unshown(position).await;
+            }
             if std::mem::take(&mut self.down) {
                 self.start_btcpay(position).await;
             }
