@@ -32,7 +32,7 @@ def anchors(page):
 
 
 HANDBOOK = sorted((REPOSITORY / "docs").glob("*.md"))
-TEXTS = [*sorted(REPOSITORY.glob("*.md")), *HANDBOOK, *sorted(REPOSITORY.glob("benches/*.md")), *sorted(REPOSITORY.glob(".github/**/*.md"))]
+TEXTS = [*sorted(REPOSITORY.glob("*.md")), *HANDBOOK, *sorted(REPOSITORY.glob("benches/*.md")), *sorted(REPOSITORY.glob("findings/*.md")), *sorted(REPOSITORY.glob(".github/**/*.md"))]
 
 
 def links(page):
