@@ -26,6 +26,9 @@ async fn each_carrier_opens_alone_and_among_invalid_ones() {
         assert_eq!(status(&h, path, &[("Authorization", format!("Bearer {good}"))]).await, 200, "bearer");
         assert_eq!(status(&h, path, &cookie(format!("hlsgate={good}"))).await, 200, "cookie");
         assert_eq!(status(&h, path, &cookie(format!("hlsgate_x={good}"))).await, 200, "a pass's cookie");
+        // GStreamer 1.22's playbin3 does (findings/gstreamer-cookie-with-attributes.sh).
+        let attributes = format!("hlsgate={good}; Path=/hls/; Max-Age=3600; HttpOnly; SameSite=Lax");
+        assert_eq!(status(&h, path, &cookie(attributes)).await, 200, "sent back with its attributes");
 
         // One valid token opens, whatever stands beside it.
         let bad_path = path.replace("/hls/", &format!("/hls/~{other}/"));
