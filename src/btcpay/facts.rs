@@ -4,10 +4,9 @@ use super::invoice::{
     AdditionalStatus, Invoice, InvoiceStatus, InvoiceType, LightningInvoice, PaymentMethod, PaymentStatus,
 };
 use crate::gate::jws::MAX_LEN;
-use crate::shop::bill::Method;
+use crate::shop::invoice::{self as shop, Additional, Method, Payment, Status};
 use crate::shop::lane::{LANE_KEY, Lane};
 use crate::shop::order::METADATA_KEY;
-use crate::shop::settlement::{self, Additional, Payment, Status};
 use crate::shop::start::WEEK;
 use crate::shop::witness::NodeInvoice;
 
@@ -16,11 +15,11 @@ impl Invoice {
     ///
     /// Payments are unknown, and so nothing is bought, unless payment methods came with the invoice:
     /// [`Client::invoice_with_payments`](super::Client::invoice_with_payments) sees to that.
-    pub(crate) fn facts(&self) -> settlement::Invoice {
+    pub(crate) fn facts(&self) -> shop::Invoice {
         let known = !self.payment_methods.is_empty();
         // BTCPay always tells them; without, the buyer must not lose by it.
         let watched_until = self.monitoring_expiration.unwrap_or_else(|| self.created_time.plus(WEEK));
-        settlement::Invoice {
+        shop::Invoice {
             id: self.id.clone(),
             store: self.store_id.clone(),
             kind: match self.kind {
@@ -105,9 +104,9 @@ fn payments_by(method: &PaymentMethod) -> impl Iterator<Item = Payment> {
         fee: payment.fee,
         rate: method.rate,
         status: match payment.status {
-            PaymentStatus::Processing => settlement::PaymentStatus::Processing,
-            PaymentStatus::Settled => settlement::PaymentStatus::Settled,
-            PaymentStatus::Invalid | PaymentStatus::Other => settlement::PaymentStatus::Invalid,
+            PaymentStatus::Processing => shop::PaymentStatus::Processing,
+            PaymentStatus::Settled => shop::PaymentStatus::Settled,
+            PaymentStatus::Invalid | PaymentStatus::Other => shop::PaymentStatus::Invalid,
         },
     })
 }
@@ -141,7 +140,7 @@ mod tests {
         assert_eq!(facts.order.as_deref(), Some("a.b.c"));
         let payments: Vec<_> =
             facts.payments.unwrap().into_iter().map(|p| (p.id, p.rate.to_string(), p.status)).collect();
-        use settlement::PaymentStatus::{Invalid, Processing, Settled};
+        use shop::PaymentStatus::{Invalid, Processing, Settled};
         let expected = [("a", "1.0", Settled), ("b", "1.0", Invalid), ("c", "2.0", Processing)];
         assert_eq!(payments, expected.map(|(id, rate, status)| (id.to_owned(), rate.to_owned(), status)));
     }

@@ -6,9 +6,10 @@ use super::invoice::Invoice;
 use crate::gate::jwk::{Jwk, JwkSet, Secret};
 use crate::gate::keyring::Keyring;
 use crate::gate::scope::Scope;
+use crate::shop::invoice::Tolerance;
 use crate::shop::offers::{Offer, OfferFor};
 use crate::shop::order::Order;
-use crate::shop::settlement::{Terms, Tolerance};
+use crate::shop::settlement::Terms;
 
 /// Without one of these nothing can be granted.
 const DECIDE: [&str; 14] = [

@@ -5,7 +5,6 @@ use super::trouble::GROUP;
 use crate::btcpay::Client;
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::invoice::Invoice;
-use crate::shop::settlement;
 use crate::shop::start::zone_error;
 
 /// Invoices that are looked at.
@@ -19,7 +18,7 @@ pub(crate) async fn look(client: &Client, report: &mut Report) {
         InvoiceQuery { take: RECENT, include_payment_methods: true, include_archived: true, ..InvoiceQuery::default() };
     // What it means that there is no answer, others have told.
     let Ok(page) = client.invoices(query).await else { return };
-    let facts: Vec<settlement::Invoice> = page.invoices.iter().map(Invoice::facts).collect();
+    let facts: Vec<_> = page.invoices.iter().map(Invoice::facts).collect();
     if let Some(error) = zone_error(&facts) {
         zone(error, report);
     }

@@ -9,8 +9,9 @@ use url::Url;
 use super::problems::Problems;
 use super::section::{Section, base_url};
 use crate::gate::scope::{PassName, PassVideos, Passes, VideoId};
+use crate::shop::invoice::Tolerance;
 use crate::shop::offers::{Catalogue, Offer, OfferError, Offers, Sell};
-use crate::shop::settlement::{Terms, Tolerance};
+use crate::shop::settlement::Terms;
 
 /// `[shop]`
 #[derive(Clone, Debug, PartialEq, Eq)]

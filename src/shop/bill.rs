@@ -5,15 +5,10 @@
 
 use rust_decimal::Decimal;
 
+use super::invoice::{BTC, CHAIN, Invoice, Kind, LIGHTNING, LNURL, Method, PaymentStatus, Tolerance};
 use super::machine::bolt11::Bolt11;
 use super::money::decimals_of_btc;
-use super::settlement::{Invoice, PaymentStatus, Tolerance};
 
-/// What BTCPay's ids of Lightning methods end with, behind the coin.
-const LIGHTNING: &str = "LN";
-const LNURL: &str = "LNURL";
-const CHAIN: &str = "CHAIN";
-const BTC: &str = "BTC";
 /// Coins by BTCPay's codes, where the name says more.
 const COINS: [(&str, &str); 8] = [
     (BTC, "Bitcoin"),
@@ -25,67 +20,6 @@ const COINS: [(&str, &str); 8] = [
     ("ZEC", "Zcash"),
     ("ETH", "Ethereum"),
 ];
-
-/// One way to pay an invoice, as it stands now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Method {
-    /// BTCPay's id, for instance `BTC-LN`.
-    pub(crate) id: String,
-    /// What `amount` and `due` are in, for instance `BTC`.
-    pub(crate) currency: String,
-    /// What one unit of `currency` is in the invoice's.
-    pub(crate) rate: Decimal,
-    /// The whole price and what this way costs beside it.
-    pub(crate) amount: Decimal,
-    /// What is left to pay this way; negative when overpaid.
-    pub(crate) due: Decimal,
-    /// BOLT11 or address; `None` for a method that nobody opened yet.
-    pub(crate) destination: Option<String>,
-    /// BTCPay's own URI for wallets.
-    pub(crate) link: Option<String>,
-    /// The node's id of the Lightning invoice.
-    pub(crate) witness: Option<String>,
-}
-
-/// What kind of way it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// BOLT11.
-    Lightning,
-    /// LNURL-pay.
-    Lnurl,
-    /// Bitcoin on-chain.
-    Bitcoin,
-    /// What BTCPay's plugins add.
-    Other,
-}
-
-impl Kind {
-    /// The kind that an id says.
-    pub(crate) fn of(id: &str) -> Kind {
-        match id.split_once('-') {
-            Some((_, LIGHTNING)) => Kind::Lightning,
-            Some((_, LNURL)) => Kind::Lnurl,
-            Some((BTC, CHAIN)) => Kind::Bitcoin,
-            _ => Kind::Other,
-        }
-    }
-
-    /// The stable word of the API.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Kind::Lightning => "lightning",
-            Kind::Lnurl => "lnurl",
-            Kind::Bitcoin => "bitcoin",
-            Kind::Other => "other",
-        }
-    }
-
-    /// Whether a payment is final the moment that it is seen.
-    pub(crate) fn is_lightning(self) -> bool {
-        matches!(self, Kind::Lightning | Kind::Lnurl)
-    }
-}
 
 /// A method's name for people: "Lightning", "Monero"; the id where nothing better is known.
 pub(crate) fn name(id: &str) -> String {
@@ -107,11 +41,6 @@ pub(crate) fn satoshis(btc: Decimal) -> Option<Decimal> {
 }
 
 impl Method {
-    /// Its kind.
-    pub(crate) fn kind(&self) -> Kind {
-        Kind::of(&self.id)
-    }
-
     /// Whether something is to be paid this way.
     pub(crate) fn is_due(&self) -> bool {
         self.due > Decimal::ZERO
@@ -141,10 +70,6 @@ impl Method {
             }
             _ => self.link.clone().filter(|link| self.is_due() && link.contains(':')),
         }
-    }
-
-    fn is_btc(&self) -> bool {
-        self.id.starts_with("BTC-")
     }
 }
 

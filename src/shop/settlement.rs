@@ -2,122 +2,18 @@
 //!
 //! Same invoice and keys, same bytes: nothing here knows today's prices, the clock or the daemon.
 
-use std::fmt;
-use std::str::FromStr;
-
 use rust_decimal::Decimal;
 use thiserror::Error;
 
-use super::bill::Method;
-use super::lane::Lane;
+use super::invoice::{Additional, Invoice, Payment, PaymentStatus, Status, Tolerance};
 use super::order::{Order, OrderError};
 use super::start::{Evidence, Start};
 use crate::gate::keyring::Keyring;
 use crate::gate::revocations::is_jti;
-use crate::gate::time::UnixTime;
 use crate::gate::token::{Jti, NewToken};
 
 /// The type of an invoice with a price; `TopUp` takes any amount.
 const STANDARD: &str = "Standard";
-
-/// What BTCPay tells of one invoice, as far as a sale depends on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Invoice {
-    /// The invoice's id.
-    pub(crate) id: String,
-    /// The store it is in.
-    pub(crate) store: String,
-    /// `Standard` or `TopUp`.
-    pub(crate) kind: String,
-    /// How far it is.
-    pub(crate) status: Status,
-    /// By which way it got there.
-    pub(crate) additional: Additional,
-    /// The price, in `currency`.
-    pub(crate) amount: Decimal,
-    /// The price's currency.
-    pub(crate) currency: String,
-    /// When it was made. This time and the next two are right in every zone.
-    pub(crate) created: UnixTime,
-    /// Until when it can be paid in time.
-    pub(crate) expires: UnixTime,
-    /// Until when BTCPay waits for confirmations and late payments.
-    pub(crate) watched_until: UnixTime,
-    /// The order's text in its metadata, if there is one.
-    pub(crate) order: Option<String>,
-    /// Its payments; `None` when they were not asked for.
-    pub(crate) payments: Option<Vec<Payment>>,
-    /// How it can be paid, as BTCPay says now; empty when that was not asked for.
-    pub(crate) methods: Vec<Method>,
-    /// Whether the Lightning node itself has received the whole price, of which BTCPay may know nothing.
-    pub(crate) paid_at_node: bool,
-    /// Who it was made for.
-    pub(crate) lane: Lane,
-}
-
-/// One payment on an invoice, by any method.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Payment {
-    /// The method's id, for instance `BTC-LN`.
-    pub(crate) method: String,
-    /// Payment hash, or transaction and output.
-    pub(crate) id: String,
-    /// When BTCPay saw it first, off by the time zone of its host.
-    pub(crate) received: UnixTime,
-    /// In the method's currency.
-    pub(crate) value: Decimal,
-    /// In the method's currency: the part of `value` that pays for the payment itself.
-    pub(crate) fee: Decimal,
-    /// What one unit of the method's currency is in the invoice's.
-    pub(crate) rate: Decimal,
-    /// Whether it is confirmed.
-    pub(crate) status: PaymentStatus,
-}
-
-/// An invoice's `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Status {
-    /// Not paid, or not fully.
-    New,
-    /// Paid, not yet confirmed.
-    Processing,
-    /// Paid and confirmed, or marked so.
-    Settled,
-    /// Its time passed.
-    Expired,
-    /// Not confirmed in time, or marked so.
-    Invalid,
-    /// A word that this version does not know: waited on, for it says neither that it was paid nor that it never will be.
-    Unknown,
-}
-
-/// An invoice's `additionalStatus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Additional {
-    /// Nothing special.
-    None,
-    /// Paid after it expired.
-    PaidLate,
-    /// Paid in part.
-    PaidPartial,
-    /// Paid more than the price.
-    PaidOver,
-    /// Set by a person.
-    Marked,
-    /// A word that this version does not know; it grants nothing by itself.
-    Other,
-}
-
-/// A payment's `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum PaymentStatus {
-    /// Seen, not confirmed.
-    Processing,
-    /// Confirmed.
-    Settled,
-    /// Replaced, or never confirmed; also every word that this version does not know.
-    Invalid,
-}
 
 /// What a sale depends on beside the invoice and the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,16 +26,6 @@ pub(crate) struct Terms {
     pub(crate) accept_invalid: bool,
     /// What may be missing at the price.
     pub(crate) tolerance: Tolerance,
-}
-
-/// What may be missing of the price, so that it still counts as paid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Tolerance {
-    /// Nothing: BTCPay's own view.
-    None,
-    /// The network fee that BTCPay takes off a further on-chain payment: the buyer sent the price.
-    #[default]
-    NetworkFee,
 }
 
 /// A settled invoice of ours.
@@ -337,71 +223,6 @@ fn reaching<'a>(
 /// What a payment is evidence of, taken for enough.
 fn by(payment: &Payment) -> Evidence<'_> {
     if payment.is_instant() { Evidence::Instant(payment) } else { Evidence::Confirmed(payment) }
-}
-
-impl Payment {
-    /// What it pays of the price, in the invoice's currency.
-    pub(crate) fn worth(&self, tolerance: Tolerance) -> Option<Decimal> {
-        let counts = match tolerance {
-            Tolerance::None => self.value.checked_sub(self.fee)?,
-            Tolerance::NetworkFee => self.value,
-        };
-        counts.checked_mul(self.rate)
-    }
-
-    /// Whether it is confirmed.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.status == PaymentStatus::Settled
-    }
-
-    /// Whether it is final the moment that it is seen.
-    fn is_instant(&self) -> bool {
-        super::bill::Kind::of(&self.method).is_lightning()
-    }
-}
-
-impl FromStr for Status {
-    type Err = String;
-    /// Takes BTCPay's word; gives an unknown one back.
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "New" => Ok(Status::New),
-            "Processing" => Ok(Status::Processing),
-            "Settled" => Ok(Status::Settled),
-            "Expired" => Ok(Status::Expired),
-            "Invalid" => Ok(Status::Invalid),
-            other => Err(other.into()),
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-impl From<&str> for Additional {
-    fn from(word: &str) -> Self {
-        match word {
-            "None" => Additional::None,
-            "PaidLate" => Additional::PaidLate,
-            "PaidPartial" => Additional::PaidPartial,
-            "PaidOver" => Additional::PaidOver,
-            "Marked" => Additional::Marked,
-            _ => Additional::Other,
-        }
-    }
-}
-
-impl From<&str> for PaymentStatus {
-    fn from(word: &str) -> Self {
-        match word {
-            "Processing" => PaymentStatus::Processing,
-            "Settled" => PaymentStatus::Settled,
-            _ => PaymentStatus::Invalid,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! time zone (`receivedDate`, which besides is the first sight of a payment, not its confirmation). When an invoice was
 //! settled it does not keep at all. So each kind of evidence has an upper bound, and the pass counts from that.
 
-use super::settlement::{Additional, Invoice, Payment, Status};
+use super::invoice::{Additional, Invoice, Payment, Status};
 use crate::gate::time::UnixTime;
 
 const HOUR: u64 = 60 * 60;

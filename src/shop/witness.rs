@@ -5,14 +5,12 @@
 
 use rust_decimal::Decimal;
 
-use super::bill::Method;
+use super::invoice::{Additional, Invoice, Method, Status};
 use super::money::decimals_of_btc;
-use super::settlement::{Additional, Invoice, Status, Terms};
+use super::settlement::Terms;
 use crate::gate::time::UnixTime;
 
 const MILLISATOSHIS_IN_SATOSHI: u64 = 1000;
-/// What BTCPay's ids of the bitcoin node's methods begin with.
-const BTC: &str = "BTC-";
 
 /// What the node says of one Lightning invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +39,7 @@ impl NodeInvoice {
 impl Method {
     /// By which id the store's bitcoin node knows the Lightning invoice.
     pub(crate) fn at_node(&self) -> Option<&str> {
-        self.witness.as_deref().filter(|id| !id.is_empty() && self.kind().is_lightning() && self.id.starts_with(BTC))
+        self.witness.as_deref().filter(|id| !id.is_empty() && self.kind().is_lightning() && self.is_btc())
     }
 }
 

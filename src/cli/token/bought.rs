@@ -6,7 +6,8 @@ use crate::gate::token::Token;
 use crate::live::Live;
 use crate::live::client;
 use crate::live::clock::{date, now};
-use crate::shop::settlement::{Invoice, NotSettled, Status};
+use crate::shop::invoice::{Invoice, Status};
+use crate::shop::settlement::NotSettled;
 
 /// Why there is no token: with what was paid of an invoice that is over, and how a person can let its buyer in.
 fn not_bought(facts: &Invoice, reason: &NotSettled) -> Failure {

@@ -8,8 +8,8 @@ use super::status::Word;
 use crate::btcpay::money;
 use crate::gate::time::UnixTime;
 use crate::live::selling::Selling;
-use crate::shop::bill::{Kind, Method, name, satoshis};
-use crate::shop::settlement::{Additional, Invoice, Payment, PaymentStatus};
+use crate::shop::bill::{name, satoshis};
+use crate::shop::invoice::{Additional, Invoice, Kind, Method, Payment, PaymentStatus};
 
 /// Bytes of the digest by which a page says what it knows.
 const DIGEST_LEN: usize = 6;

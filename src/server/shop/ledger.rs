@@ -18,7 +18,8 @@ use tokio::sync::{Notify, Semaphore};
 use tracing::debug;
 
 use super::source::{LookupError, Source};
-use crate::shop::settlement::{Invoice, Terms};
+use crate::shop::invoice::Invoice;
+use crate::shop::settlement::Terms;
 use entry::{Asking, Entry};
 
 /// Most invoices that are remembered.

@@ -7,7 +7,7 @@ use tracing::{debug, info};
 
 use crate::btcpay::permissions::VIEW_LIGHTNING;
 use crate::btcpay::{Client, Error};
-use crate::shop::settlement::Invoice;
+use crate::shop::invoice::Invoice;
 
 /// BTCPay waits for its node, and a viewer for this answer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -21,8 +21,8 @@ use crate::gate::time::UnixTime;
 use crate::gate::token::UntrustedToken;
 use crate::live::Live;
 use crate::shop::claim::VerifiedClaim;
+use crate::shop::invoice::Invoice;
 use crate::shop::order::Order;
-use crate::shop::settlement::Invoice;
 
 /// Longest time that the page waits to learn of its purchases.
 const PATIENCE: Duration = Duration::from_secs(2);

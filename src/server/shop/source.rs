@@ -13,7 +13,8 @@ use crate::btcpay::facts::payments;
 use crate::btcpay::pages::Pages;
 use crate::btcpay::{Client, Error, invoice as wire};
 use crate::gate::time::UnixTime;
-use crate::shop::settlement::{Invoice, Terms};
+use crate::shop::invoice::Invoice;
+use crate::shop::settlement::Terms;
 
 /// Invoices in one page of a listing.
 pub(crate) const PAGE: usize = 200;

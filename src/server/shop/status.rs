@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::gate::decision::Policy;
 use crate::gate::time::UnixTime;
+use crate::shop::invoice::{Invoice, Status};
 use crate::shop::order::Order;
-use crate::shop::settlement::{Invoice, NotSettled, Settlement, Status, Terms};
+use crate::shop::settlement::{NotSettled, Settlement, Terms};
 
 /// The stable words of section 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -22,7 +22,8 @@ use crate::live::clock::now;
 use crate::live::{InForce, Live};
 use crate::server::carriers;
 use crate::shop::claim::VerifiedClaim;
-use crate::shop::settlement::{Invoice, Settlement};
+use crate::shop::invoice::Invoice;
+use crate::shop::settlement::Settlement;
 
 /// Longest time that a request is held: nginx and browsers give up later.
 const MAX_WAIT: u64 = 50;

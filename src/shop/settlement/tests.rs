@@ -3,7 +3,9 @@
 use super::*;
 use crate::gate::jwk::{Jwk, JwkSet, Secret};
 use crate::gate::keyring::Keyring;
+use crate::gate::time::UnixTime;
 use crate::gate::token::Token;
+use crate::shop::lane::Lane;
 use crate::shop::offers::{Offer, OfferFor};
 
 const ID: &str = "HMprBnL9BTXWuPvpoKBS6e";

@@ -4,10 +4,11 @@ use super::*;
 use crate::gate::jwk::{Jwk, JwkSet, Secret};
 use crate::gate::keyring::Keyring;
 use crate::gate::scope::Scope;
+use crate::shop::invoice::{Additional, PaymentStatus, Status, Tolerance};
 use crate::shop::lane::Lane;
 use crate::shop::offers::{Offer, OfferFor};
 use crate::shop::order::Order;
-use crate::shop::settlement::{Additional, PaymentStatus, Status, Terms, Tolerance};
+use crate::shop::settlement::Terms;
 use rust_decimal::Decimal;
 
 /// 2026-01-15, in winter: Auckland has daylight saving time.

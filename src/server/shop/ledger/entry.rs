@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::server::shop::source::LookupError;
-use crate::shop::settlement::{Invoice, Status, Terms};
+use crate::shop::invoice::{Invoice, Status};
+use crate::shop::settlement::Terms;
 
 /// One invoice of the cache.
 pub(super) struct Entry {

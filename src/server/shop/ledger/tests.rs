@@ -8,8 +8,8 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::gate::time::UnixTime;
 use crate::server::shop::source::{Answer, Looked, PAGE, Walk};
+use crate::shop::invoice::{Additional, Payment, PaymentStatus, Status, Tolerance};
 use crate::shop::lane::Lane;
-use crate::shop::settlement::{Additional, Payment, PaymentStatus, Status, Tolerance};
 
 const TODAY: UnixTime = UnixTime(1_785_000_000);
 const SPACING: Duration = Duration::from_millis(10);

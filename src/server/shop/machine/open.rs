@@ -14,10 +14,10 @@ use crate::btcpay::invoice as wire;
 use crate::gate::scope::{Scope, VideoId};
 use crate::gate::time::UnixTime;
 use crate::server::shop::problem::Problem;
+use crate::shop::invoice::{self, Status};
 use crate::shop::machine::bolt11::Bolt11;
 use crate::shop::machine::hex;
 use crate::shop::offers::Offer;
-use crate::shop::settlement::{self, Status};
 
 /// Most addresses that are remembered; those that asked longest ago are forgotten first.
 const MAX_ADDRESSES: usize = 4096;
@@ -140,7 +140,7 @@ impl Place {
         &mut self,
         wanted: &Wanted,
         now: UnixTime,
-        known: impl Fn(&str) -> Option<Arc<settlement::Invoice>>,
+        known: impl Fn(&str) -> Option<Arc<invoice::Invoice>>,
     ) -> Option<&Invoice> {
         self.invoices.retain(|(_, open)| now.plus(TIME_TO_PAY) < open.read.expires && is_new(&open.id, &known));
         self.invoices.iter().find(|(for_what, _)| for_what == wanted).map(|(_, open)| open)
@@ -152,7 +152,7 @@ impl Place {
     pub(crate) fn pace(
         &self,
         now: Instant,
-        known: impl Fn(&str) -> Option<Arc<settlement::Invoice>>,
+        known: impl Fn(&str) -> Option<Arc<invoice::Invoice>>,
     ) -> Result<(), Problem> {
         let Some((made, id)) = &self.made else { return Ok(()) };
         let wait = (*made + PACE).saturating_duration_since(now);
@@ -179,7 +179,7 @@ impl Place {
 }
 
 /// Whether nothing is known of a payment.
-fn is_new(id: &str, known: impl Fn(&str) -> Option<Arc<settlement::Invoice>>) -> bool {
+fn is_new(id: &str, known: impl Fn(&str) -> Option<Arc<invoice::Invoice>>) -> bool {
     known(id).is_none_or(|invoice| invoice.status == Status::New)
 }
 
