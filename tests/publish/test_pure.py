@@ -1,5 +1,6 @@
 """The parts that touch no video: ladder, plan, playlists, captions, languages, cut-off files, AES, progress."""
 import io
+import subprocess
 import tempfile
 import unittest
 from fractions import Fraction
@@ -9,6 +10,7 @@ from hlspublish import aes, captions, charset, colour, filters, ladder, language
 from hlspublish.errors import Refused
 from hlspublish.probe import Source
 from hlspublish.progress import Progress, clock_text
+from support import COMMAND
 
 
 def source(**changes) -> Source:
@@ -238,6 +240,14 @@ class Small(unittest.TestCase):
             aes.decrypt(bytes(16), iv, secret)
         with self.assertRaises(ValueError):
             aes.encrypt(b"short", iv, plain)
+        with self.assertRaises(ValueError):
+            aes.decrypt(key, iv, secret[:-1])
+
+    def test_a_missing_library_is_named(self):
+        # Without its site packages Python is as on a machine that has none.
+        done = subprocess.run(["/usr/bin/python3", "-S", COMMAND, "--help"], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"\Aerror: .* apt install python3-cryptography\n\Z")
 
     def test_missing_bytes_are_counted(self):
         box = (16).to_bytes(4, "big") + b"ftypisom\0\0\0\0"
