@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::random::NoRandom;
 
 /// `EX_CONFIG` of sysexits.h. The unit lists it, so that systemd does not start a daemon again that cannot run.
 pub(crate) const EXIT_CONFIG: u8 = 78;
@@ -62,6 +63,12 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(err: ConfigError) -> Failure {
         Failure::new(err.to_string()).exit(EXIT_CONFIG)
+    }
+}
+
+impl From<NoRandom> for Failure {
+    fn from(err: NoRandom) -> Failure {
+        Failure::new(err.to_string())
     }
 }
 

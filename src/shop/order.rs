@@ -13,6 +13,8 @@ use crate::gate::scope::{Scope, Tier, VideoId};
 
 /// The invoice's metadata member that holds the order's text.
 pub const METADATA_KEY: &str = "hlsgate";
+/// Random bytes in an order's nonce, which is their text in base64url.
+pub(crate) const NONCE_LEN: usize = 16;
 
 /// The terms of one purchase. Made by [`Order::new`], or read by [`Order::verify`] from text that we signed.
 #[derive(Clone, Debug, PartialEq, Eq)]

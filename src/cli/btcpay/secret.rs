@@ -3,8 +3,6 @@
 use std::io;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::btcpay::secret::{MAX_SECRETS, SecretError, WebhookSecret, WebhookSecrets};
@@ -99,8 +97,5 @@ fn read(file: &Path) -> Result<Option<WebhookSecrets>, Failure> {
 }
 
 fn new_secret() -> Result<WebhookSecret, Failure> {
-    let mut bytes = Zeroizing::new([0; SECRET_LEN]);
-    random::fill(&mut *bytes)?;
-    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
-    WebhookSecret::new(&text).map_err(|err| Failure::new(err.to_string()))
+    WebhookSecret::new(&random::text::<SECRET_LEN>()?).map_err(|err| Failure::new(err.to_string()))
 }

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -29,18 +27,17 @@ use crate::gate::time::UnixTime;
 use crate::live::Live;
 use crate::live::clock::now;
 use crate::live::selling::Selling;
+use crate::random;
 use crate::server::carriers;
 use crate::shop::claim::Claim;
 use crate::shop::lane::Lane;
 use crate::shop::money::LEAST_ONCHAIN_SATS;
 use crate::shop::offers::OfferFor;
-use crate::shop::order::{METADATA_KEY, Order};
+use crate::shop::order::{METADATA_KEY, NONCE_LEN, Order};
 use crate::shop::words;
 
 /// Seconds by which the clocks may differ.
 const CLOCKS_APART: u64 = 10;
-/// Bytes of an order's nonce.
-const NONCE_LEN: usize = 16;
 /// BTCPay puts the invoice's id in its place.
 const INVOICE_ID: &str = "{InvoiceId}";
 const EXPECTED: &str = "{\"tier\": \"24h\"}, with \"covers\" for a pass";
@@ -102,7 +99,7 @@ pub(super) async fn answer(
             return Err(Problem::bad_field("order is not 22 to 64 of A-Z a-z 0-9 _ -, at random"));
         }
         Some(order) => order.clone(),
-        None => nonce()?,
+        None => random::text::<NONCE_LEN>()?.to_string(),
     };
     offer(&live, &video, &asked.tier, asked.covers.as_deref()).await?;
     let wanted = format!("{video} {} {}", asked.tier, asked.covers.as_deref().unwrap_or_default());
@@ -204,7 +201,8 @@ async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &Asked, headers: 
     };
 
     let signing = live.policy.keyring.signing();
-    let order_text = Order::new(video, &found, &nonce().map_err(refused)?).sign(signing);
+    let nonce = random::text::<NONCE_LEN>().map_err(|err| refused(err.into()))?;
+    let order_text = Order::new(video, &found, &nonce).sign(signing);
     let title = title::of(live, &video, &found.covers).await;
     let wanted = new_invoice(live, selling, &video, &found, &title, &order_text);
     let (asked_at, before) = (Instant::now(), now());
@@ -320,21 +318,6 @@ fn compare_clocks(shop: &Shop, invoice: &str, before: UnixTime, created: UnixTim
              on both (told at most once a minute)"
         );
     }
-}
-
-/// Random text in base64url for an order.
-pub(super) fn nonce() -> Result<String, Problem> {
-    random::<NONCE_LEN>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// Random bytes.
-pub(super) fn random<const LEN: usize>() -> Result<[u8; LEN], Problem> {
-    let mut bytes = [0; LEN];
-    getrandom::fill(&mut bytes).map_err(|err| {
-        error!(%err, "the system gives no random bytes, so no invoice can be made");
-        Problem::overloaded("no invoice can be made now", 5)
-    })?;
-    Ok(bytes)
 }
 
 /// The invoice to ask for. All that decides money is said, or the store's settings would decide.

@@ -5,8 +5,10 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
+use tracing::error;
 
 use crate::gate::decision::Refusal;
+use crate::random::NoRandom;
 
 /// The members of every error's body.
 #[derive(Serialize)]
@@ -153,5 +155,12 @@ impl Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl From<NoRandom> for Problem {
+    fn from(err: NoRandom) -> Problem {
+        error!("{err}, so no invoice can be made");
+        Problem::overloaded("no invoice can be made now", 5)
     }
 }

@@ -16,7 +16,7 @@ use crate::gate::token::Jti;
 use crate::live::Live;
 use crate::live::clock::date;
 use crate::live::selling::Selling;
-use crate::server::shop::create;
+use crate::random;
 use crate::server::shop::problem::{self, Members, Problem};
 use crate::shop::claim::Claim;
 use crate::shop::machine::discovery::address;
@@ -84,7 +84,7 @@ pub(crate) fn response(
     let realm = base.and_then(|url| url.host_str()).unwrap_or("hlsgate");
     let expires = UnixTime(read.expires.0.saturating_sub(MARGIN)).max(now);
     let lines = [
-        l402::challenge(keyring, &bought, &read.payment_hash, &create::random()?, &invoice.bolt11),
+        l402::challenge(keyring, &bought, &read.payment_hash, &random::bytes()?, &invoice.bolt11),
         payment::challenge(keyring, &bought, realm, read, &invoice.bolt11, &date(expires.0)),
     ];
     let claim = Claim::new(keyring.signing(), &invoice.id, &invoice.order);

@@ -27,11 +27,12 @@ use crate::gate::token::UntrustedToken;
 use crate::live::Live;
 use crate::live::clock::date;
 use crate::live::selling::Selling;
+use crate::random;
 use crate::server::carriers;
 use crate::shop::lane::{LANE_KEY, Lane};
 use crate::shop::machine::{CredentialError, MAX_CREDENTIALS, Paid, credentials};
 use crate::shop::offers::OfferFor;
-use crate::shop::order::Order;
+use crate::shop::order::{NONCE_LEN, Order};
 pub(crate) use open::OpenInvoices;
 
 /// Where a client answers a challenge that says so, so that `Authorization` stays free.
@@ -225,7 +226,8 @@ async fn make(
     place: &mut open::Place,
 ) -> Result<open::Invoice, Problem> {
     let _share = shop.machine_limits.enter(&live.config.machines, Instant::now())?;
-    let order = Order::new(*video, found, &create::nonce()?).sign(live.policy.keyring.signing());
+    let nonce = random::text::<NONCE_LEN>()?;
+    let order = Order::new(*video, found, &nonce).sign(live.policy.keyring.signing());
     let title = title::of(live, video, &found.covers).await;
     let mut wanted = create::new_invoice(live, selling, video, found, &title, &order);
     wanted.checkout.payment_methods = vec![method.to_owned()];
