@@ -9,6 +9,7 @@ use super::{deliveries, registered, sale};
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::error::Answered;
 use crate::btcpay::permissions::{MODIFY_WEBHOOKS, Permissions, TO_SELL, VIEW_LIGHTNING, VIEW_STORE};
+use crate::btcpay::secret::WebhookSecrets;
 use crate::btcpay::setup::Version;
 use crate::btcpay::{Client, Error};
 use crate::config::{Btcpay, Config, Problems, files};
@@ -40,7 +41,7 @@ pub(crate) async fn look(config: &Config, live: Option<&Live>, report: &mut Repo
     let registered = registered::read(section);
     let url = registered.as_ref().and_then(|it| it.url.clone()).or_else(|| target(config).map(String::from));
     let Some(url) = url else { return };
-    if permissions.allow(MODIFY_WEBHOOKS, &section.store) {
+    if permissions.allow(MODIFY_WEBHOOKS, &section.terms.store) {
         deliveries::look(&client, registered.as_ref(), &url, version, report).await;
     } else {
         report.note(
@@ -141,7 +142,7 @@ async fn key(client: &Client, section: &Btcpay, report: &mut Report) -> Option<P
             return None;
         }
     };
-    let store = section.store.as_str();
+    let store = section.terms.store.as_str();
     let missing: Vec<&str> = TO_SELL.into_iter().filter(|needed| !permissions.allow(needed, store)).collect();
     if !missing.is_empty() {
         let seen = format!("may not {} in store {store}", missing.join(", "));
@@ -194,13 +195,12 @@ async fn store(client: &Client, permissions: &Permissions, report: &mut Report) 
 /// A signed delivery that means nothing, sent from here: the daemon, nginx and the secret at once.
 async fn trial(url: &str, section: &Btcpay, report: &mut Report) {
     let mut unread = Problems::default();
-    let secrets = files::secret_lines("btcpay.webhook_secret_file", &section.webhook_secret_file, &mut unread);
-    let secret = secrets.and_then(|lines| crate::btcpay::secret::WebhookSecret::new(lines.first()?).ok());
-    let Some(secret) = secret else {
+    let file = &section.webhook_secret_file;
+    let Some(secrets) = files::secret("btcpay.webhook_secret_file", file, &mut unread, WebhookSecrets::parse) else {
         let seen = unread.iter().map(|problem| problem.text.clone()).collect::<Vec<_>>().join("; ");
         return report.note(GROUP, Level::Wrong, "webhook secret", seen, "the secret that BTCPay signs with", CONNECT);
     };
-    let tried = try_out(url, &secret).await;
+    let tried = try_out(url, &secrets.current).await;
     let todo = match &tried {
         Tried::Accepted => return report.ok(GROUP, "trial delivery", "accepted by the running daemon"),
         Tried::Answered(403) => "systemctl reload hlsgate",

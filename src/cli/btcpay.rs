@@ -200,7 +200,7 @@ fn repaired(found: &Webhook, url: &str, secret_fits: bool) -> String {
 async fn check_rights(section: &Section, client: &Client) -> Result<bool, Failure> {
     let failed = |err: Error| client::failed("ask BTCPay what the API key may", &err);
     let info = client.api_key().await.map_err(failed)?;
-    let lacks = |permission: &&str| !info.permissions.allow(permission, &section.store);
+    let lacks = |permission: &&str| !info.permissions.allow(permission, &section.terms.store);
     let missing: Vec<&str> = TO_SELL.into_iter().filter(lacks).collect();
     if missing.is_empty() {
         let may_register = !TO_SET_UP.iter().any(lacks);
@@ -209,7 +209,7 @@ async fn check_rights(section: &Section, client: &Client) -> Result<bool, Failur
         return Ok(may_register);
     }
     let link = link(section)?;
-    Err(Failure::new(format!("the API key may not do this in store {}: {}", section.store, missing.join(", ")))
+    Err(Failure::new(format!("the API key may not do this in store {}: {}", section.terms.store, missing.join(", ")))
         .hint(format!("make another at {link}\n        and paste it into `hlsgate btcpay connect --key-from-stdin`")))
 }
 
@@ -226,14 +226,14 @@ fn tell_how_to_get_a_key(section: &Section, another: bool) -> Result<(), Failure
     println!();
     println!(
         "     It asks for three rights in the store {} alone: make invoices, see them, manage webhooks.",
-        section.store
+        section.terms.store
     );
     println!(
         "     A fourth, {VIEW_LIGHTNING}, is optional: with it the Lightning node itself is asked about an\n     \
          invoice that BTCPay gives up unpaid, so that nobody loses what they paid while the node was away. It shows every\n     \
          invoice of that node, with the proofs of payment, whoever made it. To go without, leave this out of the link:\n     \
          {}",
-        optional_part(&section.store)
+        optional_part(&section.terms.store)
     );
     println!("  2. hlsgate btcpay connect --key-from-stdin    # paste the key that it shows, then Enter and Ctrl-D");
     println!("     This stores it in {file}, for the daemon alone to read, and goes on.");
@@ -249,6 +249,6 @@ fn key_from_stdin() -> Result<ApiKey, Failure> {
 }
 
 fn link(section: &Section) -> Result<Url, Failure> {
-    authorize_link(&section.public_url, &section.store)
+    authorize_link(&section.public_url, &section.terms.store)
         .map_err(|err| client::failed("make the link for an API key", &err))
 }

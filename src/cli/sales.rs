@@ -141,7 +141,7 @@ impl Sales {
 
 /// Pages through the invoices, newest first; says on a terminal how far it is.
 async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Failure> {
-    let terms = client::section(&live.config)?.terms();
+    let terms = &client::section(&live.config)?.terms;
     let failed = |err| client::failed("list the store's invoices", &err);
     let mut pages = client.pages(InvoiceQuery {
         start_date: Some(since),
@@ -157,14 +157,14 @@ async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Fa
         // Strangers' invoices, and ours that nobody paid, are no sales.
         let ours = |invoice: &Invoice| {
             let facts = invoice.facts();
-            facts.order(&terms, &live.policy.keyring).is_ok() && facts.needs_payments()
+            facts.order(terms, &live.policy.keyring).is_ok() && facts.needs_payments()
         };
         let paid = page.invoices.into_iter().filter(ours).map(|invoice| with_payments(client, invoice));
         // BTCPay before 2.3.6 tells payments of one invoice at a time only.
         let mut paid = futures_util::stream::iter(paid).buffered(AT_ONCE);
         while let Some(invoice) = paid.next().await {
             let invoice = invoice.map_err(failed)?;
-            match invoice.facts().settle(&terms, &live.policy.keyring) {
+            match invoice.facts().settle(terms, &live.policy.keyring) {
                 Ok(settlement) => found.sales.push(Sale::of(&invoice, &settlement)),
                 // Of what is not paid, or not yet, there is nothing to tell.
                 Err(NotSettled::NotPaid(..)) => {}

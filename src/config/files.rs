@@ -57,8 +57,13 @@ pub(crate) fn revocations(config: &Config, problems: &mut Problems) -> Option<Re
     problems.check("revocations.file", Revocations::parse(&text).map_err(|err| format!("{}: {err}", file.display())))
 }
 
-/// Reads a secret's lines: each without surrounding blanks, empty ones left out.
-pub(crate) fn secret_lines(field: &str, file: &Path, problems: &mut Problems) -> Option<Vec<Zeroizing<String>>> {
+/// Reads a secret's file, by `parse`; none of its text is shown.
+pub(crate) fn secret<T, E: std::fmt::Display>(
+    field: &str,
+    file: &Path,
+    problems: &mut Problems,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
     let file = credential(file);
     let bytes = read(&file).map(Zeroizing::new);
     let bytes =
@@ -67,17 +72,11 @@ pub(crate) fn secret_lines(field: &str, file: &Path, problems: &mut Problems) ->
         problems.note(field, format_args!("{} is not text", file.display()));
         return None;
     };
-    let lines: Vec<_> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(|line| Zeroizing::new(line.to_owned()))
-        .collect();
-    if lines.is_empty() {
+    if text.trim().is_empty() {
         problems.note(field, format_args!("{} is empty; put the secret on its first line", file.display()));
         return None;
     }
-    Some(lines)
+    problems.check(field, parse(text))
 }
 
 /// The file itself where it can be read, so that a reload finds what it says now; else the copy that systemd made of it at the

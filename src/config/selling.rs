@@ -44,8 +44,8 @@ pub(crate) struct Btcpay {
     pub(crate) url: Url,
     /// Where viewers reach the checkout.
     pub(crate) public_url: Url,
-    /// The store's id.
-    pub(crate) store: String,
+    /// The store, and what counts as settled there.
+    pub(crate) terms: Terms,
     /// Holds the API key.
     pub(crate) api_key_file: PathBuf,
     /// Holds the webhook's secret, and on a second line the previous one during a change.
@@ -60,12 +60,6 @@ pub(crate) struct Btcpay {
     pub(crate) invoice_expiration: Duration,
     /// For how long BTCPay watches it after that.
     pub(crate) monitoring: Duration,
-    /// Whether a person's "mark as settled" counts.
-    pub(crate) accept_marked: bool,
-    /// Whether payments that are confirmed after BTCPay gave the invoice up count.
-    pub(crate) accept_invalid: bool,
-    /// What may be missing at the price.
-    pub(crate) tolerance: Tolerance,
     /// Whether the Lightning node itself is asked about an invoice that BTCPay gives up unpaid.
     pub(crate) lightning_witness: bool,
 }
@@ -74,16 +68,6 @@ impl Btcpay {
     /// How many confirmations an on-chain payment needs; BTCPay takes none for one if the transaction can be replaced.
     pub(crate) fn confirmations(&self) -> u8 {
         SPEED_POLICIES.iter().find(|(name, _)| *name == self.speed_policy).map_or(1, |(_, wanted)| *wanted)
-    }
-
-    /// What counts as settled.
-    pub(crate) fn terms(&self) -> Terms {
-        Terms {
-            store: self.store.clone(),
-            accept_marked: self.accept_marked,
-            accept_invalid: self.accept_invalid,
-            tolerance: self.tolerance,
-        }
     }
 }
 
@@ -212,7 +196,7 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
     Some(Btcpay {
         public_url: public_url.unwrap_or_else(|| url.clone()),
         url,
-        store: store?,
+        terms: Terms { store: store?, accept_marked, accept_invalid, tolerance: tolerance.unwrap_or_default() },
         api_key_file: folder.join(api_key_file),
         webhook_secret_file: folder.join(webhook_secret_file),
         ca_file,
@@ -220,9 +204,6 @@ pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problem
         speed_policy: speed_policy.unwrap_or_else(|| "MediumSpeed".into()),
         invoice_expiration,
         monitoring,
-        accept_marked,
-        accept_invalid,
-        tolerance: tolerance.unwrap_or_default(),
         lightning_witness,
     })
 }

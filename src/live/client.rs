@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::btcpay::{ApiKey, Client, Error, Settings, Timeouts};
+use super::selling::settings;
+use crate::btcpay::secret::SecretError;
+use crate::btcpay::{ApiKey, Client, Error};
 use crate::config::files::credential;
 use crate::config::{Btcpay, Config};
 use crate::failure::{EXIT_CONFIG, Failure, chain};
@@ -21,29 +24,29 @@ pub(crate) fn section(config: &Config) -> Result<&Btcpay, Failure> {
 
 /// The API key, or `None` if there is no file for it yet.
 pub(crate) fn api_key(btcpay: &Btcpay) -> Result<Option<ApiKey>, Failure> {
-    let file = credential(&btcpay.api_key_file);
+    secret_if_any("btcpay.api_key_file", &btcpay.api_key_file, ApiKey::parse)
+}
+
+/// What the file of a secret holds; `None` where there is none yet, or nothing in it.
+pub(crate) fn secret_if_any<T>(
+    field: &str,
+    file: &Path,
+    parse: impl FnOnce(&str) -> Result<T, SecretError>,
+) -> Result<Option<T>, Failure> {
+    let file = credential(file);
     let text = match std::fs::read_to_string(&file).map(Zeroizing::new) {
         Ok(text) if text.trim().is_empty() => return Ok(None),
         Ok(text) => text,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(err) => return Err(Failure::file("read", &file, &err)),
     };
-    let key = ApiKey::parse(&text)
-        .map_err(|err| Failure::new(format!("btcpay.api_key_file: {}: {err}", file.display())).exit(EXIT_CONFIG))?;
-    Ok(Some(key))
+    let parsed = parse(&text).map(Some);
+    parsed.map_err(|err| Failure::new(format!("{field}: {}: {err}", file.display())).exit(EXIT_CONFIG))
 }
 
 /// A client with this key.
 pub(crate) fn client_with(btcpay: &Btcpay, api_key: ApiKey) -> Result<Client, Failure> {
-    let settings = Settings {
-        url: btcpay.url.clone(),
-        public_url: Some(btcpay.public_url.clone()),
-        store: btcpay.store.clone(),
-        api_key,
-        ca_file: btcpay.ca_file.clone(),
-        timeouts: Timeouts::default(),
-    };
-    Client::new(&settings).map_err(|err| failed("ask BTCPay", &err))
+    Client::new(&settings(btcpay, api_key)).map_err(|err| failed("ask BTCPay", &err))
 }
 
 /// A client with the configured key.

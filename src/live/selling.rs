@@ -1,12 +1,9 @@
 //! What selling needs beside the configuration: BTCPay's client with its key, and the webhook's secrets.
 
-use zeroize::Zeroizing;
-
 use crate::btcpay::secret::WebhookSecrets;
 use crate::btcpay::{ApiKey, Client, Settings, Timeouts};
-use crate::config::files::secret_lines;
+use crate::config::files::secret;
 use crate::config::{Btcpay, Config, Problems};
-use crate::shop::settlement::Terms;
 
 /// The payment machine, ready to be asked.
 #[derive(Clone, Debug)]
@@ -15,8 +12,6 @@ pub(crate) struct Selling {
     pub(crate) client: Client,
     /// What deliveries are signed with.
     pub(crate) secrets: WebhookSecrets,
-    /// What counts as settled.
-    pub(crate) terms: Terms,
     /// `[btcpay]`
     pub(crate) config: Btcpay,
 }
@@ -25,25 +20,22 @@ impl Selling {
     /// Reads the secrets of `[btcpay]`. `None` without that section, or with a problem noted.
     pub(crate) fn load(config: &Config, problems: &mut Problems) -> Option<Selling> {
         let btcpay = config.btcpay.as_ref()?;
-        let key = secret_lines("btcpay.api_key_file", &btcpay.api_key_file, problems);
-        let secrets = secret_lines("btcpay.webhook_secret_file", &btcpay.webhook_secret_file, problems);
-        let key = key.and_then(|lines| problems.check("btcpay.api_key_file", ApiKey::parse(&text_of(&lines))));
-        let secrets = secrets
-            .and_then(|lines| problems.check("btcpay.webhook_secret_file", WebhookSecrets::parse(&text_of(&lines))));
-        let settings = Settings {
-            url: btcpay.url.clone(),
-            public_url: Some(btcpay.public_url.clone()),
-            store: btcpay.store.clone(),
-            api_key: key?,
-            ca_file: btcpay.ca_file.clone(),
-            timeouts: Timeouts::default(),
-        };
-        let client = problems.check("btcpay", Client::new(&settings))?;
-        let terms = btcpay.terms();
-        Some(Selling { client, secrets: secrets?, terms, config: btcpay.clone() })
+        let key = secret("btcpay.api_key_file", &btcpay.api_key_file, problems, ApiKey::parse);
+        let file = &btcpay.webhook_secret_file;
+        let secrets = secret("btcpay.webhook_secret_file", file, problems, WebhookSecrets::parse);
+        let client = problems.check("btcpay", Client::new(&settings(btcpay, key?)))?;
+        Some(Selling { client, secrets: secrets?, config: btcpay.clone() })
     }
 }
 
-fn text_of(lines: &[Zeroizing<String>]) -> Zeroizing<String> {
-    Zeroizing::new(lines.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n"))
+/// What the client of this section has to know.
+pub(super) fn settings(btcpay: &Btcpay, api_key: ApiKey) -> Settings {
+    Settings {
+        url: btcpay.url.clone(),
+        public_url: Some(btcpay.public_url.clone()),
+        store: btcpay.terms.store.clone(),
+        api_key,
+        ca_file: btcpay.ca_file.clone(),
+        timeouts: Timeouts::default(),
+    }
 }

@@ -11,7 +11,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("config", &["gate", "shop"]),
     ("random", &[]),
     ("failure", &["config", "random"]),
-    ("live", &["gate", "shop", "btcpay", "config", "failure"]),
+    ("live", &["gate", "btcpay", "config", "failure"]),
     ("front", &["config"]),
     ("server", &["gate", "shop", "btcpay", "config", "random", "live", "front"]),
     ("check", &["gate", "shop", "btcpay", "config", "failure", "random", "live"]),

@@ -1,14 +1,13 @@
 //! The webhook secret's file: made, kept, renewed.
 
-use std::io;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::btcpay::secret::{MAX_SECRETS, SecretError, WebhookSecret, WebhookSecrets};
+use crate::btcpay::secret::{MAX_SECRETS, WebhookSecret, WebhookSecrets};
 use crate::cli::files;
-use crate::config::files::credential;
 use crate::failure::Failure;
+use crate::live::client::secret_if_any;
 use crate::random;
 
 /// Bytes of a new secret. Its text has 43 characters; BTCPay's own form takes up to 64.
@@ -83,17 +82,7 @@ fn counted(earlier: usize) -> String {
 }
 
 fn read(file: &Path) -> Result<Option<WebhookSecrets>, Failure> {
-    let file = credential(file);
-    let text = match std::fs::read_to_string(&file).map(Zeroizing::new) {
-        Ok(text) => text,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(Failure::file("read", &file, &err)),
-    };
-    match WebhookSecrets::parse(&text) {
-        Ok(secrets) => Ok(Some(secrets)),
-        Err(SecretError::Empty) => Ok(None),
-        Err(err) => Err(Failure::new(format!("btcpay.webhook_secret_file: {}: {err}", file.display()))),
-    }
+    secret_if_any("btcpay.webhook_secret_file", file, WebhookSecrets::parse)
 }
 
 fn new_secret() -> Result<WebhookSecret, Failure> {

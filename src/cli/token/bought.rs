@@ -45,9 +45,9 @@ pub(super) fn token(invoice: &str, live: &Live) -> Result<(VideoId, Token), Fail
             failure
         }
     })?;
-    let terms = section.terms();
     let facts = fetched.facts();
-    let settlement = facts.settle(&terms, &live.policy.keyring).map_err(|reason| not_bought(&facts, &reason))?;
+    let settlement =
+        facts.settle(&section.terms, &live.policy.keyring).map_err(|reason| not_bought(&facts, &reason))?;
     if live.policy.revocations.contains(&settlement.token.jti) {
         return Err(Failure::new(format!("the token of invoice {invoice} was revoked"))
             .hint(format!("`hlsgate revoke --undo {invoice}` lets it open again")));

@@ -103,7 +103,7 @@ impl<'a> Bill<'a> {
     /// The bill of an invoice that its buyer is told as `word`.
     pub(crate) fn of(invoice: &'a Invoice, word: Word, selling: &Selling) -> Bill<'a> {
         let (lightning, onchain) = (invoice.payable_by(Kind::Lightning), invoice.payable_by(Kind::Bitcoin));
-        let covered = invoice.is_covered(&selling.terms);
+        let covered = invoice.is_covered(&selling.config.terms);
         Bill {
             invoice_expires_at: invoice.expires,
             checkout_url: selling.client.checkout_url(&invoice.id),

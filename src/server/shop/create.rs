@@ -372,7 +372,7 @@ fn redirect_url(live: &Live, video: &VideoId) -> Option<String> {
 
 /// The answer has to be the order: else the viewer would pay for something that never opens.
 pub(super) fn check_answer(made: &wire::Invoice, wanted: &NewInvoice, selling: &Selling) -> Result<(), String> {
-    if made.store_id != selling.terms.store {
+    if made.store_id != selling.config.terms.store {
         return Err(format!("it is in store {:?}", made.store_id));
     }
     if made.kind != InvoiceType::Standard {

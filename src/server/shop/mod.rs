@@ -112,11 +112,11 @@ impl Shop {
             let store = Store {
                 client: selling.client.clone(),
                 on_error: Arc::new(on_error),
-                terms: selling.terms.clone(),
+                terms: selling.config.terms.clone(),
                 node: selling.config.lightning_witness.then(Node::default),
             };
             let window = selling.config.invoice_expiration + WINDOW_AFTER;
-            Asked { source: Arc::new(store), terms: selling.terms.clone(), window }
+            Asked { source: Arc::new(store), terms: selling.config.terms.clone(), window }
         }));
     }
 
@@ -132,7 +132,7 @@ impl Shop {
             let mut wait = RIGHTS_AGAIN;
             if let Some(selling) = &live.selling {
                 match selling.client.api_key().await {
-                    Ok(info) => self.judge_rights(&info.permissions, &selling.terms.store),
+                    Ok(info) => self.judge_rights(&info.permissions, &selling.config.terms.store),
                     // Whatever is wrong with the key, each sale says so.
                     Err(err) if err.is_passing() => wait = RIGHTS_RETRY,
                     Err(_) => {}

@@ -112,7 +112,7 @@ pub(crate) async fn look(
             continue;
         };
         let fits = invoice.order.as_deref().is_some_and(|order| claim.is_for(order));
-        let judged = if fits { judge(&invoice, &selling.terms, &live.policy) } else { None };
+        let judged = if fits { judge(&invoice, &selling.config.terms, &live.policy) } else { None };
         // BTCPay's metadata was changed; a person can change it back.
         let Some(judged) = judged else { continue };
         let concerns = judged.order.video() == video || judged.order.sub().covers(video, &live.policy.passes);

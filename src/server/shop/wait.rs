@@ -100,7 +100,7 @@ pub(super) async fn answer(
         }
         let found = match &known.invoice {
             Some(invoice) => {
-                Some(Found { invoice: invoice.clone(), judged: judged(invoice, &claim, &selling.terms, &live)? })
+                Some(Found { invoice: invoice.clone(), judged: judged(invoice, &claim, &selling.config.terms, &live)? })
             }
             None => None,
         };
