@@ -12,14 +12,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::Url;
-
 pub(crate) use media::MediaPath;
 pub use problems::{ConfigError, Problems};
 pub(crate) use selling::{Btcpay, Machines, Shop, Videos};
 
+use crate::address::Address;
 use crate::shop::offers::Catalogue;
-use section::{Section, base_url};
+use section::Section;
 
 /// Where the configuration is, if `--config` does not say otherwise.
 pub(crate) const DEFAULT_FILE: &str = "/etc/hlsgate/hlsgate.toml";
@@ -42,8 +41,8 @@ pub struct Config {
     pub(crate) socket_group: Option<String>,
     /// Where health and metrics are told; `None` is `"off"`.
     pub(crate) admin_listen: Option<SocketAddr>,
-    /// Where viewers reach the site, without a slash at the end.
-    pub(crate) public_url: Option<Url>,
+    /// Where viewers reach the site.
+    pub(crate) public_url: Option<Address>,
     /// What nginx protects.
     pub(crate) media: MediaPath,
     /// The JWK Set.
@@ -178,7 +177,7 @@ fn read(mut root: Section, file: &Path, problems: &mut Problems) -> Config {
     let socket_mode = root.read("socket_mode", problems, mode).unwrap_or(0o660);
     let socket_group = root.string("socket_group", problems).unwrap_or_else(|| "www-data".into());
     let admin_listen = root.read("admin_listen", problems, admin_listen).unwrap_or(Some(([127, 0, 0, 1], 9464).into()));
-    let public_url = root.read("public_url", problems, |text| base_url(text, "https://video.example"));
+    let public_url = root.read("public_url", problems, |text| Address::parse(text, "https://video.example"));
     let media = root.parsed("media", problems).unwrap_or_default();
 
     let keys_file = file_of(&mut root, "keys", "keys.json", folder, problems);

@@ -12,6 +12,7 @@
 //! What is public is what `main` runs, and what tests, benches and fuzz targets take hold of.
 #![warn(unreachable_pub)]
 
+mod address;
 pub mod btcpay;
 mod check;
 mod cli;
@@ -24,6 +25,7 @@ mod random;
 mod server;
 pub mod shop;
 
+pub use address::Address;
 pub use cli::{Cli, run};
 pub use front::quick::answer_one;
 pub use live::{Live, clock::now};

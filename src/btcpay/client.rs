@@ -17,7 +17,8 @@ use super::lenient::List;
 use super::permissions;
 use super::secret::ApiKey;
 use super::setup::{ApiKeyInfo, DeliveryRecord, Health, HealthReport, NewWebhook, ServerInfo, Store, Webhook};
-use super::transport::{Answer, Request, Transport, base_url, below};
+use super::transport::{Answer, Request, Transport};
+use crate::address::Address;
 use crate::gate::time::UnixTime;
 
 /// One thing, with whatever metadata strangers may have put in.
@@ -29,7 +30,7 @@ const MAX_LIST_BODY: usize = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
-    public: Url,
+    public: Address,
     store: Box<str>,
     timeouts: Timeouts,
 }
@@ -38,9 +39,9 @@ pub struct Client {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the API is called: `https://btcpay.example`, with the root path if BTCPay has one.
-    pub url: Url,
+    pub url: Address,
     /// Where viewers reach BTCPay; `None` means at `url`.
-    pub public_url: Option<Url>,
+    pub public_url: Option<Address>,
     /// The store's id.
     pub store: String,
     /// A key with [`permissions::TO_SELL`] for that store.
@@ -88,10 +89,9 @@ pub struct InvoiceQuery {
 impl Client {
     /// Makes a client; nothing is asked yet.
     pub fn new(settings: &Settings) -> Result<Client, Error> {
-        let base = base_url(&settings.url)?;
-        let public = settings.public_url.as_ref().map(base_url).transpose()?.unwrap_or_else(|| base.clone());
-        let elsewhere = if public == base { None } else { Some(&public) };
-        let transport = Transport::new(base.clone(), elsewhere, &settings.api_key, settings.ca_file.as_deref())?;
+        let (base, public) = (settings.url.clone(), settings.public_url.as_ref().unwrap_or(&settings.url).clone());
+        let elsewhere = Some(&public).filter(|public| public.as_str() != base.as_str());
+        let transport = Transport::new(base, elsewhere, &settings.api_key, settings.ca_file.as_deref())?;
         let store = id(&settings.store)?.into();
         Ok(Client { transport, public, store, timeouts: settings.timeouts })
     }
@@ -108,7 +108,7 @@ impl Client {
 
     /// Where a viewer pays the invoice. BTCPay's own `checkoutLink` names the host that the API was called by.
     pub(crate) fn checkout_url(&self, invoice: &str) -> String {
-        below(&self.public, ["i", invoice]).into()
+        self.public.below(["i", invoice]).into()
     }
 
     /// Makes an invoice. It may take 10 s. Not idempotent: after an error there may be one.
@@ -254,14 +254,14 @@ impl Client {
 /// choose. The last right is optional: without [`optional_part`] the link does not ask for it.
 ///
 /// - `url`: where the person's browser reaches BTCPay.
-pub(crate) fn authorize_link(url: &Url, store: &str) -> Result<Url, Error> {
-    let mut link = below(&base_url(url)?, ["api-keys", "authorize"]);
+pub(crate) fn authorize_link(url: &Address, store: &str) -> Url {
+    let mut link = url.below(["api-keys", "authorize"]);
     let wanted = permissions::TO_SELL.into_iter().chain(permissions::TO_SET_UP).chain([permissions::VIEW_LIGHTNING]);
     link.query_pairs_mut()
         .extend_pairs(wanted.map(|permission| ("permissions", format!("{permission}:{store}"))))
         .append_pair("applicationName", "hlsgate")
         .append_pair("strict", "true");
-    Ok(link)
+    link
 }
 
 /// The part of [`authorize_link`] that asks for the optional right.

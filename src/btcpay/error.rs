@@ -18,14 +18,6 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
-    /// The address in the configuration cannot be one of BTCPay.
-    #[error("{url:?} is no address of BTCPay: {problem}; write https://btcpay.example, with the path if it has one")]
-    BadUrl {
-        /// As configured.
-        url: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
     /// The certificates of `btcpay.ca_file` cannot be used: nothing was asked.
     #[error("btcpay.ca_file: {problem}")]
     CaFile {
@@ -203,11 +195,7 @@ impl Error {
     /// A short name for metrics, out of a fixed set.
     pub fn kind(&self) -> &'static str {
         match self {
-            Error::Setup { .. }
-            | Error::BadUrl { .. }
-            | Error::CaFile { .. }
-            | Error::BadId { .. }
-            | Error::NotPositive { .. } => "local",
+            Error::Setup { .. } | Error::CaFile { .. } | Error::BadId { .. } | Error::NotPositive { .. } => "local",
             Error::Unreachable { .. } | Error::Untrusted { .. } => "unreachable",
             Error::TimedOut { .. } => "timeout",
             Error::Interrupted { .. } => "interrupted",

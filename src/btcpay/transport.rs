@@ -15,6 +15,7 @@ use url::Url;
 use super::authority;
 use super::error::{Answered, Error, FieldProblem, printable};
 use super::secret::ApiKey;
+use crate::address::Address;
 
 /// For the connection and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,7 +26,7 @@ const MAX_ERROR_BODY: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
-    base: Url,
+    base: Address,
     at: Box<str>,
     headers: HeaderMap,
 }
@@ -52,46 +53,20 @@ pub(super) struct Answer {
     body: Vec<u8>,
 }
 
-/// An address of BTCPay, made ready for appending to: `https://HOST[/ROOT]`, without a slash at the end.
-pub(super) fn base_url(url: &Url) -> Result<Url, Error> {
-    let bad = |problem| Err(Error::BadUrl { url: without_credentials(url), problem });
-    match url {
-        _ if !matches!(url.scheme(), "http" | "https") => return bad("neither http nor https"),
-        _ if url.host().is_none() => return bad("it has no host"),
-        _ if !url.username().is_empty() || url.password().is_some() => return bad("it has a user or password"),
-        _ if url.query().is_some() || url.fragment().is_some() => return bad("it has a query or a fragment"),
-        _ => {}
-    }
-    let mut base = url.clone();
-    if let Ok(mut segments) = base.path_segments_mut() {
-        segments.pop_if_empty();
-    }
-    Ok(base)
-}
-
-/// `base` and these segments, each encoded.
-pub(super) fn below<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
-    let mut url = base.clone();
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(segments);
-    }
-    url
-}
-
 impl Transport {
     /// - `public`: when given, BTCPay is told to build its links from there instead of from the address it is called by.
     /// - `ca_file`: when given, only its certificates are trusted.
     pub(crate) fn new(
-        base: Url,
-        public: Option<&Url>,
+        base: Address,
+        public: Option<&Address>,
         api_key: &ApiKey,
         ca_file: Option<&Path>,
     ) -> Result<Transport, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, api_key.header());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some((public, host)) = public.and_then(|url| Some((url, url.host_str()?))) {
-            let host = public.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        if let Some(public) = public {
+            let host = public.authority();
             for (name, value) in [("x-forwarded-host", host.as_str()), ("x-forwarded-proto", public.scheme())] {
                 if let Ok(value) = HeaderValue::from_str(value) {
                     headers.insert(HeaderName::from_static(name), value);
@@ -109,7 +84,7 @@ impl Transport {
             .user_agent(concat!("hlsgate/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|source| Error::Setup { source })?;
-        Ok(Transport { http, at: base.as_str().trim_end_matches('/').into(), base, headers })
+        Ok(Transport { http, at: base.as_str().into(), base, headers })
     }
 
     /// BTCPay's address, for messages.
@@ -118,7 +93,7 @@ impl Transport {
     }
 
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Answer, Error> {
-        let mut url = below(&self.base, ["api", "v1"].into_iter().chain(request.path.iter().copied()));
+        let mut url = self.base.below(["api", "v1"].into_iter().chain(request.path.iter().copied()));
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(request.query);
         }

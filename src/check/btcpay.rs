@@ -39,7 +39,7 @@ pub(crate) async fn look(config: &Config, live: Option<&Live>, report: &mut Repo
     sale::look(&client, section, config, live, report).await;
     super::payments::look(&client, report).await;
     let registered = registered::read(section);
-    let url = registered.as_ref().and_then(|it| it.url.clone()).or_else(|| target(config).map(String::from));
+    let url = registered.as_ref().and_then(|it| it.url.clone()).or_else(|| target(config));
     let Some(url) = url else { return };
     if permissions.allow(MODIFY_WEBHOOKS, &section.terms.store) {
         deliveries::look(&client, registered.as_ref(), &url, version, report).await;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use url::Url;
-
 use crate::btcpay::secret::WebhookSecret;
 use crate::btcpay::setup::Webhook;
 use crate::btcpay::webhook::{SIGNATURE_HEADER, sign};
@@ -38,10 +36,8 @@ pub(crate) enum Tried {
 }
 
 /// Where deliveries have to go.
-pub(crate) fn target(config: &Config) -> Option<Url> {
-    let mut url = config.public_url.clone()?;
-    url.set_path(&format!("{}{PATH}", url.path().trim_end_matches('/')));
-    Some(url)
+pub(crate) fn target(config: &Config) -> Option<String> {
+    config.public_url.as_ref().map(|site| format!("{site}{PATH}"))
 }
 
 /// What is wrong with a webhook of ours; nothing when it is as it should be.

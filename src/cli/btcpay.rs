@@ -62,7 +62,7 @@ impl Btcpay {
         let section = client::section(&config)?;
         let key = if connect.key_from_stdin { Some(key_from_stdin()?) } else { client::api_key(section)? };
         let Some(key) = key.filter(|_| !connect.new_key) else {
-            tell_how_to_get_a_key(section, connect.new_key)?;
+            tell_how_to_get_a_key(section, connect.new_key);
             return Ok(if connect.new_key { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         };
         let client = client::client_with(section, key.clone())?;
@@ -127,7 +127,7 @@ impl Connect {
             }
         };
         let told = registered.as_ref().filter(|_| is_told).map_or_else(now, |it| it.told);
-        let chosen = (webhook::target(config).map(String::from).as_ref() != Some(&url)).then(|| url.clone());
+        let chosen = (webhook::target(config).as_ref() != Some(&url)).then(|| url.clone());
         let remembered = Registered { webhook: made.id.clone(), url: chosen, secret: digest, told };
         let text = serde_json::to_string_pretty(&remembered).map_err(|err| Failure::new(err.to_string()))?;
         files::put_public(&registered::file(section), format!("{text}\n").as_bytes())?;
@@ -157,7 +157,7 @@ impl Connect {
     /// Where BTCPay is to send to: what was said now, else what was said before, else below public_url.
     fn target(&self, config: &Config, registered: Option<&Registered>) -> Result<String, Failure> {
         let said = self.url.as_ref().map(Url::to_string).or_else(|| registered?.url.clone());
-        let usual = || webhook::target(config).map(String::from);
+        let usual = || webhook::target(config);
         said.or_else(usual).ok_or_else(|| Failure::new("public_url is not set"))
     }
 
@@ -208,12 +208,12 @@ async fn check_rights(section: &Section, client: &Client) -> Result<bool, Failur
         println!("BTCPay   {}: the API key may make and see invoices{more}", client.at());
         return Ok(may_register);
     }
-    let link = link(section)?;
+    let link = link(section);
     Err(Failure::new(format!("the API key may not do this in store {}: {}", section.terms.store, missing.join(", ")))
         .hint(format!("make another at {link}\n        and paste it into `hlsgate btcpay connect --key-from-stdin`")))
 }
 
-fn tell_how_to_get_a_key(section: &Section, another: bool) -> Result<(), Failure> {
+fn tell_how_to_get_a_key(section: &Section, another: bool) {
     let file = section.api_key_file.display();
     match another {
         true => println!("Another API key for {file}:"),
@@ -222,7 +222,7 @@ fn tell_how_to_get_a_key(section: &Section, another: bool) -> Result<(), Failure
     println!();
     println!("  1. Open this in a browser, log in to BTCPay, and confirm:");
     println!();
-    println!("     {}", link(section)?);
+    println!("     {}", link(section));
     println!();
     println!(
         "     It asks for three rights in the store {} alone: make invoices, see them, manage webhooks.",
@@ -240,7 +240,6 @@ fn tell_how_to_get_a_key(section: &Section, another: bool) -> Result<(), Failure
     if another {
         println!("  3. systemctl reload hlsgate, and delete the old key in BTCPay: Account, API Keys.");
     }
-    Ok(())
 }
 
 fn key_from_stdin() -> Result<ApiKey, Failure> {
@@ -248,7 +247,6 @@ fn key_from_stdin() -> Result<ApiKey, Failure> {
     ApiKey::parse(&text).map_err(|err| Failure::new(format!("standard input is no API key: {err}")).exit(2))
 }
 
-fn link(section: &Section) -> Result<Url, Failure> {
+fn link(section: &Section) -> Url {
     authorize_link(&section.public_url, &section.terms.store)
-        .map_err(|err| client::failed("make the link for an API key", &err))
 }

@@ -244,7 +244,6 @@ impl Link {
             return Err(Failure::new("the configuration does not say where the site is")
                 .hint("set public_url = \"https://video.example\""));
         };
-        let site = site.as_str().trim_end_matches('/');
         let (video, token) = self.new.sign(live)?;
         let video = self
             .watch

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use url::Url;
-
 use super::problems::Problems;
 
 /// A table of the file on its way to becoming values.
@@ -211,21 +209,4 @@ fn expected(what: &str, found: &Value) -> String {
         other => other.to_string(),
     };
     format!("expected {what}, found {found}")
-}
-
-/// An `http` or `https` address without query and fragment; a slash at its end is dropped.
-pub(super) fn base_url(text: &str, example: &str) -> Result<Url, String> {
-    // First, since every other text shows the value.
-    if text.contains('@') && Url::parse(text).map_or(true, |url| !url.username().is_empty() || url.password().is_some())
-    {
-        return Err("the URL holds a user name or a password; secrets go into files of their own".into());
-    }
-    let url = Url::parse(text).map_err(|err| format!("{text:?} is no URL ({err}); write it like {example:?}"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(format!("{text:?} is not http or https; write it like {example:?}"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{text:?} has a query or a fragment; write it like {example:?}"));
-    }
-    Ok(url)
 }

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::Url;
-
 use super::problems::Problems;
-use super::section::{Section, base_url};
+use super::section::Section;
+use crate::address::Address;
 use crate::gate::scope::{PassName, PassVideos, Passes, VideoId};
 use crate::shop::invoice::Tolerance;
 use crate::shop::offers::{Catalogue, Offer, OfferError, Offers, Sell};
@@ -41,9 +40,9 @@ pub(crate) struct Machines {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Btcpay {
     /// Where the API is called; a path is kept.
-    pub(crate) url: Url,
+    pub(crate) url: Address,
     /// Where viewers reach the checkout.
-    pub(crate) public_url: Url,
+    pub(crate) public_url: Address,
     /// The store, and what counts as settled there.
     pub(crate) terms: Terms,
     /// Holds the API key.
@@ -144,9 +143,9 @@ fn payment_method(text: &str) -> Option<String> {
 
 pub(super) fn btcpay(mut section: Section, folder: &Path, problems: &mut Problems) -> Option<Btcpay> {
     let example = "https://btcpay.example";
-    let url = section.read("url", problems, |text| base_url(text, example));
+    let url = section.read("url", problems, |text| Address::parse(text, example));
     section.require("url", &url, problems, "write url = \"https://btcpay.example\"");
-    let public_url = section.read("public_url", problems, |text| base_url(text, example));
+    let public_url = section.read("public_url", problems, |text| Address::parse(text, example));
     let store = section.read("store", problems, |text| {
         match text.bytes().all(|b| b.is_ascii_alphanumeric()) && !text.is_empty() {
             true => Ok(text.to_owned()),

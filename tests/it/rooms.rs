@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may know. Each stands below those that know it, so no row names one that comes after it.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
+    ("address", &[]),
     ("gate", &[]),
     ("shop", &["gate"]),
-    ("btcpay", &["gate", "shop"]),
-    ("config", &["gate", "shop"]),
+    ("btcpay", &["address", "gate", "shop"]),
+    ("config", &["address", "gate", "shop"]),
     ("random", &[]),
     ("failure", &["config", "random"]),
     ("live", &["gate", "btcpay", "config", "failure"]),
     ("front", &["config"]),
-    ("server", &["gate", "shop", "btcpay", "config", "random", "live", "front"]),
+    ("server", &["address", "gate", "shop", "btcpay", "config", "random", "live", "front"]),
     ("check", &["gate", "shop", "btcpay", "config", "failure", "random", "live"]),
     ("cli", &["gate", "shop", "btcpay", "config", "failure", "random", "live", "front", "server", "check"]),
 ];

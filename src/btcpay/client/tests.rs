@@ -412,21 +412,8 @@ async fn the_set_up_is_read_and_written() {
 }
 
 #[test]
-fn an_address_is_checked() {
-    for (url, words) in [
-        ("ftp://pay.example", "neither http nor https"),
-        ("https://user:pass@pay.example", "user or password"),
-        ("https://pay.example/?store=1", "query"),
-    ] {
-        let err = Client::new(&settings(url)).unwrap_err();
-        assert!(err.to_string().contains(words), "{err}");
-        assert!(!err.to_string().contains("pass@"));
-    }
-}
-
-#[test]
 fn the_link_asks_for_the_least_rights_in_one_store() {
-    let link = authorize_link(&"https://pay.example/btcpay".parse().unwrap(), "9CiNzKo").unwrap();
+    let link = authorize_link(&"https://pay.example/btcpay".parse().unwrap(), "9CiNzKo");
     assert_eq!(
         link.as_str(),
         "https://pay.example/btcpay/api-keys/authorize?permissions=btcpay.store.cancreateinvoice%3A9CiNzKo\

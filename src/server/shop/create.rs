@@ -363,7 +363,7 @@ fn minutes(length: std::time::Duration) -> u32 {
 
 /// Where the checkout sends the viewer back to, with the invoice's number: another browser, a phone's perhaps, may come there.
 fn redirect_url(live: &Live, video: &VideoId) -> Option<String> {
-    let base = live.config.public_url.as_ref()?.as_str().trim_end_matches('/');
+    let base = live.config.public_url.as_ref()?;
     let page = live.config.shop.page.replace("{video}", video.as_str());
     let (page, fragment) = page.find('#').map_or((page.as_str(), ""), |at| page.split_at(at));
     let and = if page.contains('?') { '&' } else { '?' };

@@ -80,8 +80,7 @@ pub(crate) fn response(
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let bought = bought(found, invoice)?;
     let (keyring, read) = (&live.policy.keyring, &invoice.read);
-    let base = live.config.public_url.as_ref();
-    let realm = base.and_then(|url| url.host_str()).unwrap_or("hlsgate");
+    let realm = discovery::host(live);
     let expires = UnixTime(read.expires.0.saturating_sub(MARGIN)).max(now);
     let lines = [
         l402::challenge(keyring, &bought, &read.payment_hash, &random::bytes()?, &invoice.bolt11),

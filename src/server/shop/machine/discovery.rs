@@ -8,6 +8,7 @@ use http_body_util::Full;
 use sha2::{Digest, Sha256};
 
 use super::pay_by;
+use crate::address::Address;
 use crate::live::Live;
 use crate::server::shop::problem::Problem;
 use crate::shop::machine::discovery::{FOLDER, Site};
@@ -23,9 +24,8 @@ const TAG_LEN: usize = 16;
 /// Errors: `not-found` for another name, and where nothing is sold to machines.
 pub(crate) fn answer(live: &Live, name: &str, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Problem> {
     pay_by(live)?;
-    let url = live.config.public_url.as_ref();
     let site = Site {
-        name: url.and_then(|url| url.host_str()).unwrap_or("hlsgate"),
+        name: host(live),
         base: base(live),
         catalogue: &live.config.catalogue,
         titles: &live.config.videos.titles,
@@ -58,9 +58,14 @@ pub(crate) fn answer(live: &Live, name: &str, headers: &HeaderMap) -> Result<Res
     Ok(response)
 }
 
-/// Where the site is, without a slash at the end; empty where `public_url` is not set.
+/// Where the site is; empty where `public_url` is not set.
 pub(crate) fn base(live: &Live) -> &str {
-    live.config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/')).unwrap_or_default()
+    live.config.public_url.as_ref().map(Address::as_str).unwrap_or_default()
+}
+
+/// What the site is called: its host.
+pub(super) fn host(live: &Live) -> &str {
+    live.config.public_url.as_ref().map_or("hlsgate", Address::host)
 }
 
 /// Points at the documents where there are any (`discovery-spec.md`, section 5.1; RFC 8631).
