@@ -1,7 +1,7 @@
 //! The daemon behind its socket: reachable for nginx's workers and for nobody else, answering by these keys.
 
 use std::ffi::CString;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -13,6 +13,7 @@ use nix::unistd::{Gid, Group, User, getgrouplist};
 use super::nginx::Dump;
 use super::report::{Level, Report};
 use super::tokens::TestTokens;
+use super::wire::{RawResponse, exchange};
 use crate::config::{Config, Listen};
 use crate::gate::scope::VideoId;
 use crate::live::Live;
@@ -186,7 +187,7 @@ fn folder(live: &Live, socket: Option<&Path>, report: &mut Report) {
     };
     let question = format!("GET /hlsgate/videos/{video} HTTP/1.1\r\nHost: hlsgate\r\nConnection: close\r\n\r\n");
     let Ok(answer) = send(&live.config, socket, &question) else { return };
-    match answer.contains("\"offers\":[]") {
+    match String::from_utf8_lossy(&answer.body).contains("\"offers\":[]") {
         false => report.ok(GROUP, "videos.folder", format!("the daemon sees {} and sells {video}", folder.display())),
         true => report.wrong(
             GROUP,
@@ -232,39 +233,28 @@ fn ask(config: &Config, socket: Option<&Path>, token: Option<&str>) -> io::Resul
     let question = format!(
         "GET /auth HTTP/1.1\r\nHost: hlsgate\r\nConnection: close\r\nX-Hlsgate-Video: hlsgate-check\r\nX-Hlsgate-Kind: media\r\n{token}\r\n"
     );
-    let text = send(config, socket, &question)?;
-    let status = text.split(' ').nth(1).filter(|_| text.starts_with("HTTP/1.1 ")).unwrap_or("no HTTP");
-    let reason = text
-        .lines()
-        .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-hlsgate-reason")));
-    Ok(match reason {
-        Some((_, reason)) => format!("{status} {reason}"),
-        None => status.to_owned(),
+    let response = send(config, socket, &question)?;
+    let status = response.status.map_or_else(|| "no HTTP".to_owned(), |status| status.to_string());
+    Ok(match response.header("x-hlsgate-reason") {
+        Some(reason) => format!("{status} {reason}"),
+        None => status,
     })
 }
 
-/// The whole answer.
-fn send(config: &Config, socket: Option<&Path>, question: &str) -> io::Result<String> {
+fn send(config: &Config, socket: Option<&Path>, question: &str) -> io::Result<RawResponse> {
     match (socket, &config.listen) {
         (Some(path), _) => {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            exchange(stream, question)
+            exchange(stream, question.as_bytes(), PATIENCE)
         }
         (None, Listen::Tcp(address)) => {
             let stream = TcpStream::connect_timeout(address, PATIENCE)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            exchange(stream, question)
+            exchange(stream, question.as_bytes(), PATIENCE)
         }
         (None, _) => Err(io::Error::other("there is no address to ask at")),
     }
-}
-
-fn exchange(mut stream: impl Read + Write, question: &str) -> io::Result<String> {
-    stream.write_all(question.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(16 * 1024).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn group_name(gid: u32) -> String {

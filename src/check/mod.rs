@@ -13,6 +13,7 @@ mod sale;
 mod tokens;
 mod trouble;
 pub(crate) mod webhook;
+mod wire;
 
 use std::path::Path;
 

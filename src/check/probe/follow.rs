@@ -8,10 +8,10 @@ use url::Url;
 use super::reference::Reference;
 use super::requests::{Requests, Trial};
 use super::stream::{Kinds, Named, is_playlist, named_in};
-use super::wire::{Site, reason};
 use super::{GROUP, Target, Verdict, judge};
 use crate::check::report::{Level, Report};
 use crate::check::tokens::TestTokens;
+use crate::check::wire::{Site, reason};
 use crate::live::Live;
 
 /// Most playlists of one stream that are followed.

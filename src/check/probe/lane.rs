@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::GROUP;
-use super::wire::{Answer, Site, reason};
 use crate::check::report::{Level, Report};
+use crate::check::wire::{RawResponse, Site, reason};
 use crate::config::Config;
 use crate::gate::scope::VideoId;
 use crate::live::clock::now;
@@ -59,7 +59,7 @@ pub(super) fn look(lane: &Lane<'_>, report: &mut Report) {
 }
 
 impl Lane<'_> {
-    fn get(&self, path: &str, header: &str, what: &str, report: &mut Report) -> Option<Answer> {
+    fn get(&self, path: &str, header: &str, what: &str, report: &mut Report) -> Option<RawResponse> {
         let host = &self.site.authority;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{header}\r\n");
         let sent = self.site.send(request.as_bytes());
@@ -71,7 +71,7 @@ impl Lane<'_> {
     }
 
     /// A client pays again on a 402: whatever is refused for good shows no challenge.
-    fn refuses(&self, answer: &Answer, what: &str, report: &mut Report) {
+    fn refuses(&self, answer: &RawResponse, what: &str, report: &mut Report) {
         match (answer.status, answer.header("www-authenticate")) {
             (Some(403), None) => report.ok(GROUP, what, answer.summary()),
             (_, challenge) => {
@@ -114,13 +114,13 @@ impl Lane<'_> {
 }
 
 /// The invoice of an answer's first challenge.
-fn challenge(answer: &Answer) -> Option<&str> {
+fn challenge(answer: &RawResponse) -> Option<&str> {
     let line = answer.header("www-authenticate")?;
     line.strip_prefix("L402 macaroon=\"")?.split('"').nth(2)
 }
 
 /// What the challenge asks for: the invoice, and its satoshis. `Err` says how it is, what was seen, and what to do.
-fn read(answer: &Answer, found: &OfferFor<'_>) -> Result<(String, u64), (Level, String, &'static str)> {
+fn read(answer: &RawResponse, found: &OfferFor<'_>) -> Result<(String, u64), (Level, String, &'static str)> {
     let wrong = |seen: String| (Level::Wrong, seen, OPEN);
     match answer.status {
         Some(402) => {}

@@ -6,7 +6,6 @@ mod paths;
 mod reference;
 mod requests;
 mod stream;
-mod wire;
 
 use std::io::IsTerminal;
 
@@ -14,12 +13,12 @@ use url::Url;
 
 use super::report::{Level, Report};
 use super::tokens::TestTokens;
+use super::wire::{RawResponse, Site, advice, reason};
 use crate::failure::Failure;
 use crate::gate::scope::VideoId;
 use crate::live::Live;
 use reference::Reference;
 use requests::{Expect, Requests, Trial};
-use wire::{Answer, Site, advice, reason};
 
 const GROUP: &str = "probe";
 /// After so many requests in a row without an answer, no more are sent.
@@ -185,7 +184,7 @@ impl Verdict {
 }
 
 /// Compares what came with what would be right. `again` fetches the file anew: a live playlist is another one every few seconds.
-fn judge(trial: &Trial, answer: &Answer, file: &mut Reference, again: impl Fn() -> Option<Vec<u8>>) -> Verdict {
+fn judge(trial: &Trial, answer: &RawResponse, file: &mut Reference, again: impl Fn() -> Option<Vec<u8>>) -> Verdict {
     let seen = answer.summary();
     // What was sent is told where somebody has to look for the cause.
     let wrong = |seen: String, expected, todo| Verdict::Wrong {

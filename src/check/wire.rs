@@ -1,4 +1,4 @@
-//! HTTP/1 as bytes over TCP or TLS. No HTTP client would send a path such as `/hls/..%2f`, or the same header twice, as it is.
+//! HTTP/1 as bytes over a socket, TCP or TLS. No HTTP client would send a path such as `/hls/..%2f`, or the same header twice, as it is.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -27,9 +27,9 @@ pub(super) struct Site {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// What came back.
+/// The response as it came.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct RawResponse {
     /// The status; `None` where the connection ended without HTTP.
     pub status: Option<u16>,
     head: String,
@@ -59,7 +59,7 @@ impl Site {
     }
 
     /// Sends `request` over a connection of its own and reads until the other side closes it.
-    pub(super) fn send(&self, request: &[u8]) -> io::Result<Answer> {
+    pub(super) fn send(&self, request: &[u8]) -> io::Result<RawResponse> {
         let addresses: Vec<_> = self.place.to_socket_addrs()?.collect();
         let mut stream = Err(io::Error::other("the name stands for no address"));
         for address in addresses {
@@ -71,15 +71,14 @@ impl Site {
         let stream = stream?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let received = match &self.tls {
-            None => exchange(stream, request)?,
+        match &self.tls {
+            None => exchange(stream, request, PATIENCE),
             Some(config) => {
                 let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
                 let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-                exchange(StreamOwned::new(connection, stream), request)?
+                exchange(StreamOwned::new(connection, stream), request, PATIENCE)
             }
-        };
-        Ok(Answer::read(&received))
+        }
     }
 }
 
@@ -95,7 +94,14 @@ fn tls() -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(config))
 }
 
-fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {
+/// Sends `request` and reads until the other side closes the connection.
+///
+/// - `patience`: the stream's own limit for each piece of the response, for the error's text.
+pub(super) fn exchange(stream: impl Read + Write, request: &[u8], patience: Duration) -> io::Result<RawResponse> {
+    received(stream, request, patience).map(|bytes| RawResponse::read(&bytes))
+}
+
+fn received(mut stream: impl Read + Write, request: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     stream.write_all(request)?;
     stream.flush()?;
     let (began, mut received, mut piece) = (Instant::now(), Vec::new(), [0; 16 * 1024]);
@@ -114,7 +120,7 @@ fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>
                 return Ok(received);
             }
             Err(err) if matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {PATIENCE:?}")));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {patience:?}")));
             }
             Err(err) => return Err(err),
         }
@@ -152,8 +158,8 @@ pub(super) fn advice(err: &io::Error) -> &'static str {
     }
 }
 
-impl Answer {
-    fn read(received: &[u8]) -> Answer {
+impl RawResponse {
+    fn read(received: &[u8]) -> RawResponse {
         let status =
             received.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok());
         let end = received.windows(4).position(|window| window == b"\r\n\r\n").filter(|_| status.is_some());
@@ -161,10 +167,10 @@ impl Answer {
         let (head, body) = end.map_or((&b""[..], received), |end| (&received[..end], &received[end + 4..]));
         let head = String::from_utf8_lossy(head).into_owned();
         let cut = received.len() >= MAX_ANSWER;
-        let answer = Answer { status, head, body: Vec::new(), cut };
+        let answer = RawResponse { status, head, body: Vec::new(), cut };
         let chunked = answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
         let body = if chunked { unchunked(body) } else { body.to_owned() };
-        Answer { body, ..answer }
+        RawResponse { body, ..answer }
     }
 
     /// The first header of this name.
@@ -224,14 +230,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_whatever_its_form() {
-        let plain = Answer::read(b"HTTP/1.1 403 Forbidden\r\nX-A: b\r\n\r\n{\"reason\":\"missing\"}");
+        let plain = RawResponse::read(b"HTTP/1.1 403 Forbidden\r\nX-A: b\r\n\r\n{\"reason\":\"missing\"}");
         assert_eq!((plain.summary().as_str(), plain.header("x-a")), ("403 missing", Some("b")));
-        let chunked =
-            Answer::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n");
+        let chunked = RawResponse::read(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n",
+        );
         assert_eq!(chunked.body, b"abcde");
-        let cut = Answer::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc");
+        let cut = RawResponse::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc");
         assert_eq!(cut.body, b"abc");
-        assert_eq!(Answer::read(b"").summary(), "the connection was closed");
-        assert_eq!(Answer::read(b"#EXTM3U\r\n\r\n").body, b"#EXTM3U\r\n\r\n");
+        assert_eq!(RawResponse::read(b"").summary(), "the connection was closed");
+        assert_eq!(RawResponse::read(b"#EXTM3U\r\n\r\n").body, b"#EXTM3U\r\n\r\n");
     }
 }
