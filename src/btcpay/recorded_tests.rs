@@ -6,13 +6,13 @@ use std::{
 };
 
 use super::{
+    delivery::{self, Delivery},
     error::{Answered, Error},
     invoice::{Invoice, LightningInvoice, PaymentMethod},
     lenient::List,
     secret::WebhookSecrets,
     setup::{ApiKeyInfo, DeliveryRecord, HealthReport, ServerInfo, Store, Webhook},
     transport::Answer,
-    webhook::{self, Delivery},
 };
 use crate::shop::machine::{bolt11::Bolt11, hex};
 use rust_decimal::Decimal;
@@ -156,7 +156,7 @@ fn every_recorded_delivery_is_signed_and_can_be_read() {
             }
             let fits = |secret: &String| {
                 let secrets = WebhookSecrets::parse(secret).unwrap();
-                webhook::verify(signature.as_bytes(), raw.as_bytes(), &secrets).is_ok()
+                delivery::verify(signature.as_bytes(), raw.as_bytes(), &secrets).is_ok()
             };
             assert!(unknown || secrets.iter().any(fits), "{name}, step {position}: the signature fits no secret");
             let delivery =

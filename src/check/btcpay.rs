@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::report::{Level, Report};
+use super::trial::{Tried, try_out};
 use super::trouble::{CONNECT, GROUP, trouble};
-use super::webhook::{Tried, target, try_out};
-use super::{deliveries, registered, sale};
+use super::{deliveries, registration, sale};
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::error::Answered;
 use crate::btcpay::permissions::{MODIFY_WEBHOOKS, Permissions, TO_SELL, VIEW_LIGHTNING, VIEW_STORE};
@@ -38,8 +38,8 @@ pub(crate) async fn look(config: &Config, live: Option<&Live>, report: &mut Repo
     store(&client, &permissions, report).await;
     sale::look(&client, section, config, live, report).await;
     super::payments::look(&client, report).await;
-    let registered = registered::read(section);
-    let url = registered.as_ref().and_then(|it| it.url.clone()).or_else(|| target(config));
+    let registered = registration::read(section);
+    let url = registered.as_ref().and_then(|it| it.url.clone()).or_else(|| registration::target(config));
     let Some(url) = url else { return };
     if permissions.allow(MODIFY_WEBHOOKS, &section.terms.store) {
         deliveries::look(&client, registered.as_ref(), &url, version, report).await;

@@ -1,9 +1,8 @@
 //! The webhook at BTCPay and what became of its latest deliveries, by the rules of its version.
 
-use super::registered::{self, Registered};
+use super::registration::{self, PATH, Registered, problems};
 use super::report::{Level, Report};
 use super::trouble::{CONNECT, GROUP, trouble};
-use super::webhook::{PATH, problems};
 use crate::btcpay::Client;
 use crate::btcpay::setup::{DeliveryRecord, DeliveryStatus, Version, Webhook};
 use crate::gate::time::UnixTime;
@@ -39,7 +38,7 @@ pub(crate) async fn look(
     if version < NULL_IS_HARMLESS {
         silenced(&known, report);
     }
-    let exact = registered::own(&known, registered, url);
+    let exact = registration::own(&known, registered, url);
     let Some(found) = exact.or_else(|| known.iter().find(|webhook| webhook.url.ends_with(PATH))) else {
         let seen = format!("none of the store's {} goes to this site", known.len());
         return report.note(GROUP, Level::Wrong, "webhook", seen, url, CONNECT);

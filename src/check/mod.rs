@@ -7,12 +7,12 @@ mod deliveries;
 pub(crate) mod nginx;
 mod payments;
 mod probe;
-pub(crate) mod registered;
+pub(crate) mod registration;
 pub(crate) mod report;
 mod sale;
 mod tokens;
+pub(crate) mod trial;
 mod trouble;
-pub(crate) mod webhook;
 mod wire;
 
 use std::path::Path;

@@ -9,7 +9,7 @@ use age::{DecryptError, Decryptor, Encryptor, Identity, IdentityFile, Recipient,
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::files;
+use super::on_disk;
 use crate::config::Config;
 use crate::config::files::{credential, too_open};
 use crate::failure::Failure;
@@ -98,7 +98,7 @@ impl Backup {
                 .write_all(&encrypted)
                 .map_err(|err| Failure::new(format!("cannot write to standard output: {err}")));
         }
-        if !files::create_own(&self.file, &encrypted)? {
+        if !on_disk::create_own(&self.file, &encrypted)? {
             return Err(Failure::new(format!("{} has just been made by somebody else", self.file.display())));
         }
         println!("backed up {} to {}", kids(&set), self.file.display());
@@ -118,11 +118,11 @@ impl Restore {
         let set = parsed(&plain, &self.file.display().to_string())?;
 
         let file = &config.keys_file;
-        if files::create_secret(file, &plain)? {
+        if on_disk::create_secret(file, &plain)? {
             println!("restored {} to {}", kids(&set), file.display());
             return Ok(());
         }
-        let _lock = files::lock_folder(file)?;
+        let _lock = on_disk::lock_folder(file)?;
         let there = std::fs::read(file).map(Zeroizing::new).map_err(|err| Failure::file("read", file, &err))?;
         if there == plain {
             println!("{} holds just these keys already: {}", file.display(), kids(&set));
@@ -138,10 +138,10 @@ impl Restore {
             .hint("with --force the backup takes its place; what is there now is kept in a file beside it"));
         }
         let aside = aside(file);
-        if !files::create_secret(&aside, &there)? {
+        if !on_disk::create_secret(&aside, &there)? {
             return Err(Failure::new(format!("{} is there already", aside.display())).hint("try again in a second"));
         }
-        files::replace(file, &plain)?;
+        on_disk::replace(file, &plain)?;
         println!("restored {} to {}", kids(&set), file.display());
         println!("kept what was there in {}", aside.display());
         Ok(())

@@ -9,14 +9,14 @@ use clap::{Args, Subcommand};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::files;
+use super::on_disk;
 use super::token::read_stdin;
 use crate::btcpay::client::{authorize_link, optional_part};
 use crate::btcpay::permissions::{TO_SELL, TO_SET_UP, VIEW_LIGHTNING};
 use crate::btcpay::setup::{AuthorizedEvents, DeliveryRecord, DeliveryStatus, NewWebhook, Webhook};
 use crate::btcpay::{ApiKey, Client, Error};
-use crate::check::registered::{self, Registered};
-use crate::check::webhook;
+use crate::check::registration::{self, EVENTS, PATH, Registered};
+use crate::check::trial::{Tried, try_out};
 use crate::config::{Btcpay as Section, Config};
 use crate::failure::Failure;
 use crate::live::client;
@@ -69,7 +69,7 @@ impl Btcpay {
         let done = async {
             let may_register = check_rights(section, &client).await?;
             if connect.key_from_stdin {
-                files::put_secret(&section.api_key_file, key.expose().as_bytes())?;
+                on_disk::put_secret(&section.api_key_file, key.expose().as_bytes())?;
             }
             match may_register {
                 true => connect.run(&config, section, &client).await,
@@ -83,16 +83,16 @@ impl Btcpay {
 
 impl Connect {
     async fn run(self, config: &Config, section: &Section, client: &Client) -> Result<(), Failure> {
-        let registered = registered::read(section);
+        let registered = registration::read(section);
         let url = self.target(config, registered.as_ref())?;
         let known = client.webhooks().await.map_err(|err| client::failed("list the store's webhooks", &err))?;
-        let found = registered::own(&known, registered.as_ref(), &url);
+        let found = registration::own(&known, registered.as_ref(), &url);
 
         let secrets = secret::ready(&section.webhook_secret_file, self.new_secret)?;
         println!("secret   {}", secrets.told(&section.webhook_secret_file));
-        let taken = webhook::try_out(&url, &secrets.current).await;
-        let refused = taken == webhook::Tried::Answered(403);
-        if found.is_some() && secrets.renewed && taken != webhook::Tried::Accepted {
+        let taken = try_out(&url, &secrets.current).await;
+        let refused = taken == Tried::Answered(403);
+        if found.is_some() && secrets.renewed && taken != Tried::Accepted {
             // The daemon has to know the secret before BTCPay signs with it.
             println!("webhook  BTCPay goes on with the secret that it has; nothing is lost meanwhile");
             println!();
@@ -107,12 +107,12 @@ impl Connect {
             url: &url,
             enabled: true,
             automatic_redelivery: true,
-            authorized_events: AuthorizedEvents::only(&webhook::EVENTS),
+            authorized_events: AuthorizedEvents::only(&EVENTS),
             // BTCPay tells nobody which secret it has, so it is told each time.
             secret: Some(&secrets.current),
         };
         let failed = |err: Error| client::failed("register the webhook", &err);
-        let digest = registered::digest(&secrets.current);
+        let digest = registration::digest(&secrets.current);
         let is_told = registered.as_ref().is_some_and(|it| it.secret == digest);
         let deliveries = match found {
             Some(found) => client.deliveries(&found.id, RECENT).await.unwrap_or_default(),
@@ -127,15 +127,15 @@ impl Connect {
             }
         };
         let told = registered.as_ref().filter(|_| is_told).map_or_else(now, |it| it.told);
-        let chosen = (webhook::target(config).as_ref() != Some(&url)).then(|| url.clone());
+        let chosen = (registration::target(config).as_ref() != Some(&url)).then(|| url.clone());
         let remembered = Registered { webhook: made.id.clone(), url: chosen, secret: digest, told };
         let text = serde_json::to_string_pretty(&remembered).map_err(|err| Failure::new(err.to_string()))?;
-        files::put_public(&registered::file(section), format!("{text}\n").as_bytes())?;
+        on_disk::put_public(&registration::file(section), format!("{text}\n").as_bytes())?;
 
         println!("webhook  {what}: {}", made.id);
         println!("         to {url}");
-        println!("         for {}", webhook::EVENTS.join(", "));
-        let others = known.iter().filter(|it| it.url.ends_with(webhook::PATH) && it.id != made.id);
+        println!("         for {}", EVENTS.join(", "));
+        let others = known.iter().filter(|it| it.url.ends_with(PATH) && it.id != made.id);
         for other in others {
             println!("         another, {}, goes to {}: delete it in BTCPay if it is not needed", other.id, other.url);
         }
@@ -147,7 +147,7 @@ impl Connect {
             println!("secret   deliveries come under the new one: the earlier ones were dropped");
         }
         println!("trial    {}", taken.told(&url));
-        if taken != webhook::Tried::Accepted {
+        if taken != Tried::Accepted {
             println!();
             println!("Next steps: `systemctl reload hlsgate` (or start it), then `hlsgate check`.");
         }
@@ -157,7 +157,7 @@ impl Connect {
     /// Where BTCPay is to send to: what was said now, else what was said before, else below public_url.
     fn target(&self, config: &Config, registered: Option<&Registered>) -> Result<String, Failure> {
         let said = self.url.as_ref().map(Url::to_string).or_else(|| registered?.url.clone());
-        let usual = || webhook::target(config);
+        let usual = || registration::target(config);
         said.or_else(usual).ok_or_else(|| Failure::new("public_url is not set"))
     }
 
@@ -172,7 +172,7 @@ impl Connect {
         );
         println!("         Payload URL {url}");
         println!("         Secret      the first line of {file}");
-        println!("         Automatic redelivery on, and these events: {}", webhook::EVENTS.join(", "));
+        println!("         Automatic redelivery on, and these events: {}", EVENTS.join(", "));
         Ok(())
     }
 }
@@ -184,7 +184,7 @@ const STILL_REPEATED: u64 = 2 * 60 * 60;
 
 /// Says what was wrong with a webhook that was there already.
 fn repaired(found: &Webhook, url: &str, secret_fits: bool) -> String {
-    let mut problems = webhook::problems(found);
+    let mut problems = registration::problems(found);
     if found.url != url {
         problems.push(format!("it went to {}", found.url));
     }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::files;
 use super::keys::new_key;
+use super::on_disk;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::failure::Failure;
 use crate::gate::jwk::JwkSet;
@@ -25,11 +25,11 @@ pub(crate) struct Init {}
 
 impl Init {
     pub(super) fn run(self, file: &Path) -> Result<ExitCode, Failure> {
-        let made = files::create_public(file, TEMPLATE.as_bytes())?;
+        let made = on_disk::create_public(file, TEMPLATE.as_bytes())?;
         say(made, file, "the configuration");
         let config = Config::load(file)?;
         let set = JwkSet::new(vec![new_key()?]);
-        let made = files::create_secret(&config.keys_file, set.to_json().as_bytes())?;
+        let made = on_disk::create_secret(&config.keys_file, set.to_json().as_bytes())?;
         say(made, &config.keys_file, "the keys; back them up with `hlsgate keys backup`");
         println!();
         // Another configuration than the unit's has to be named everywhere, and started by hand.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::backup::{Backup, Restore};
-use super::files;
-use crate::config::{Config, ConfigError, Problems, files as config_files};
+use super::on_disk;
+use crate::config::{Config, ConfigError, Problems, files};
 use crate::failure::Failure;
 use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
 use crate::live::clock::{date, now};
@@ -65,7 +65,7 @@ pub(crate) struct Ended {
 impl Keys {
     pub(super) fn run(self, config: &Path) -> Result<ExitCode, Failure> {
         let config = Config::load(config)?;
-        if let Some(seen) = config_files::too_open(&config_files::credential(&config.keys_file)) {
+        if let Some(seen) = files::too_open(&files::credential(&config.keys_file)) {
             eprintln!("warning: {seen}");
         }
         match self {
@@ -235,17 +235,17 @@ fn signs(kid: &str) -> Failure {
 
 fn read(config: &Config) -> Result<JwkSet, Failure> {
     let mut problems = Problems::default();
-    config_files::key_set(config, &mut problems)
+    files::key_set(config, &mut problems)
         .ok_or_else(|| ConfigError::Problems { file: config.file.clone(), problems }.into())
 }
 
 /// Changes the key file under a lock, in one step.
 fn edit(config: &Config, change: impl FnOnce(&mut JwkSet) -> Result<String, Failure>) -> Result<(), Failure> {
     let file: &PathBuf = &config.keys_file;
-    let _lock = files::lock_folder(file)?;
+    let _lock = on_disk::lock_folder(file)?;
     let mut set = read(config)?;
     let said = change(&mut set)?;
-    files::replace(file, set.to_json().as_bytes())?;
+    on_disk::replace(file, set.to_json().as_bytes())?;
     println!("{said}");
     Ok(())
 }

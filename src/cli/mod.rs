@@ -3,12 +3,12 @@
 pub(crate) mod backup;
 pub(crate) mod btcpay;
 pub(crate) mod check;
-pub(crate) mod files;
 pub(crate) mod hold;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod manual;
 pub(crate) mod nginx;
+pub(crate) mod on_disk;
 pub(crate) mod revoke;
 pub(crate) mod sales;
 pub(crate) mod serve;

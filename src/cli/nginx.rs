@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::files;
+use super::on_disk;
 use crate::check::nginx::adapted::{SHIPPED, adapted};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ fn write(folder: &Path, printed: &[(&str, String)]) -> Result<(), Failure> {
     let mut differ = Vec::new();
     for (name, text) in printed {
         let file = folder.join(name);
-        if files::create_public(&file, text.as_bytes())? {
+        if on_disk::create_public(&file, text.as_bytes())? {
             println!("made {}", file.display());
         } else if std::fs::read(&file).is_ok_and(|there| there == text.as_bytes()) {
             println!("kept {}", file.display());

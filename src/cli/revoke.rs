@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::files;
+use super::on_disk;
 use super::token::{jti_of, read_token};
 use crate::check::Refuses;
 use crate::failure::Failure;
@@ -53,12 +53,12 @@ impl Revoke {
         };
         let text = if token == "-" { read_token()? } else { token };
         let jti = jti_of(&text, &live)?;
-        let folder = files::folder_of(file).unwrap_or(Path::new("."));
+        let folder = on_disk::folder_of(file).unwrap_or(Path::new("."));
         if !folder.exists() {
             return Err(Failure::new(format!("the folder {} does not exist", folder.display()))
                 .hint("make it, or change [revocations] file"));
         }
-        let _lock = files::lock_folder(file)?;
+        let _lock = on_disk::lock_folder(file)?;
         // Read again under the lock: another command may have been faster.
         let revoked = Live::load(config)?.policy.revocations.contains(&jti);
         match (self.undo, revoked) {
@@ -123,8 +123,8 @@ fn append(file: &Path, line: &str) -> io::Result<()> {
         return Err(err);
     }
     if !existed {
-        files::give_to_daemon(file)?;
-        File::open(files::folder_of(file).unwrap_or(Path::new(".")))?.sync_all()?;
+        on_disk::give_to_daemon(file)?;
+        File::open(on_disk::folder_of(file).unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ fn last_byte(file: &mut File) -> io::Result<u8> {
 
 fn undo(file: &Path, jti: &str) -> Result<(), Failure> {
     let kept: Vec<u8> = lines(file)?.into_iter().filter(|line| id(line).as_deref() != Some(jti)).flatten().collect();
-    files::replace(file, &kept)
+    on_disk::replace(file, &kept)
 }
 
 fn list(file: &Path) -> Result<(), Failure> {

@@ -2,14 +2,14 @@
 //!
 //! [`dump`] gets the text, [`syntax`] reads it, [`tree`] knows what is inherited and which location a path ends in. The
 //! findings: [`shipped`] the files of hlsgate, [`gate`] how they are put to use, [`beside`] what opens doors beside them,
-//! [`files`] other ways to the same files, [`logs`] logs and addresses.
+//! [`other_ways`] other ways to the same files, [`logs`] logs and addresses.
 
 pub(crate) mod adapted;
 mod beside;
 mod dump;
-mod files;
 mod gate;
 mod logs;
+mod other_ways;
 mod serving;
 mod shipped;
 mod syntax;
@@ -60,7 +60,7 @@ pub(crate) fn look(config: &Config, file: Option<&Path>, report: &mut Report) ->
         true => {
             gate::look(config, &servers, report);
             beside::look(config, &servers, report);
-            files::look(config, &servers, report);
+            other_ways::look(config, &servers, report);
             logs::look(&dump.main, &servers, report);
             serving::look(&dump.main, &servers, report);
         }

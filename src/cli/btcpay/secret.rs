@@ -5,7 +5,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::btcpay::secret::{MAX_SECRETS, WebhookSecret, WebhookSecrets};
-use crate::cli::files;
+use crate::cli::on_disk;
 use crate::failure::Failure;
 use crate::live::client::secret_if_any;
 use crate::random;
@@ -26,14 +26,14 @@ pub(super) struct Ready {
 
 /// Reads the secret; makes one if there is none, or if a new one is wanted. The file is on the disk before BTCPay hears of it.
 pub(super) fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
-    let _lock = file.parent().filter(|folder| folder.is_dir()).map(|_| files::lock_folder(file)).transpose()?;
+    let _lock = file.parent().filter(|folder| folder.is_dir()).map(|_| on_disk::lock_folder(file)).transpose()?;
     match (read(file)?, renew) {
         (Some(known), false) => {
             Ok(Ready { earlier: known.earlier.len(), current: known.current, renewed: false, made: false })
         }
         (None, _) => {
             let current = new_secret()?;
-            files::put_secret(file, current.expose().as_bytes())?;
+            on_disk::put_secret(file, current.expose().as_bytes())?;
             Ok(Ready { current, renewed: false, earlier: 0, made: true })
         }
         (Some(known), true) => {
@@ -46,7 +46,7 @@ pub(super) fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
             let current = new_secret()?;
             // None is thrown away: BTCPay signs with the one that it was told last, whichever that is.
             let text = Zeroizing::new(format!("{}\n{}\n", current.expose(), earlier.join("\n")));
-            files::replace_secret(file, text.as_bytes())?;
+            on_disk::replace_secret(file, text.as_bytes())?;
             Ok(Ready { current, renewed: true, earlier: earlier.len(), made: true })
         }
     }
@@ -54,9 +54,9 @@ pub(super) fn ready(file: &Path, renew: bool) -> Result<Ready, Failure> {
 
 /// Leaves the current secret alone in the file.
 pub(super) fn drop_earlier(file: &Path) -> Result<(), Failure> {
-    let _lock = files::lock_folder(file)?;
+    let _lock = on_disk::lock_folder(file)?;
     match read(file)? {
-        Some(known) => files::put_secret(file, known.current.expose().as_bytes()),
+        Some(known) => on_disk::put_secret(file, known.current.expose().as_bytes()),
         None => Ok(()),
     }
 }

@@ -15,8 +15,8 @@ use tracing::{debug, warn};
 
 use super::problem::Problem;
 use super::{Shop, body};
+use crate::btcpay::delivery::{Delivery, SIGNATURE_HEADER, verify};
 use crate::btcpay::error::MAX_ID_LEN;
-use crate::btcpay::webhook::{Delivery, SIGNATURE_HEADER, verify};
 use crate::live::Live;
 use crate::live::selling::Selling;
 use crate::shop::order::{METADATA_KEY, Order};
