@@ -17,7 +17,7 @@ use super::lenient::List;
 use super::permissions;
 use super::secret::ApiKey;
 use super::setup::{ApiKeyInfo, DeliveryRecord, Health, HealthReport, NewWebhook, ServerInfo, Store, Webhook};
-use super::transport::{Answer, Request, Transport};
+use super::transport::{ApiResponse, Request, Transport};
 use crate::address::Address;
 use crate::gate::time::UnixTime;
 
@@ -238,7 +238,7 @@ impl Client {
         self.transport.send(self.get(path, query)).await?.json(expected)
     }
 
-    async fn write(&self, method: Method, path: &[&str], body: &impl serde::Serialize) -> Result<Answer, Error> {
+    async fn write(&self, method: Method, path: &[&str], body: &impl serde::Serialize) -> Result<ApiResponse, Error> {
         let body = serde_json::to_vec(body)
             .map_err(|source| Error::Unreadable { expected: "representable as JSON", source })?;
         let request = Request { method, body: Some(body), timeout: self.timeouts.write, ..self.get(path, &[]) };

@@ -12,7 +12,7 @@ use super::{
     lenient::List,
     secret::WebhookSecrets,
     setup::{ApiKeyInfo, DeliveryRecord, HealthReport, ServerInfo, Store, Webhook},
-    transport::Answer,
+    transport::ApiResponse,
 };
 use crate::shop::machine::{bolt11::Bolt11, hex};
 use rust_decimal::Decimal;
@@ -92,7 +92,7 @@ fn error(status: u16, answer: &Value, body: &Value) -> Error {
     let kind = answer["headers"]["content-type"].as_str();
     let kind = kind.unwrap_or(if body.is_null() { "" } else { "application/json; charset=utf-8" });
     let bytes = if body.is_null() { vec![] } else { body.to_string().into_bytes() };
-    Answer::recorded(status, kind, bytes).into_error()
+    ApiResponse::recorded(status, kind, bytes).into_error()
 }
 
 /// Whether the product's error says what BTCPay said.

@@ -46,7 +46,7 @@ pub(super) struct Request<'a> {
 }
 
 /// A successful answer.
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     at: Box<str>,
     status: StatusCode,
     headers: HeaderMap,
@@ -92,7 +92,7 @@ impl Transport {
         &self.at
     }
 
-    pub(crate) async fn send(&self, request: Request<'_>) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, request: Request<'_>) -> Result<ApiResponse, Error> {
         let mut url = self.base.below(["api", "v1"].into_iter().chain(request.path.iter().copied()));
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(request.query);
@@ -117,7 +117,7 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        let answer = Answer { at: self.at.clone(), status, headers, body };
+        let answer = ApiResponse { at: self.at.clone(), status, headers, body };
         if status.is_success() { Ok(answer) } else { Err(answer.into_error()) }
     }
 
@@ -135,7 +135,7 @@ impl Transport {
     }
 }
 
-impl Answer {
+impl ApiResponse {
     /// The answer's JSON. `expected` names it in the error.
     pub(crate) fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T, Error> {
         if !self.is_json() {
@@ -151,10 +151,10 @@ impl Answer {
 
     /// An answer that a real BTCPay gave; `content_type` is empty where it had none.
     #[cfg(test)]
-    pub(super) fn recorded(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+    pub(super) fn recorded(status: u16, content_type: &str, body: Vec<u8>) -> ApiResponse {
         let status = StatusCode::from_u16(status).unwrap();
         let content_type = (!content_type.is_empty()).then(|| (CONTENT_TYPE, content_type.parse().unwrap()));
-        Answer { at: "https://btcpay.example".into(), status, headers: content_type.into_iter().collect(), body }
+        ApiResponse { at: "https://btcpay.example".into(), status, headers: content_type.into_iter().collect(), body }
     }
 
     pub(super) fn into_error(self) -> Error {

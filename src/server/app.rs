@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::auth;
+use super::auth::{self, AuthResponse};
 use super::metrics::Metrics;
 use super::shop::{self, Shop};
 use crate::front::accept::Handler;
@@ -69,11 +69,11 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
-    fn decide<H: Headers + ?Sized>(&self, headers: &H) -> auth::Answer {
+    fn decide<H: Headers + ?Sized>(&self, headers: &H) -> AuthResponse {
         let began = Instant::now();
         let answer = auth::answer(headers, &self.in_force.glance(), now());
         self.metrics.decided(answer.outcome(), began.elapsed());
-        if let auth::Answer::Granted { paid: Some(paid), .. } = &answer {
+        if let AuthResponse::Granted { paid: Some(paid), .. } = &answer {
             self.shop.paid_by_machine(&paid.invoice);
         }
         answer

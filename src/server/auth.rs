@@ -30,7 +30,7 @@ const KIND: &str = "x-hlsgate-kind";
 
 /// The answer to nginx.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum AuthResponse {
     /// 204
     Granted {
         /// The tier of the token that opened.
@@ -57,10 +57,10 @@ pub(crate) struct MachinePayment {
 }
 
 /// The answer to a question with these headers.
-pub(crate) fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTime) -> Answer {
+pub(crate) fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTime) -> AuthResponse {
     let request = match question(headers) {
         Ok(request) => request,
-        Err(refusal) => return Answer::Refused(refusal),
+        Err(refusal) => return AuthResponse::Refused(refusal),
     };
     match decide(&request, &live.policy, now) {
         Ok(grant) => granted(&grant, None, live, now),
@@ -70,7 +70,7 @@ pub(crate) fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTim
                 Err(refusal) => refusal,
             };
             tracing::debug!(video = %request.video, reason = refusal.reason(), "refused");
-            Answer::Refused(refusal)
+            AuthResponse::Refused(refusal)
         }
     }
 }
@@ -84,7 +84,7 @@ fn paid<H: Headers + ?Sized>(
     refusal: Refusal,
     live: &Live,
     now: UnixTime,
-) -> Result<Answer, Refusal> {
+) -> Result<AuthResponse, Refusal> {
     let keyring = &live.policy.keyring;
     let (mut tokens, mut payment, mut wrong) = (CarriedTokens::default(), None, None);
     for line in headers.all("authorization").take(MAX_CREDENTIALS) {
@@ -129,11 +129,11 @@ fn once<'a, H: Headers + ?Sized>(headers: &'a H, name: &'static str) -> Result<O
     }
 }
 
-fn granted(grant: &Grant<'_>, paid: Option<Box<MachinePayment>>, live: &Live, now: UnixTime) -> Answer {
+fn granted(grant: &Grant<'_>, paid: Option<Box<MachinePayment>>, live: &Live, now: UnixTime) -> AuthResponse {
     // nginx serves an entry through the whole second that it names: the last one is the second before `exp`.
     let last =
         grant.expires.map_or(UnixTime::MAX, |exp| UnixTime(exp.0.saturating_sub(1))).min(now.plus(KEEP_DECISION));
-    Answer::Granted {
+    AuthResponse::Granted {
         tier: grant.tier,
         expires: grant.expires,
         keep_until: Some(last).filter(|last| *last > now),
@@ -156,12 +156,12 @@ fn set_cookie(cookie: &CookieGrant<'_>, live: &Live, now: UnixTime) -> Option<He
     line.header(&live.config.cookie)
 }
 
-impl Answer {
+impl AuthResponse {
     /// For the metrics.
     pub(crate) fn outcome(&self) -> Result<(), Refusal> {
         match self {
-            Answer::Granted { .. } => Ok(()),
-            Answer::Refused(refusal) => Err(*refusal),
+            AuthResponse::Granted { .. } => Ok(()),
+            AuthResponse::Refused(refusal) => Err(*refusal),
         }
     }
 
@@ -194,16 +194,18 @@ impl Answer {
 
     fn status(&self) -> StatusCode {
         match self {
-            Answer::Granted { .. } => StatusCode::NO_CONTENT,
-            Answer::Refused(refusal) if refusal.paying_helps() => StatusCode::UNAUTHORIZED,
-            Answer::Refused(_) => StatusCode::FORBIDDEN,
+            AuthResponse::Granted { .. } => StatusCode::NO_CONTENT,
+            AuthResponse::Refused(refusal) if refusal.paying_helps() => StatusCode::UNAUTHORIZED,
+            AuthResponse::Refused(_) => StatusCode::FORBIDDEN,
         }
     }
 
     fn each_header(&self, mut header: impl FnMut(&'static str, &[u8])) {
         let (tier, expires, keep_until, cookie, paid) = match self {
-            Answer::Granted { tier, expires, keep_until, cookie, paid } => (tier, expires, keep_until, cookie, paid),
-            Answer::Refused(refusal) => return header("x-hlsgate-reason", refusal.reason().as_bytes()),
+            AuthResponse::Granted { tier, expires, keep_until, cookie, paid } => {
+                (tier, expires, keep_until, cookie, paid)
+            }
+            AuthResponse::Refused(refusal) => return header("x-hlsgate-reason", refusal.reason().as_bytes()),
         };
         // A u64 has at most 20 digits: no write fails.
         let mut text = ArrayString::<24>::new();

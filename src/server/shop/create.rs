@@ -56,7 +56,7 @@ const LOOKED_FOR: [Duration; 5] =
 
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct InvoiceRequest {
     tier: String,
     #[serde(default, deserialize_with = "present")]
     covers: Option<String>,
@@ -72,7 +72,7 @@ struct Queued<'a> {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct CreatedInvoice<'a> {
     invoice: &'a str,
     claim: &'a str,
     status: &'a str,
@@ -93,7 +93,7 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let asked: Asked = body::json(headers, body, EXPECTED).await?;
+    let asked: InvoiceRequest = body::json(headers, body, EXPECTED).await?;
     let id = match &asked.order {
         Some(order) if !is_order(order) => {
             return Err(Problem::bad_field("order is not 22 to 64 of A-Z a-z 0-9 _ -, at random"));
@@ -192,7 +192,7 @@ fn is_order(text: &str) -> bool {
 }
 
 /// Makes the invoice.
-async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &Asked, headers: &HeaderMap) -> Outcome {
+async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &InvoiceRequest, headers: &HeaderMap) -> Outcome {
     let selling = live.selling.as_deref().ok_or_else(|| Problem::not_found("nothing is sold here"))?;
     let found = offer(live, &video, &asked.tier, asked.covers.as_deref()).await?;
     let refused = |problem: Problem| {
@@ -224,7 +224,7 @@ async fn make(shop: &Shop, live: &Live, video: VideoId, asked: &Asked, headers: 
 
     let claim = Claim::new(signing, &made.id, &order_text);
     let (price, bill) = (&found.offer.price, Bill::of(&facts, Word::New, selling));
-    let answer = Answer {
+    let answer = CreatedInvoice {
         invoice: &made.id,
         claim: claim.expose(),
         status: "new",

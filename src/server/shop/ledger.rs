@@ -79,7 +79,7 @@ impl Tempo {
 
 /// Whom to ask, and what counts.
 #[derive(Clone)]
-pub(crate) struct Asked {
+pub(crate) struct Backend {
     /// BTCPay.
     pub(crate) source: Arc<dyn Source>,
     /// What counts as settled, for the metrics.
@@ -91,7 +91,7 @@ pub(crate) struct Asked {
 struct State {
     entries: HashMap<Arc<str>, Entry>,
     waited: HashSet<Arc<str>>,
-    asked: Option<Asked>,
+    asked: Option<Backend>,
     next_slot: Instant,
     paced: usize,
     outage: Option<Outage>,
@@ -171,7 +171,7 @@ impl Ledger {
     }
 
     /// From now on this store is asked; `None` asks nobody.
-    pub(crate) fn ask(&self, asked: Option<Asked>) {
+    pub(crate) fn ask(&self, asked: Option<Backend>) {
         let mut state = self.lock();
         let other_store =
             state.asked.as_ref().map(|asked| &asked.terms.store) != asked.as_ref().map(|asked| &asked.terms.store);

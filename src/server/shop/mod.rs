@@ -41,7 +41,7 @@ use crate::btcpay::permissions::{CREATE_INVOICE, Permissions, VIEW_INVOICES};
 use crate::gate::scope::VideoId;
 use crate::live::clock::now;
 use crate::live::{InForce, Live};
-use ledger::{Asked, Ledger, Tempo};
+use ledger::{Backend, Ledger, Tempo};
 use limits::Limits;
 use metrics::ShopMetrics;
 use node::Node;
@@ -116,7 +116,7 @@ impl Shop {
                 node: selling.config.lightning_witness.then(Node::default),
             };
             let window = selling.config.invoice_expiration + WINDOW_AFTER;
-            Asked { source: Arc::new(store), terms: selling.config.terms.clone(), window }
+            Backend { source: Arc::new(store), terms: selling.config.terms.clone(), window }
         }));
     }
 

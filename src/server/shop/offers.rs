@@ -17,7 +17,7 @@ use crate::shop::bill;
 use crate::shop::offers::OfferFor;
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct VideoOnSale<'a> {
     video: &'a str,
     offers: Vec<OfferAnswer<'a>>,
     access: Access,
@@ -75,7 +75,7 @@ pub(super) async fn answer(
         false => purchases.ended.take().or_else(|| pending::ended_by_token(&carried, &video, live, now)),
     };
     let config = live.selling.as_ref().map(|selling| &selling.config);
-    let answer = Answer {
+    let answer = VideoOnSale {
         video: video.as_str(),
         offers: offers.collect(),
         access,

@@ -16,12 +16,12 @@ use crate::live::Live;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct SessionRequest {
     token: String,
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct RenewedToken<'a> {
     token: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<UnixTime>,
@@ -34,9 +34,9 @@ pub(super) async fn answer(
     live: &Live,
     now: UnixTime,
 ) -> Result<Response<Full<Bytes>>, Problem> {
-    let asked: Asked = body::json(headers, body, "{\"token\": \"…\"}").await?;
+    let asked: SessionRequest = body::json(headers, body, "{\"token\": \"…\"}").await?;
     let (claims, token) = renewed(&asked.token, live, now).map_err(Problem::token)?;
-    let mut response = body::answer(StatusCode::OK, &Answer { token: &token, expires_at: claims.exp() });
+    let mut response = body::answer(StatusCode::OK, &RenewedToken { token: &token, expires_at: claims.exp() });
     token_cookies::set_token(&mut response, &token, claims.sub(), claims.exp(), live, now);
     Ok(response)
 }

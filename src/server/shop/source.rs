@@ -22,7 +22,7 @@ pub(crate) const PAGE: usize = 200;
 /// Something that knows invoices.
 pub(crate) trait Source: Send + Sync + 'static {
     /// One invoice as it stands, with its payments once it counts as paid.
-    fn invoice<'a>(&'a self, id: &'a str) -> Answer<'a, Looked>;
+    fn invoice<'a>(&'a self, id: &'a str) -> Lookup<'a, Looked>;
     /// The store's invoices made at `since` or later, newest first.
     fn walk(&self, since: UnixTime) -> Box<dyn Walk>;
     /// Whether a look-up asks the Lightning node as well, where BTCPay's word is not enough.
@@ -32,13 +32,13 @@ pub(crate) trait Source: Send + Sync + 'static {
 /// A list on its way: none of it comes twice.
 pub(crate) trait Walk: Send {
     /// The next page, without those that cannot be read.
-    fn next(&mut self) -> Answer<'_, Vec<Invoice>>;
+    fn next(&mut self) -> Lookup<'_, Vec<Invoice>>;
     /// Whether that was the last one.
     fn is_done(&self) -> bool;
 }
 
 /// What a [`Source`] promises.
-pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupError>> + Send + 'a>>;
+pub(crate) type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupError>> + Send + 'a>>;
 
 /// An invoice that was looked up.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ impl Store {
 }
 
 impl Source for Store {
-    fn invoice<'a>(&'a self, id: &'a str) -> Answer<'a, Looked> {
+    fn invoice<'a>(&'a self, id: &'a str) -> Lookup<'a, Looked> {
         Box::pin(async move {
             let failed = |err: Error| self.failed("look up an invoice", &err);
             let fetched = self.client.invoice(id).await.map_err(failed)?;
@@ -163,7 +163,7 @@ struct Listing {
 }
 
 impl Walk for Listing {
-    fn next(&mut self) -> Answer<'_, Vec<Invoice>> {
+    fn next(&mut self) -> Lookup<'_, Vec<Invoice>> {
         Box::pin(async move {
             let page = self.pages.next().await.map_err(|err| {
                 (self.on_error)("list invoices", &err);

@@ -37,7 +37,7 @@ const MAX_FACTS: usize = 64;
 const FRESH_FACTS: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct InvoiceView<'a> {
     status: Word,
     video: &'a str,
     tier: &'a str,
@@ -155,7 +155,7 @@ fn told(
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let Found { invoice, judged } = found;
     let (now, order) = (now(), &judged.order);
-    let mut answer = Answer {
+    let mut answer = InvoiceView {
         status: judged.word,
         video: order.video().as_str(),
         tier: order.tier().as_str(),

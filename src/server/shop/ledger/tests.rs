@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::gate::time::UnixTime;
-use crate::server::shop::source::{Answer, Looked, PAGE, Walk};
+use crate::server::shop::source::{Looked, Lookup, PAGE, Walk};
 use crate::shop::invoice::{Additional, Payment, PaymentStatus, Status, Tolerance};
 use crate::shop::lane::Lane;
 
@@ -106,7 +106,7 @@ impl Memory {
 }
 
 impl Source for Memory {
-    fn invoice<'a>(&'a self, id: &'a str) -> Answer<'a, Looked> {
+    fn invoice<'a>(&'a self, id: &'a str) -> Lookup<'a, Looked> {
         Box::pin(async move {
             self.looked_up.lock().unwrap().push((id.into(), Instant::now()));
             // As BTCPay: the answer is that of the moment when the question came.
@@ -135,7 +135,7 @@ struct Walking {
 }
 
 impl Walk for Walking {
-    fn next(&mut self) -> Answer<'_, Vec<Invoice>> {
+    fn next(&mut self) -> Lookup<'_, Vec<Invoice>> {
         Box::pin(async move {
             self.memory.listed.lock().unwrap().push(Instant::now());
             let mut found: Vec<Invoice> = self.memory.invoices.lock().unwrap().values().cloned().collect();
@@ -173,7 +173,7 @@ fn ledger_with(tempo: Tempo) -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
     );
     let terms =
         Terms { store: "store".into(), accept_marked: true, accept_invalid: true, tolerance: Tolerance::NetworkFee };
-    ledger.ask(Some(Asked { source: memory.clone(), terms, window: Duration::from_secs(3600) }));
+    ledger.ask(Some(Backend { source: memory.clone(), terms, window: Duration::from_secs(3600) }));
     tokio::spawn(ledger.clone().watch(|| TODAY.plus(10)));
     (ledger, memory, settled)
 }

@@ -43,7 +43,7 @@ pub(crate) const PAYMENT_RECEIPT: HeaderName = HeaderName::from_static("payment-
 const ADDRESS: &str = "x-hlsgate-address";
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct PaidAccess<'a> {
     video: &'a str,
     tier: &'a str,
     covers: String,
@@ -194,7 +194,7 @@ fn answered(
     (sub, tier, exp): (Scope, Tier, Option<UnixTime>),
     now: UnixTime,
 ) -> Response<Full<Bytes>> {
-    let answer = Answer {
+    let answer = PaidAccess {
         video: video.as_str(),
         tier: tier.as_str(),
         covers: sub.to_string(),
