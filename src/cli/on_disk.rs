@@ -20,6 +20,7 @@ pub(crate) fn create_secret(file: &Path, content: &[u8]) -> Result<bool, Failure
 }
 
 /// The same for a file that stays with whoever made it: a backup.
+#[cfg(feature = "backup")]
 pub(crate) fn create_own(file: &Path, content: &[u8]) -> Result<bool, Failure> {
     create(file, content, 0o600, false)
 }

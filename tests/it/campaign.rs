@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::harness::command::program;
 use crate::harness::daemon::{socket, start_with_socket};
 use crate::harness::random::Random;
 use crate::harness::shop::{Shop, WEBHOOK, Wish};
@@ -191,7 +192,7 @@ async fn without_descriptors_it_waits_and_a_full_disk_loses_nothing() {
     let token = h.token_for(A);
     h.kill_daemon();
     let mut command = std::process::Command::new("prlimit");
-    let arguments = ["--nofile=40:40", env!("CARGO_BIN_EXE_hlsgate"), "serve", "--config"];
+    let arguments = ["--nofile=40:40", program(), "serve", "--config"];
     let config = h.config();
     let narrow =
         crate::harness::process::Process::start(command.args(arguments).arg(&config), &h.folder().join("daemon.log"));
@@ -223,7 +224,7 @@ async fn without_descriptors_it_waits_and_a_full_disk_loses_nothing() {
     while std::io::Write::write_all(&mut own, b"#").is_ok() {}
     drop((filler, own));
     let before = std::fs::read_to_string(&revoked).unwrap();
-    let mut revoke = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+    let mut revoke = std::process::Command::new(program());
     let outcome = revoke.args(["revoke", "--config"]).arg(&config).arg("another").output().unwrap();
     let (succeeded, kept) = (outcome.status.success(), std::fs::read_to_string(&revoked).unwrap());
     let still = h.get_with(SEGMENT, &known).await.status().as_u16();
@@ -247,7 +248,7 @@ async fn clock_steps_open_nothing_late_and_shut_nothing_early() {
         "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
     ];
     let library = library.iter().find(|file| std::path::Path::new(file).exists()).expect("the package libfaketime");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+    let mut command = std::process::Command::new(program());
     command.args(["serve", "--config"]).arg(h.config());
     command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &rc).env("FAKETIME_NO_CACHE", "1");
     command.env("DONT_FAKE_MONOTONIC", "1");

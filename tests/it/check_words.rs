@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::harness::command::{Desk, Outcome, hlsgate, run};
+use crate::harness::command::{Desk, Outcome, hlsgate, program, run};
 use crate::harness::daemon::socket;
 use crate::harness::{Harness, Options};
 
@@ -168,7 +168,7 @@ fn a_stranger_on_the_machine_is_told_to_come_back_as_root() {
     }
     let desk = Desk::new("");
     // The program may lie in a folder that is root's own.
-    std::fs::copy(env!("CARGO_BIN_EXE_hlsgate"), desk.file("hlsgate")).unwrap();
+    std::fs::copy(program(), desk.file("hlsgate")).unwrap();
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(desk.file("hlsgate"));
     command.arg("--config").arg(desk.file("hlsgate.toml")).args(TWO);

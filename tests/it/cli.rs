@@ -8,9 +8,11 @@ use std::path::Path;
 use clap::CommandFactory;
 use hlsgate::Cli;
 
+use crate::harness::command::program;
+
 #[test]
 fn every_command_says_does_and_leaves_what_is_written_down() {
-    let hlsgate = Path::new(env!("CARGO_BIN_EXE_hlsgate"));
+    let hlsgate = Path::new(program());
     let folder = hlsgate.parent().unwrap().to_str().unwrap();
     let cases = trycmd::TestCases::new();
     cases

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::harness::command::program;
 use crate::harness::daemon::socket;
 use crate::harness::process::Process;
 use crate::harness::{A, DEADLINE, Harness, Options, reason, send, until};
@@ -125,11 +126,7 @@ async fn a_drain_ends_running_requests_and_refuses_new_ones() {
 #[tokio::test]
 async fn a_second_daemon_does_not_take_the_socket_and_a_leftover_one_is_replaced() {
     let mut h = Harness::start().await;
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"))
-        .args(["serve", "--config"])
-        .arg(h.config())
-        .output()
-        .unwrap();
+    let second = std::process::Command::new(program()).args(["serve", "--config"]).arg(h.config()).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("another daemon already listens"));
     h.kill_daemon();
@@ -141,11 +138,7 @@ async fn a_second_daemon_does_not_take_the_socket_and_a_leftover_one_is_replaced
     h.kill_daemon();
     std::fs::remove_file(socket(h.folder())).unwrap();
     let _other = std::os::unix::net::UnixDatagram::bind(socket(h.folder())).unwrap();
-    let third = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"))
-        .args(["serve", "--config"])
-        .arg(h.config())
-        .output()
-        .unwrap();
+    let third = std::process::Command::new(program()).args(["serve", "--config"]).arg(h.config()).output().unwrap();
     assert_eq!(third.status.code(), Some(1), "{}", String::from_utf8_lossy(&third.stderr));
     assert!(socket(h.folder()).exists());
 }
@@ -235,7 +228,7 @@ async fn the_log_is_json_where_that_is_asked_for_and_shows_no_token_however_much
     h.kill_daemon();
     let token = h.token_for(A);
     let start = |arguments: &[&str], level: &str| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        let mut command = std::process::Command::new(program());
         command.arg("serve").args(arguments).arg("--config").arg(h.config()).env("RUST_LOG", level);
         Process::start(&mut command, &h.folder().join("json.log"))
     };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::command::{Desk, Outcome, finish, run, start};
+use crate::harness::command::{Desk, Outcome, finish, program, run, start};
 use crate::harness::daemon::socket;
 use crate::harness::raw::exchange;
 use crate::harness::{A, Harness, process, until};
@@ -102,9 +102,8 @@ async fn a_key_file_behind_a_link_stays_there_and_is_followed() {
     std::fs::copy(at("..1/keys.json"), &elsewhere).unwrap();
     let config = at("aside.toml");
     std::fs::write(&config, "[keys]\nfile = \"secret/keys.json\"\n[revocations]\nfile = \"revoked\"\n").unwrap();
-    let aside = |arguments: &[&str]| {
-        process::output(env!("CARGO_BIN_EXE_hlsgate"), &[&["--config", config.to_str().unwrap()], arguments].concat())
-    };
+    let aside =
+        |arguments: &[&str]| process::output(program(), &[&["--config", config.to_str().unwrap()], arguments].concat());
     aside(&["keys", "rotate"]);
     volume("..2");
     std::fs::remove_dir_all(at("..1")).unwrap();
@@ -260,7 +259,7 @@ fn a_disk_that_takes_nothing_leaves_the_keys_as_they_are() {
         let script =
             format!("trap '' XFSZ; ulimit -f 0; cd \"$(dirname \"$1\")\"; exec \"$0\" --config \"$1\" {command}");
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &script, env!("CARGO_BIN_EXE_hlsgate")]).arg(&config);
+        shell.args(["-c", &script, program()]).arg(&config);
         let failed = run(&mut shell, "").without(desk.folder());
         assert_eq!(failed.code, 1, "{failed:?}");
         assert!(failed.err.starts_with("error: cannot write ") && failed.err.contains("File too large"), "{failed:?}");
@@ -403,8 +402,8 @@ fn the_drill_of_the_documentation_works() {
             &format!("{backup} --passphrase-file {}", desk.file("pass.txt").display()),
         )
         .replace("hlsgate token issue --video ID", &format!("hlsgate token issue --config {config} --video ID"))
-        .replace("hlsgate keys", &format!("{} keys", env!("CARGO_BIN_EXE_hlsgate")))
-        .replace("hlsgate token", &format!("{} token", env!("CARGO_BIN_EXE_hlsgate")));
+        .replace("hlsgate keys", &format!("{} keys", program()))
+        .replace("hlsgate token", &format!("{} token", program()));
     let shell = run(std::process::Command::new("sh").args(["-euxc", &script]), "");
     assert_eq!(shell.code, 0, "{shell:?}");
     assert!(shell.out.contains(&kids(&desk)[0]) && shell.out.contains("valid    yes"), "{shell:?}");

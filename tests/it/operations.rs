@@ -6,6 +6,7 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::harness::command::program;
 use crate::harness::daemon::free_port;
 use crate::harness::{A, B, DEADLINE, Harness, Options, process, reason};
 
@@ -322,10 +323,10 @@ async fn systemd_hears_of_the_start_each_reload_the_watchdog_and_the_end() {
     let socket = folder.path().join("hlsgate.sock");
     let text = format!("listen = \"unix:{}\"\nsocket_group = \"\"\nadmin_listen = \"off\"\n", socket.display());
     std::fs::write(&config, text).unwrap();
-    process::output(env!("CARGO_BIN_EXE_hlsgate"), &["init", "--config", config.to_str().unwrap()]);
+    process::output(program(), &["init", "--config", config.to_str().unwrap()]);
     let mut command = std::process::Command::new("sh");
     // The shell becomes the daemon, so its own process id is the one to tell.
-    command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" serve --config \"$1\"", env!("CARGO_BIN_EXE_hlsgate")]);
+    command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" serve --config \"$1\"", program()]);
     command.arg(&config).env("NOTIFY_SOCKET", &place).env("WATCHDOG_USEC", "200000");
     let mut daemon = process::Process::start(&mut command, &folder.path().join("log"));
     // The next word that is not the watchdog's, unless that is what is waited for.

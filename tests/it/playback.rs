@@ -106,7 +106,7 @@ async fn a_daemon_that_is_away_is_not_met_where_its_questions_are_held() {
     let mut h = Harness::start().await;
     let token = h.token_for(A);
     let segment = format!("/hls/{A}/v0/seg1.ts");
-    let mut hold = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+    let mut hold = Command::new(crate::harness::command::program());
     let holder = Process::start(hold.args(["hold", "--config"]).arg(h.config()), &h.folder().join("hold.log"));
     until("it holds", || async { std::os::unix::net::UnixStream::connect(h.folder().join("hold.sock")).ok() }).await;
     let mut failed = Vec::new();

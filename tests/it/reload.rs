@@ -13,7 +13,7 @@ fn token_under(h: &Harness, file: &Path) -> String {
     let config = h.folder().join("other.toml");
     std::fs::write(&config, format!("[keys]\nfile = {file:?}\n[revocations]\nfile = \"revoked\"\n")).unwrap();
     let config = config.to_str().unwrap();
-    output(env!("CARGO_BIN_EXE_hlsgate"), &["token", "issue", "--video", A, "--config", config]).trim().to_owned()
+    output(crate::harness::command::program(), &["token", "issue", "--video", A, "--config", config]).trim().to_owned()
 }
 
 async fn opens(h: &Harness, token: &str) {

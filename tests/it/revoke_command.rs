@@ -78,7 +78,7 @@ async fn a_full_disk_is_told_and_the_list_stays_in_force() {
     for arguments in ["revoke gift-2", "revoke --undo gift-1"] {
         let script = format!("trap '' XFSZ; ulimit -f 0; exec \"$0\" --config \"$1\" {arguments}");
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &script, env!("CARGO_BIN_EXE_hlsgate")]).arg(h.config());
+        shell.args(["-c", &script, crate::harness::command::program()]).arg(h.config());
         let failed: Outcome = run(&mut shell, "").without(h.folder());
         assert_eq!((failed.code, failed.out.as_str()), (1, ""), "{failed:?}");
         assert!(failed.err.starts_with("error: cannot write DIR/revoked: File too large (os error 27)"), "{failed:?}");

@@ -117,7 +117,7 @@ impl Shop {
     }
 
     fn run_as(&self, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Outcome {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        let mut command = Command::new(crate::harness::command::program());
         command.envs(variables.iter().copied());
         command.arg("--config").arg(self.file("hlsgate.toml")).args(arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

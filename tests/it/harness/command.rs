@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
@@ -87,9 +88,15 @@ impl Outcome {
     }
 }
 
+/// The hlsgate under test: the one that cargo built beside the tests, or another that `HLSGATE_BIN` names.
+pub fn program() -> &'static str {
+    static NAMED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("HLSGATE_BIN").ok());
+    NAMED.as_deref().unwrap_or(env!("CARGO_BIN_EXE_hlsgate"))
+}
+
 /// A command with this configuration.
 pub fn hlsgate(config: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+    let mut command = Command::new(program());
     command.arg("--config").arg(config).args(arguments);
     command
 }

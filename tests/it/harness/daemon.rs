@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::command::program;
 use super::process::{Process, output};
 use super::secrets::Secrets;
 use super::{Options, until};
@@ -37,7 +38,7 @@ pub fn write_config(folder: &Path, options: &Options) -> PathBuf {
         rest = options.config,
     );
     std::fs::write(&file, text).expect("write the configuration");
-    output(env!("CARGO_BIN_EXE_hlsgate"), &["init", "--config", file.to_str().expect("a plain path")]);
+    output(program(), &["init", "--config", file.to_str().expect("a plain path")]);
     file
 }
 
@@ -60,7 +61,7 @@ pub fn start_with_socket(config: &Path, folder: &Path, listener: &UnixListener) 
     let mut command = Command::new("sh");
     // The shell becomes the daemon, so its own process id is the one to tell.
     let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --log-level debug --config \"$1\"";
-    command.args(["-c", script, env!("CARGO_BIN_EXE_hlsgate")]).arg(config);
+    command.args(["-c", script, program()]).arg(config);
     Process::start_with_input(
         &mut command,
         &folder.join("daemon.log"),
@@ -71,7 +72,7 @@ pub fn start_with_socket(config: &Path, folder: &Path, listener: &UnixListener) 
 impl Daemon {
     /// Starts the daemon; its log is `daemon.log` in `folder`.
     pub fn start(config: &Path, folder: &Path) -> Daemon {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        let mut command = Command::new(program());
         command.args(["serve", "--log-level", "debug", "--config"]).arg(config);
         let process = Process::start(&mut command, &folder.join("daemon.log"));
         let text = std::fs::read_to_string(config).expect("the configuration");

@@ -134,7 +134,7 @@ impl Harness {
         let config = self.config();
         let config = config.to_str().expect("a plain path");
         let all: Vec<&str> = ["--config", config].iter().chain(arguments).copied().collect();
-        let printed = process::output(env!("CARGO_BIN_EXE_hlsgate"), &all);
+        let printed = process::output(command::program(), &all);
         // The command may have changed the keys.
         self.note_secrets();
         printed

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Options;
+use super::command::program;
 use super::daemon::free_port;
 use super::process::{Process, output};
 
@@ -57,7 +58,7 @@ impl Nginx {
 /// The shipped files as `hlsgate nginx` prints them for this socket, with the places that need root put into `folder`.
 pub fn write_shipped_files(etc: &Path, folder: &Path, hlsgate_config: &Path) {
     let (etc_text, config) = (etc.to_str().expect("a plain path"), hlsgate_config.to_str().expect("a plain path"));
-    output(env!("CARGO_BIN_EXE_hlsgate"), &["nginx", "--config", config, "--write", etc_text]);
+    output(program(), &["nginx", "--config", config, "--write", etc_text]);
     for part in ["conf.d", "snippets"] {
         for entry in std::fs::read_dir(etc.join(part)).expect("the written files") {
             let file = entry.expect("a file").path();

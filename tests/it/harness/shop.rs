@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::btcpay::{API_KEY, Btcpay, STORE};
+use super::command::program;
 use super::{Harness, Options, send};
 
 /// What the stand-in signs its deliveries with.
@@ -197,7 +198,7 @@ impl Shop {
         };
         let config = self.h.folder().join("second.toml");
         std::fs::write(&config, first.lines().map(|line| place(line) + "\n").collect::<String>()).expect("write it");
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hlsgate"));
+        let mut command = std::process::Command::new(program());
         command.args(["serve", "--config"]).arg(&config);
         let process = super::process::Process::start(&mut command, &self.h.folder().join("second.log"));
         super::until("the second daemon listens", || async { std::os::unix::net::UnixStream::connect(&socket).ok() })
