@@ -262,6 +262,37 @@ pub struct NewReceipt {
     pub enabled: bool,
 }
 
+impl NewInvoice {
+    /// One of which nothing may be missing: no tolerance, codes and addresses at once; no receipt, and no way back.
+    ///
+    /// - `minutes`: to pay in, and for BTCPay to watch after that.
+    pub fn exact(
+        (amount, currency): (Decimal, &str),
+        metadata: Metadata,
+        speed_policy: &str,
+        payment_methods: &[String],
+        minutes: (u32, u32),
+    ) -> NewInvoice {
+        NewInvoice {
+            amount,
+            currency: currency.into(),
+            metadata,
+            checkout: NewCheckout {
+                speed_policy: speed_policy.into(),
+                payment_methods: payment_methods.into(),
+                default_payment_method: None,
+                lazy_payment_methods: false,
+                expiration_minutes: minutes.0,
+                monitoring_minutes: minutes.1,
+                payment_tolerance: 0,
+                redirect_url: None,
+                redirect_automatically: false,
+            },
+            receipt: NewReceipt { enabled: false },
+        }
+    }
+}
+
 impl InvoiceStatus {
     /// BTCPay's word; `Other` for one that is not known.
     pub(crate) fn as_str(self) -> &'static str {
@@ -277,6 +308,11 @@ impl InvoiceStatus {
 }
 
 impl Metadata {
+    /// These members, all of them texts.
+    pub(crate) fn of<const LEN: usize>(members: [(&str, String); LEN]) -> Metadata {
+        Metadata(members.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect())
+    }
+
     /// The member of this name, if it is a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
@@ -361,23 +397,10 @@ mod tests {
 
     #[test]
     fn a_new_invoice_says_all_that_decides_money() {
-        let invoice = NewInvoice {
-            amount: decimal("0.00010000"),
-            currency: "BTC".into(),
-            metadata: Metadata(Map::from_iter([("hlsgate".to_owned(), Value::from("a.b.c"))])),
-            checkout: NewCheckout {
-                speed_policy: "MediumSpeed".into(),
-                payment_methods: vec!["BTC-LN".into()],
-                default_payment_method: None,
-                lazy_payment_methods: false,
-                expiration_minutes: 30,
-                monitoring_minutes: 1440,
-                payment_tolerance: 0,
-                redirect_url: Some("https://video.example/watch.html?v=a".into()),
-                redirect_automatically: true,
-            },
-            receipt: NewReceipt { enabled: false },
-        };
+        let (price, metadata) = ((decimal("0.00010000"), "BTC"), Metadata::of([("hlsgate", "a.b.c".into())]));
+        let mut invoice = NewInvoice::exact(price, metadata, "MediumSpeed", &["BTC-LN".into()], (30, 1440));
+        invoice.checkout.redirect_url = Some("https://video.example/watch.html?v=a".into());
+        invoice.checkout.redirect_automatically = true;
         let expected = serde_json::json!({
             "amount": "0.00010000", "currency": "BTC", "metadata": { "hlsgate": "a.b.c" },
             "checkout": { "speedPolicy": "MediumSpeed", "paymentMethods": ["BTC-LN"], "lazyPaymentMethods": false,

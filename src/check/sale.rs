@@ -4,12 +4,11 @@
 //! for lately.
 
 use rust_decimal::Decimal;
-use serde_json::{Map, Value};
 
 use super::report::{Level, Report};
 use super::trouble::{GROUP, trouble};
 use crate::btcpay::client::InvoiceQuery;
-use crate::btcpay::invoice::{Invoice, Metadata, NewCheckout, NewInvoice, NewReceipt};
+use crate::btcpay::invoice::{Invoice, Metadata, NewInvoice};
 use crate::btcpay::{Client, Error};
 use crate::config::{Btcpay, Config};
 use crate::live::Live;
@@ -131,23 +130,7 @@ fn distinct(config: &Config) -> Vec<&Offer> {
 
 fn trial(section: &Btcpay, price: &Price) -> NewInvoice {
     let metadata = [("orderId", TRIAL), ("itemDesc", "a trial of hlsgate check: nobody pays it")];
-    let metadata: Map<String, Value> =
-        metadata.map(|(name, text)| (name.to_owned(), Value::from(text))).into_iter().collect();
-    NewInvoice {
-        amount: price.value(),
-        currency: price.currency().to_string(),
-        metadata: Metadata(metadata),
-        checkout: NewCheckout {
-            speed_policy: section.speed_policy.clone(),
-            payment_methods: section.payment_methods.clone(),
-            default_payment_method: None,
-            lazy_payment_methods: false,
-            expiration_minutes: 1,
-            monitoring_minutes: 1,
-            payment_tolerance: 0,
-            redirect_url: None,
-            redirect_automatically: false,
-        },
-        receipt: NewReceipt { enabled: false },
-    }
+    let metadata = Metadata::of(metadata.map(|(name, text)| (name, text.to_owned())));
+    let (currency, methods) = (price.currency(), &section.payment_methods);
+    NewInvoice::exact((price.value(), currency.as_str()), metadata, &section.speed_policy, methods, (1, 1))
 }

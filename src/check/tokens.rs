@@ -33,18 +33,11 @@ impl TestTokens {
     pub(super) fn new(live: &Live, video: VideoId) -> Result<TestTokens, Failure> {
         let keyring = &live.policy.keyring;
         let signing = keyring.signing();
-        let now = now();
         let other_video = look_alike(&video);
-        let claims = NewToken {
-            sub: Scope::Video(video),
-            tier: "check".parse::<Tier>().map_err(|err| Failure::new(err.to_string()))?,
-            iat: now,
-            exp: Some(now.plus(LASTS)),
-            jti: Jti::from(&format!("check-{}", random::name::<12>()?)).unwrap_or_default(),
-        };
+        let claims = claims(video, &format!("check-{}", random::name::<12>()?))?;
         let good = claims.sign(signing).expose().to_owned();
         let long_ago = live.policy.leeway.saturating_add(live.policy.grace).saturating_add(LASTS);
-        let expired = NewToken { exp: Some(UnixTime(now.0.saturating_sub(long_ago))), ..claims };
+        let expired = NewToken { exp: Some(UnixTime(claims.iat.0.saturating_sub(long_ago))), ..claims };
         let other = NewToken { sub: Scope::Video(other_video), ..claims };
 
         let mut bad = vec![
@@ -83,15 +76,18 @@ impl TestTokens {
 
 /// A token of this id that opens the video for [`LASTS`] seconds, unless the id is revoked.
 pub(super) fn with_jti(live: &Live, video: VideoId, jti: &str) -> Result<String, Failure> {
+    Ok(claims(video, jti)?.sign(live.policy.keyring.signing()).expose().to_owned())
+}
+
+fn claims(video: VideoId, jti: &str) -> Result<NewToken, Failure> {
     let now = now();
-    let claims = NewToken {
+    Ok(NewToken {
         sub: Scope::Video(video),
         tier: "check".parse::<Tier>().map_err(|err| Failure::new(err.to_string()))?,
         iat: now,
         exp: Some(now.plus(LASTS)),
         jti: Jti::from(jti).unwrap_or_default(),
-    };
-    Ok(claims.sign(live.policy.keyring.signing()).expose().to_owned())
+    })
 }
 
 /// An id that a careless comparison takes for the same: one character shorter, or longer where there is no shorter one.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::btcpay::invoice::{Metadata, NewCheckout, NewReceipt};
+use crate::btcpay::invoice::Metadata;
 use crate::btcpay::money::decimal;
 use crate::btcpay::secret::WebhookSecret;
 use crate::btcpay::setup::AuthorizedEvents;
@@ -38,23 +38,8 @@ const METHODS: &str = r#"[{"paymentMethodId":"BTC-LN","currency":"BTC","activate
     "amount":"0.0001","due":"0.0001","payments":[]}]"#;
 
 fn new_invoice() -> NewInvoice {
-    NewInvoice {
-        amount: decimal("0.00010000"),
-        currency: "BTC".into(),
-        metadata: Metadata::default(),
-        checkout: NewCheckout {
-            speed_policy: "MediumSpeed".into(),
-            payment_methods: vec!["BTC-LN".into()],
-            default_payment_method: None,
-            lazy_payment_methods: false,
-            expiration_minutes: 30,
-            monitoring_minutes: 1440,
-            payment_tolerance: 0,
-            redirect_url: None,
-            redirect_automatically: false,
-        },
-        receipt: NewReceipt { enabled: false },
-    }
+    let price = (decimal("0.00010000"), "BTC");
+    NewInvoice::exact(price, Metadata::default(), "MediumSpeed", &["BTC-LN".into()], (30, 1440))
 }
 
 /// Each shape of refusal, what it is called, and whether a creation that ends so may have happened.

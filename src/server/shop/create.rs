@@ -11,7 +11,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tracing::{error, info, warn};
 
 use super::bill::Bill;
@@ -20,7 +19,7 @@ use super::queue::{Outcome, Progress};
 use super::status::Word;
 use super::{Shop, body, offers, title, token_cookies};
 use crate::btcpay::client::InvoiceQuery;
-use crate::btcpay::invoice::{InvoiceType, Metadata, NewCheckout, NewInvoice, NewReceipt, PaymentMethod};
+use crate::btcpay::invoice::{InvoiceType, Metadata, NewInvoice, PaymentMethod};
 use crate::btcpay::{Error, invoice as wire};
 use crate::gate::scope::{Scope, Tier, VideoId};
 use crate::gate::time::UnixTime;
@@ -330,31 +329,20 @@ pub(super) fn new_invoice(
     order: &str,
 ) -> NewInvoice {
     let (price, config, tier) = (found.offer.price.as_invoiced(), &selling.config, found.offer.tier);
-    let metadata = [
+    let metadata = Metadata::of([
         ("orderId", format!("{video} {tier}")),
         // Wallets and BTCPay's own page show it.
         ("itemDesc", words::description(title, found)),
         (METADATA_KEY, order.to_owned()),
-    ];
-    let metadata: Map<String, Value> =
-        metadata.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-    NewInvoice {
-        amount: price.value(),
-        currency: price.currency().to_string(),
-        metadata: Metadata(metadata),
-        checkout: NewCheckout {
-            speed_policy: config.speed_policy.clone(),
-            payment_methods: config.payment_methods.clone(),
-            default_payment_method: config.payment_methods.first().cloned(),
-            lazy_payment_methods: false,
-            expiration_minutes: minutes(config.invoice_expiration),
-            monitoring_minutes: minutes(config.monitoring),
-            payment_tolerance: 0,
-            redirect_url: redirect_url(live, video),
-            redirect_automatically: true,
-        },
-        receipt: NewReceipt { enabled: false },
-    }
+    ]);
+    let (currency, methods) = (price.currency(), &config.payment_methods);
+    let minutes = (minutes(config.invoice_expiration), minutes(config.monitoring));
+    let price = (price.value(), currency.as_str());
+    let mut invoice = NewInvoice::exact(price, metadata, &config.speed_policy, methods, minutes);
+    invoice.checkout.default_payment_method = methods.first().cloned();
+    invoice.checkout.redirect_url = redirect_url(live, video);
+    invoice.checkout.redirect_automatically = true;
+    invoice
 }
 
 fn minutes(length: std::time::Duration) -> u32 {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use hlsgate::btcpay::WebhookSecrets;
 use hlsgate::btcpay::verify;
 use hlsgate::btcpay::{ApiKey, Client, Settings, Timeouts};
-use hlsgate::btcpay::{Invoice, Metadata, NewCheckout, NewInvoice, NewReceipt};
+use hlsgate::btcpay::{Invoice, Metadata, NewInvoice};
 use hlsgate::config::Config;
 use hlsgate::gate::Keyring;
 use hlsgate::shop::{METADATA_KEY, Order};
@@ -180,23 +180,9 @@ impl Shop {
     }
 
     pub async fn invoice(&self, amount: &str, currency: &str, metadata: Value) -> Invoice {
-        let invoice = NewInvoice {
-            amount: amount.parse().unwrap(),
-            currency: currency.into(),
-            metadata: Metadata(metadata.as_object().unwrap().clone()),
-            checkout: NewCheckout {
-                speed_policy: "MediumSpeed".into(),
-                payment_methods: vec!["BTC-LN".into(), "BTC-CHAIN".into()],
-                default_payment_method: None,
-                lazy_payment_methods: false,
-                expiration_minutes: 30,
-                monitoring_minutes: 1440,
-                payment_tolerance: 0,
-                redirect_url: None,
-                redirect_automatically: false,
-            },
-            receipt: NewReceipt { enabled: false },
-        };
+        let (price, metadata) = ((amount.parse().unwrap(), currency), Metadata(metadata.as_object().unwrap().clone()));
+        let methods = ["BTC-LN".into(), "BTC-CHAIN".into()];
+        let invoice = NewInvoice::exact(price, metadata, "MediumSpeed", &methods, (30, 1440));
         self.client().create_invoice(&invoice).await.unwrap()
     }
 

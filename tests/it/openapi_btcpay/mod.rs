@@ -15,7 +15,7 @@ use hlsgate::btcpay::InvoiceQuery;
 use hlsgate::btcpay::WebhookSecret;
 use hlsgate::btcpay::{ApiKey, Client, Error, Settings, Timeouts};
 use hlsgate::btcpay::{AuthorizedEvents, NewWebhook};
-use hlsgate::btcpay::{InvoiceStatus, Metadata, NewCheckout, NewInvoice, NewReceipt};
+use hlsgate::btcpay::{InvoiceStatus, Metadata, NewInvoice};
 use serde_json::{Value, json};
 
 use crate::harness::btcpay::{API_KEY, Btcpay, STORE};
@@ -134,25 +134,14 @@ fn client(recorder: &Recorder, key: &str) -> Client {
 }
 
 fn new_invoice(methods: &[&str]) -> NewInvoice {
-    NewInvoice {
-        amount: "0.00010000".parse().unwrap(),
-        currency: "BTC".into(),
-        metadata: Metadata(
-            json!({ "orderId": "c05f2318 24h", "itemDesc": "A film", "hlsgate": "a.b.c" }).as_object().unwrap().clone(),
-        ),
-        checkout: NewCheckout {
-            speed_policy: "MediumSpeed".into(),
-            payment_methods: methods.iter().map(|&method| method.into()).collect(),
-            default_payment_method: Some("BTC-LN".into()),
-            lazy_payment_methods: false,
-            expiration_minutes: 30,
-            monitoring_minutes: 1440,
-            payment_tolerance: 0,
-            redirect_url: Some("https://video.example/watch.html?v=c05f2318".into()),
-            redirect_automatically: true,
-        },
-        receipt: NewReceipt { enabled: false },
-    }
+    let metadata = json!({ "orderId": "c05f2318 24h", "itemDesc": "A film", "hlsgate": "a.b.c" });
+    let (price, metadata) = (("0.00010000".parse().unwrap(), "BTC"), Metadata(metadata.as_object().unwrap().clone()));
+    let methods: Vec<String> = methods.iter().map(|&method| method.into()).collect();
+    let mut invoice = NewInvoice::exact(price, metadata, "MediumSpeed", &methods, (30, 1440));
+    invoice.checkout.default_payment_method = Some("BTC-LN".into());
+    invoice.checkout.redirect_url = Some("https://video.example/watch.html?v=c05f2318".into());
+    invoice.checkout.redirect_automatically = true;
+    invoice
 }
 
 /// A set-up, a sale from the first question to the last, a late one, and the checks.
