@@ -1,6 +1,6 @@
 //! `/hlsgate/…`: the shop, as nginx proxies it (design, section 5). One file an endpoint.
 //!
-//! [`offers`] shows, [`create`] makes an invoice once the [`queue`] lets it, [`wait`] hands out its token, [`session`] turns tokens into cookies,
+//! [`offers`] shows, [`create`] has an invoice made ([`make`]) once the [`queue`] lets it, [`wait`] hands out its token, [`session`] turns tokens into cookies,
 //! [`webhook`] takes BTCPay's hints. All ask the [`ledger`] what is known of an invoice. Without `[btcpay]` only the access
 //! of [`offers`] and the [`session`] are left.
 
@@ -10,6 +10,7 @@ mod create;
 pub(crate) mod ledger;
 pub(crate) mod limits;
 mod machine;
+mod make;
 pub(crate) mod metrics;
 mod node;
 mod offers;

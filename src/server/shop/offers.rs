@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::machine::discovery;
 use super::pending::{self, Ended, Pending};
+use super::problem::Problem;
 use super::{Shop, body};
 use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Refusal, decide};
-use crate::gate::scope::VideoId;
+use crate::gate::scope::{Scope, Tier, VideoId};
 use crate::gate::time::UnixTime;
 use crate::live::Live;
 use crate::server::carriers;
@@ -112,6 +113,29 @@ pub(super) async fn on_sale<'a>(live: &'a Live, video: &VideoId) -> Vec<OfferFor
         }
     }
     live.config.catalogue.offers_for(video)
+}
+
+/// The offer of this name.
+pub(super) async fn named<'a>(
+    live: &'a Live,
+    video: &VideoId,
+    tier: &str,
+    covers: Option<&str>,
+) -> Result<OfferFor<'a>, Problem> {
+    let tier: Tier = tier.parse().map_err(|_| Problem::bad_field("tier is of no form that an offer has"))?;
+    let covers: Option<Scope> = match covers {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| Problem::bad_field("covers is neither a video nor a pass"))?),
+    };
+    let on_sale = on_sale(live, video).await;
+    let fits = |found: &OfferFor<'_>| found.offer.tier == tier && covers.is_none_or(|covers| covers == found.covers);
+    let known: Vec<String> = on_sale.iter().map(|found| format!("{} ({})", found.offer.tier, found.covers)).collect();
+    on_sale.into_iter().find(fits).ok_or_else(|| {
+        Problem::bad_field(match known.is_empty() {
+            true => format!("{video} is not on sale"),
+            false => format!("{video} is not sold so; its offers are {}", known.join(", ")),
+        })
+    })
 }
 
 /// What the gate would say to a viewer of this video who begins now: by grace a film goes on, and none begins.

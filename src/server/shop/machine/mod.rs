@@ -18,7 +18,7 @@ use serde::Serialize;
 use tracing::{error, info};
 
 use super::problem::Problem;
-use super::{Shop, body, create, offers, title, token_cookies};
+use super::{Shop, body, make, offers, title, token_cookies};
 use crate::gate::decision::{AuthRequest, CarriedTokens, Carrier, Kind, Refusal, decide};
 use crate::gate::keyring::Keyring;
 use crate::gate::scope::{Scope, Tier, VideoId};
@@ -105,7 +105,7 @@ async fn chosen<'a>(live: &'a Live, video: &VideoId, query: &str) -> Result<Offe
         values.next().map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
     };
     match field("tier") {
-        Some(tier) => create::offer(live, video, &tier, field("covers").as_deref()).await,
+        Some(tier) => offers::named(live, video, &tier, field("covers").as_deref()).await,
         None => {
             let on_sale = offers::on_sale(live, video).await;
             on_sale.into_iter().next().ok_or_else(|| Problem::not_found("this video is not on sale"))
@@ -229,18 +229,18 @@ async fn make(
     let nonce = random::text::<NONCE_LEN>()?;
     let order = Order::new(*video, found, &nonce).sign(live.policy.keyring.signing());
     let title = title::of(live, video, &found.covers).await;
-    let mut wanted = create::new_invoice(live, selling, video, found, &title, &order);
+    let mut wanted = make::new_invoice(live, selling, video, found, &title, &order);
     wanted.checkout.payment_methods = vec![method.to_owned()];
     wanted.checkout.default_payment_method = Some(method.to_owned());
     wanted.metadata.0.insert(LANE_KEY.into(), Lane::Machine.as_str().into());
     let asked_at = Instant::now();
     let made = selling.client.create_invoice(&wanted).await.map_err(|err| shop.failed("make an invoice", &err))?;
     place.made(&made.id);
-    create::check_answer(&made, &wanted, selling).map_err(|wrong| {
+    make::check_answer(&made, &wanted, selling).map_err(|wrong| {
         error!(invoice = made.id, "BTCPay made another invoice than it was asked for: {wrong}; no machine gets it");
         Problem::btcpay_unavailable()
     })?;
-    let methods = create::payment_methods(shop, selling, &made).await;
+    let methods = make::payment_methods(shop, selling, &made).await;
     let bolt11 = methods.iter().find(|found| found.payment_method_id == method && found.activated);
     let invoice = open::Invoice::new(&made, bolt11, &order).map_err(|wrong| {
         error!(invoice = made.id, "BTCPay's Lightning invoice is not offered to a machine: {wrong}");
