@@ -1,13 +1,12 @@
 //! Sells HLS video on nginx for Bitcoin and Lightning, without accounts: the payment is the authentication.
 //!
-//! The house, bottom up; arrows point down only:
+//! The rooms, bottom up; each knows only what stands above it (CONTRIBUTING.md, tests/it/rooms.rs):
 //!
 //! - [`gate`]: may this viewer have this file? [`shop`]: which token is a settled invoice worth? Both pure.
 //! - [`btcpay`]: the Greenfield API's client. [`config`]: the TOML file, and everything that is wrong with it at once.
 //! - [`live`]: what is in force: keys, revocations, the payment machine, the clock.
 //! - [`front`]: sockets, connections, requests; it knows no token. [`server`]: one file per endpoint, reload, drain.
 //! - [`check`]: looks at an installation. [`cli`]: one file per command.
-
 //!
 //! What is public is what `main` runs, and what tests, benches and fuzz targets take hold of.
 #![warn(unreachable_pub)]

@@ -1,4 +1,4 @@
-//! The rooms of `src/` (docs/architecture.md): who may know whom, and no circle anywhere.
+//! The rooms of `src/` (CONTRIBUTING.md): who may know whom, and no circle anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
