@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::error::{Error, MAX_ID_LEN, printable};
-use super::invoice::{Invoice, InvoiceStatus, LightningInvoice, NewInvoice, PaymentMethod};
+use super::invoice::{Invoice, LightningInvoice, NewInvoice, PaymentMethod};
 use super::lenient::List;
 use super::permissions;
 use super::secret::ApiKey;
@@ -20,6 +20,7 @@ use super::setup::{ApiKeyInfo, DeliveryRecord, Health, HealthReport, NewWebhook,
 use super::transport::{ApiResponse, Request, Transport};
 use crate::address::Address;
 use crate::gate::time::UnixTime;
+use crate::shop::invoice::Status;
 
 /// One thing, with whatever metadata strangers may have put in.
 const MAX_BODY: usize = 4 << 20;
@@ -75,7 +76,7 @@ pub struct InvoiceQuery {
     /// Created at this second or earlier.
     pub end_date: Option<UnixTime>,
     /// With one of these; all when empty.
-    pub statuses: Vec<InvoiceStatus>,
+    pub statuses: Vec<Status>,
     /// With one of these as `metadata.orderId`; all when empty.
     pub order_ids: Vec<String>,
     /// With payment methods and payments (since BTCPay 2.3.6; before, they come empty).
@@ -162,7 +163,7 @@ impl Client {
         pairs.extend((skip > 0).then(|| ("skip", skip.to_string())));
         pairs.extend(query.start_date.map(|date| ("startDate", date.to_string())));
         pairs.extend(query.end_date.map(|date| ("endDate", date.to_string())));
-        pairs.extend(query.statuses.iter().map(|status| ("status", status.as_str().to_owned())));
+        pairs.extend(query.statuses.iter().map(|status| ("status", status.to_string())));
         pairs.extend(query.order_ids.iter().map(|order| ("orderId", order.clone())));
         for (name, wanted) in
             [("includePaymentMethods", query.include_payment_methods), ("includeArchived", query.include_archived)]

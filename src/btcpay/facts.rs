@@ -1,10 +1,8 @@
 //! An invoice as the shop judges it: the same facts in the shop's own words.
 
-use super::invoice::{
-    AdditionalStatus, Invoice, InvoiceStatus, InvoiceType, LightningInvoice, PaymentMethod, PaymentStatus,
-};
+use super::invoice::{Invoice, InvoiceType, LightningInvoice, PaymentMethod};
 use crate::gate::jws::MAX_LEN;
-use crate::shop::invoice::{self as shop, Additional, Method, Payment, Status};
+use crate::shop::invoice::{self as shop, Method, Payment};
 use crate::shop::lane::{LANE_KEY, Lane};
 use crate::shop::order::METADATA_KEY;
 use crate::shop::start::WEEK;
@@ -28,22 +26,8 @@ impl Invoice {
                 InvoiceType::Other => "Other",
             }
             .into(),
-            status: match self.status {
-                InvoiceStatus::New => Status::New,
-                InvoiceStatus::Other => Status::Unknown,
-                InvoiceStatus::Processing => Status::Processing,
-                InvoiceStatus::Settled => Status::Settled,
-                InvoiceStatus::Expired => Status::Expired,
-                InvoiceStatus::Invalid => Status::Invalid,
-            },
-            additional: match self.additional_status {
-                AdditionalStatus::None => Additional::None,
-                AdditionalStatus::PaidPartial => Additional::PaidPartial,
-                AdditionalStatus::PaidOver => Additional::PaidOver,
-                AdditionalStatus::PaidLate => Additional::PaidLate,
-                AdditionalStatus::Marked => Additional::Marked,
-                AdditionalStatus::Other => Additional::Other,
-            },
+            status: self.status,
+            additional: self.additional_status,
             amount: self.amount,
             currency: self.currency.clone(),
             created: self.created_time,
@@ -103,11 +87,7 @@ fn payments_by(method: &PaymentMethod) -> impl Iterator<Item = Payment> {
         value: payment.value,
         fee: payment.fee,
         rate: method.rate,
-        status: match payment.status {
-            PaymentStatus::Processing => shop::PaymentStatus::Processing,
-            PaymentStatus::Settled => shop::PaymentStatus::Settled,
-            PaymentStatus::Invalid | PaymentStatus::Other => shop::PaymentStatus::Invalid,
-        },
+        status: payment.status,
     })
 }
 
@@ -148,6 +128,6 @@ mod tests {
     #[test]
     fn what_is_not_known_grants_nothing() {
         assert_eq!(invoice("Settled", "[]").facts().payments, None);
-        assert_eq!(invoice("PaidTwice", "[]").facts().status, Status::Unknown);
+        assert_eq!(invoice("PaidTwice", "[]").facts().status, shop::Status::Unknown);
     }
 }

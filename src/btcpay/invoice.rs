@@ -1,7 +1,7 @@
 //! Invoices, their payment methods and payments: as BTCPay answers them, and as they are asked for.
 //!
-//! Unknown fields are ignored and unknown words become `Other`, so a newer BTCPay is read like today's; `Other` is never a
-//! reason to grant anything.
+//! Unknown fields are ignored and unknown words become `Unknown` or `Other`, so a newer BTCPay is read like today's; neither is ever
+//! a reason to grant anything.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{lenient, money};
 use crate::gate::time::UnixTime;
+use crate::shop::invoice::{Additional, PaymentStatus, Status};
 
 /// An invoice as BTCPay holds it now.
 #[derive(Clone, Debug, Deserialize)]
@@ -29,10 +30,10 @@ pub struct Invoice {
     /// Upper-case code, for instance `BTC` or `USD`.
     pub(crate) currency: String,
     /// Where it stands.
-    pub status: InvoiceStatus,
+    pub status: Status,
     /// Why it stands there.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub(crate) additional_status: AdditionalStatus,
+    pub(crate) additional_status: Additional,
     /// When it was made, by BTCPay's clock.
     pub created_time: UnixTime,
     /// Until when it can be paid in time, by BTCPay's clock.
@@ -51,43 +52,6 @@ pub struct Invoice {
     /// [`Client::payment_methods`](super::Client::payment_methods).
     #[serde(default, deserialize_with = "lenient::list")]
     pub payment_methods: Vec<PaymentMethod>,
-}
-
-/// Where an invoice stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-pub enum InvoiceStatus {
-    /// Waiting for payment.
-    New,
-    /// Paid in full, not yet confirmed. It can fall back to `New`.
-    Processing,
-    /// Paid in full and confirmed, or marked so by a person.
-    Settled,
-    /// Not paid in time; with [`AdditionalStatus::PaidLate`] it was paid afterwards.
-    Expired,
-    /// Not confirmed in time, or marked so by a person.
-    Invalid,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
-}
-
-/// Why an invoice stands where it does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-pub(crate) enum AdditionalStatus {
-    /// Nothing to add.
-    #[default]
-    None,
-    /// Less than the amount came in before the expiration.
-    PaidPartial,
-    /// More than the amount came in.
-    PaidOver,
-    /// The amount was reached after the expiration, perhaps by payments that are not confirmed.
-    PaidLate,
-    /// A person said so.
-    Marked,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
 }
 
 /// What kind of invoice it is.
@@ -175,20 +139,6 @@ pub struct Payment {
     pub(crate) fee: Decimal,
     /// Whether it counts.
     pub(crate) status: PaymentStatus,
-}
-
-/// Whether a payment counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-pub(crate) enum PaymentStatus {
-    /// Seen, not confirmed.
-    Processing,
-    /// Confirmed as the speed policy asks; Lightning at once.
-    Settled,
-    /// Replaced or double-spent.
-    Invalid,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
 }
 
 /// One Lightning invoice, as the store's node holds it now. It comes with the proof of its payment, which is not read.
@@ -293,20 +243,6 @@ impl NewInvoice {
     }
 }
 
-impl InvoiceStatus {
-    /// BTCPay's word; `Other` for one that is not known.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            InvoiceStatus::New => "New",
-            InvoiceStatus::Processing => "Processing",
-            InvoiceStatus::Settled => "Settled",
-            InvoiceStatus::Expired => "Expired",
-            InvoiceStatus::Invalid => "Invalid",
-            InvoiceStatus::Other => "Other",
-        }
-    }
-}
-
 impl Metadata {
     /// These members, all of them texts.
     pub(crate) fn of<const LEN: usize>(members: [(&str, String); LEN]) -> Metadata {
@@ -357,7 +293,7 @@ mod tests {
     fn an_answer_is_read_and_buyers_data_not_shown() {
         let invoice: Invoice = serde_json::from_str(ANSWER).unwrap();
         assert_eq!((invoice.kind, invoice.amount), (InvoiceType::Standard, decimal("0.0001")));
-        assert_eq!((invoice.status, invoice.additional_status), (InvoiceStatus::New, AdditionalStatus::None));
+        assert_eq!((invoice.status, invoice.additional_status), (Status::New, Additional::None));
         assert_eq!(invoice.metadata.text("hlsgate"), Some("a.b.c"));
         assert_eq!(invoice.checkout.payment_methods, ["BTC-LN"]);
         assert!(!format!("{invoice:?}").contains("alice"));
@@ -371,8 +307,8 @@ mod tests {
             .replace("\"Standard\"", "\"Auction\"")
             .replace("{ \"hlsgate\": \"a.b.c\", \"buyerEmail\": \"alice@example.com\" }", "null");
         let invoice: Invoice = serde_json::from_str(&changed).unwrap();
-        assert_eq!(invoice.status, InvoiceStatus::Other);
-        assert_eq!(invoice.additional_status, AdditionalStatus::Other);
+        assert_eq!(invoice.status, Status::Unknown);
+        assert_eq!(invoice.additional_status, Additional::Other);
         assert_eq!(invoice.kind, InvoiceType::Other);
         assert_eq!(invoice.metadata, Metadata::default());
     }

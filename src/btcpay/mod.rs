@@ -25,9 +25,10 @@ pub(crate) mod setup;
 mod test_server;
 mod transport;
 
+pub use crate::shop::invoice::Status as InvoiceStatus;
 pub use client::{Client, InvoiceQuery, Settings, Timeouts};
 pub use delivery::{Delivery, verify};
 pub use error::Error;
-pub use invoice::{Invoice, InvoiceStatus, Metadata, NewCheckout, NewInvoice, NewReceipt};
+pub use invoice::{Invoice, Metadata, NewCheckout, NewInvoice, NewReceipt};
 pub use secret::{ApiKey, WebhookSecret, WebhookSecrets};
 pub use setup::{AuthorizedEvents, NewWebhook, Webhook};

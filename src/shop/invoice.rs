@@ -5,6 +5,7 @@
 use std::fmt;
 
 use rust_decimal::Decimal;
+use serde::Deserialize;
 
 use super::lane::Lane;
 use crate::gate::time::UnixTime;
@@ -69,9 +70,9 @@ pub(crate) struct Payment {
     pub(crate) status: PaymentStatus,
 }
 
-/// An invoice's `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Status {
+/// An invoice's `status`, in BTCPay's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub enum Status {
     /// Not paid, or not fully.
     New,
     /// Paid, not yet confirmed.
@@ -83,13 +84,15 @@ pub(crate) enum Status {
     /// Not confirmed in time, or marked so.
     Invalid,
     /// A word that this version does not know: waited on, for it says neither that it was paid nor that it never will be.
+    #[serde(other)]
     Unknown,
 }
 
-/// An invoice's `additionalStatus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// An invoice's `additionalStatus`, in BTCPay's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) enum Additional {
     /// Nothing special.
+    #[default]
     None,
     /// Paid after it expired.
     PaidLate,
@@ -100,17 +103,19 @@ pub(crate) enum Additional {
     /// Set by a person.
     Marked,
     /// A word that this version does not know; it grants nothing by itself.
+    #[serde(other)]
     Other,
 }
 
-/// A payment's `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A payment's `status`, in BTCPay's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) enum PaymentStatus {
     /// Seen, not confirmed.
     Processing,
     /// Confirmed.
     Settled,
     /// Replaced, or never confirmed; also every word that this version does not know.
+    #[serde(other)]
     Invalid,
 }
 

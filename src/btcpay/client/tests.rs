@@ -229,7 +229,7 @@ async fn a_list_leaves_out_what_cannot_be_read() {
     });
     let query = InvoiceQuery {
         start_date: Some(UnixTime(1785000000)),
-        statuses: vec![InvoiceStatus::Settled, InvoiceStatus::Expired],
+        statuses: vec![Status::Settled, Status::Expired],
         include_payment_methods: true,
         take: 25,
         ..InvoiceQuery::default()
