@@ -116,11 +116,8 @@ fn refused(name: &str, err: &Error, report: &mut Report) {
 
 /// One offer of each price.
 fn distinct(config: &Config) -> Vec<&Offer> {
-    let catalogue = &config.catalogue;
-    let own = catalogue.videos.values().flatten();
-    let lists = std::iter::once(&catalogue.general).chain(own).chain(catalogue.pass_offers.values());
     let mut found: Vec<&Offer> = Vec::new();
-    for offer in lists.flat_map(|offers| offers.iter()) {
+    for offer in config.catalogue.every_offer() {
         if found.iter().all(|known| known.price != offer.price) {
             found.push(offer);
         }

@@ -10,6 +10,7 @@ use crate::config::{Config, Listen};
 use crate::failure::Failure;
 use crate::front::hold::{Daemon, PATIENCE, hold};
 use crate::front::listen;
+use crate::live::client;
 
 /// Hold nginx's questions while the daemon is away.
 ///
@@ -38,11 +39,7 @@ impl Hold {
                     .hint("this command is for a daemon that makes its own socket"));
             }
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|err| Failure::new(format!("cannot start: {err}")))?;
-        runtime.block_on(async {
+        client::wait(async {
             let failed = |err: std::io::Error| Failure::new(format!("cannot listen for signals: {err}"));
             let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
             let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -54,6 +51,6 @@ impl Hold {
             };
             hold(listener, daemon, PATIENCE, stop).await;
             Ok(ExitCode::SUCCESS)
-        })
+        })?
     }
 }

@@ -13,7 +13,6 @@ use crate::failure::Failure;
 use crate::gate::jwk::{Jwk, JwkSet, MIN_KEY_LEN, Secret};
 use crate::live::clock::{date, now};
 use crate::random;
-use crate::shop::offers::Offers;
 
 /// Look after the keys that sign tokens.
 ///
@@ -84,9 +83,6 @@ impl Keys {
                 if set.keys[at].retired {
                     return Err(Failure::new(format!("{kid} is retired and cannot sign"))
                         .hint("make a new key with `hlsgate keys rotate`"));
-                }
-                if at == 0 {
-                    return Ok(format!("{kid} signs already"));
                 }
                 let key = set.keys.remove(at);
                 sign_with(set, key);
@@ -166,11 +162,7 @@ impl Ended {
 
 /// How many tokens of a key can still be alive: nobody counts tokens, but offers say how long they last.
 fn still_alive(config: &Config, key: &Jwk) -> String {
-    let catalogue = &config.catalogue;
-    let lists = std::iter::once(&catalogue.general)
-        .chain(catalogue.videos.values().flatten())
-        .chain(catalogue.pass_offers.values());
-    let durations: Vec<Option<u64>> = lists.flat_map(Offers::iter).map(|offer| offer.duration).collect();
+    let durations: Vec<Option<u64>> = config.catalogue.every_offer().map(|offer| offer.duration).collect();
     let by_hand = "; what was issued by hand may live longer";
     match (key.retired, durations.iter().copied().max(), key.signed_until()) {
         (true, ..) => "It is retired: its tokens are dead already.".into(),

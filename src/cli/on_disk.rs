@@ -55,7 +55,8 @@ pub(crate) fn create_public(file: &Path, content: &[u8]) -> Result<bool, Failure
 
 fn create(file: &Path, content: &[u8], mode: u32, for_daemon: bool) -> Result<bool, Failure> {
     let failed = |err: io::Error| Failure::file("write", file, &err);
-    if let Some(folder) = folder_of(file).filter(|folder| !folder.exists()) {
+    let folder = folder_of(file);
+    if !folder.exists() {
         std::fs::create_dir_all(folder).map_err(|err| Failure::file("make the folder", folder, &err))?;
     }
     let mut out = match OpenOptions::new().write(true).create_new(true).mode(mode).open(file) {
@@ -81,7 +82,7 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> Result<(), Failure> {
     let failed = |err: io::Error| Failure::file("write", file, &err);
     let file = &std::fs::canonicalize(file).map_err(failed)?;
     let before = std::fs::metadata(file).map_err(failed)?;
-    let folder = folder_of(file).unwrap_or(Path::new("."));
+    let folder = folder_of(file);
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     new.write_all(content).map_err(failed)?;
     let new_file = new.as_file();
@@ -99,7 +100,7 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> Result<(), Failure> {
 /// so that two names of one file share one lock.
 pub(crate) fn lock_folder(file: &Path) -> Result<File, Failure> {
     let file = &std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let folder = folder_of(file).unwrap_or(Path::new("."));
+    let folder = folder_of(file);
     let failed = |err: io::Error| Failure::file("lock", folder, &err);
     let handle = File::open(folder).map_err(failed)?;
     handle.lock().map_err(failed)?;
@@ -117,7 +118,7 @@ pub(crate) fn give_to_daemon(file: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder of a file; `None` is the current one.
-pub(crate) fn folder_of(file: &Path) -> Option<&Path> {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty())
+/// The folder of a file.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

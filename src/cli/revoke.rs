@@ -53,7 +53,7 @@ impl Revoke {
         };
         let text = if token == "-" { read_token()? } else { token };
         let jti = jti_of(&text, &live)?;
-        let folder = on_disk::folder_of(file).unwrap_or(Path::new("."));
+        let folder = on_disk::folder_of(file);
         if !folder.exists() {
             return Err(Failure::new(format!("the folder {} does not exist", folder.display()))
                 .hint("make it, or change [revocations] file"));
@@ -124,7 +124,7 @@ fn append(file: &Path, line: &str) -> io::Result<()> {
     }
     if !existed {
         on_disk::give_to_daemon(file)?;
-        File::open(on_disk::folder_of(file).unwrap_or(Path::new(".")))?.sync_all()?;
+        File::open(on_disk::folder_of(file))?.sync_all()?;
     }
     Ok(())
 }

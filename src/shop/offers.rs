@@ -145,6 +145,12 @@ impl Offers {
 }
 
 impl Catalogue {
+    /// Every offer of the configuration, whatever it is for.
+    pub(crate) fn every_offer(&self) -> impl Iterator<Item = &Offer> {
+        let own = self.videos.values().flatten().chain(self.pass_offers.values());
+        std::iter::once(&self.general).chain(own).flat_map(Offers::iter)
+    }
+
     /// What opens this video, the offers for it alone first, then those of passes by name. None: it is not on sale.
     ///
     /// A video with an empty list of its own is off sale, also through a pass. With [`Sell::Listed`] a video that only

@@ -93,21 +93,16 @@ impl Requests<'_> {
     pub(crate) fn of_one_kind(&self) -> Vec<Trial> {
         let (good, other) = (&self.tokens.good, &self.tokens.other);
         let mut trials = vec![
-            self.get("no token", self.path, "", Expect::Refused),
+            self.refused("no token", self.path, ""),
             self.trial("HEAD without a token", "HEAD", self.path, "HTTP/1.1", "", Expect::Refused),
-            self.get("Range without a token", self.path, "Range: bytes=0-\r\n", Expect::Refused),
-            self.get("If-None-Match without a token", self.path, "If-None-Match: *\r\n", Expect::Refused),
-            self.get("an empty token in the path", &self.with_path_token(""), "Cookie: hlsgate=\r\n", Expect::Refused),
-            self.get("a token of a video with a similar id", self.path, &cookie(other), Expect::Refused),
-            self.get(
-                "a token of a video with a similar id, in the path",
-                &self.with_path_token(other),
-                "",
-                Expect::Refused,
-            ),
+            self.refused("Range without a token", self.path, "Range: bytes=0-\r\n"),
+            self.refused("If-None-Match without a token", self.path, "If-None-Match: *\r\n"),
+            self.refused("an empty token in the path", &self.with_path_token(""), "Cookie: hlsgate=\r\n"),
+            self.refused("a token of a video with a similar id", self.path, &cookie(other)),
+            self.refused("a token of a video with a similar id, in the path", &self.with_path_token(other), ""),
         ];
         for (name, token) in self.tokens.bad.iter().take(2) {
-            trials.push(self.get(name, &self.with_path_token(token), &bearer(token), Expect::Refused));
+            trials.push(self.refused(name, &self.with_path_token(token), &bearer(token)));
         }
         // Locations go by a file's ending, and these end otherwise.
         let (path, query) = self.path.split_once('?').unwrap_or((self.path, ""));
@@ -149,38 +144,31 @@ impl Requests<'_> {
 
     fn without_token(&self) -> Vec<Trial> {
         vec![
-            self.get("no token", self.path, "", Expect::Refused),
-            self.get(
+            self.refused("no token", self.path, ""),
+            self.refused(
                 "an empty token in every carrier",
                 &format!("{}?token=", self.with_path_token("")),
                 "Authorization: Bearer \r\nCookie: hlsgate=\r\n",
-                Expect::Refused,
             ),
-            self.get("the video's folder", &self.media.of_video(&self.id()), "", Expect::Refused),
-            self.get("the folder of all videos", self.media.prefix(), "", Expect::Refused),
+            self.refused("the video's folder", &self.media.of_video(&self.id()), ""),
+            self.refused("the folder of all videos", self.media.prefix(), ""),
         ]
     }
 
     fn bad_tokens(&self) -> Vec<Trial> {
         let mut trials = Vec::new();
         for (name, token) in &self.tokens.bad {
-            trials.push(self.get(&format!("{name}, as Bearer"), self.path, &bearer(token), Expect::Refused));
-            trials.push(self.get(&format!("{name}, in the path"), &self.with_path_token(token), "", Expect::Refused));
+            trials.push(self.refused(&format!("{name}, as Bearer"), self.path, &bearer(token)));
+            trials.push(self.refused(&format!("{name}, in the path"), &self.with_path_token(token), ""));
         }
         let cookies: Vec<String> = self.tokens.bad.iter().map(|(_, token)| format!("hlsgate={token}")).collect();
-        trials.push(self.get(
+        trials.push(self.refused(
             "all of these as cookies at once",
             self.path,
             &format!("Cookie: {}\r\n", cookies.join("; ")),
-            Expect::Refused,
         ));
         for (name, token) in self.tokens.bad.iter().take(2) {
-            trials.push(self.get(
-                &format!("{name}, in the query"),
-                &format!("{}?token={token}", self.path),
-                "",
-                Expect::Refused,
-            ));
+            trials.push(self.refused(&format!("{name}, in the query"), &format!("{}?token={token}", self.path), ""));
         }
         trials
     }
@@ -188,25 +176,18 @@ impl Requests<'_> {
     fn other_video(&self) -> Vec<Trial> {
         let token = &self.tokens.other;
         vec![
-            self.get(
-                "a token of a video with a similar id, in the path",
-                &self.with_path_token(token),
-                "",
-                Expect::Refused,
-            ),
-            self.get(
+            self.refused("a token of a video with a similar id, in the path", &self.with_path_token(token), ""),
+            self.refused(
                 "a token of a video with a similar id, in the query",
                 &format!("{}?token={token}", self.path),
                 "",
-                Expect::Refused,
             ),
-            self.get("a token of a video with a similar id, as Bearer", self.path, &bearer(token), Expect::Refused),
-            self.get("a token of a video with a similar id, in a cookie", self.path, &cookie(token), Expect::Refused),
-            self.get(
+            self.refused("a token of a video with a similar id, as Bearer", self.path, &bearer(token)),
+            self.refused("a token of a video with a similar id, in a cookie", self.path, &cookie(token)),
+            self.refused(
                 "a token of a video with a similar id, as the cookie of a pass",
                 self.path,
                 &format!("Cookie: hlsgate_{}={token}\r\n", self.video),
-                Expect::Refused,
             ),
         ]
     }
@@ -214,22 +195,16 @@ impl Requests<'_> {
     /// A good token where none is looked for: the daemon must not hear of it.
     fn misplaced(&self) -> Vec<Trial> {
         let token = &self.tokens.good;
-        let by_header = |name: &str, line: String| {
-            self.get(&format!("a token in a client's own {name}"), self.path, &line, Expect::Refused)
-        };
+        let by_header =
+            |name: &str, line: String| self.refused(&format!("a token in a client's own {name}"), self.path, &line);
         vec![
             by_header("X-Hlsgate-Path-Token", format!("X-Hlsgate-Path-Token: {token}\r\n")),
             by_header("X-Hlsgate-Query", format!("X-Hlsgate-Query: token={token}\r\n")),
             by_header("X-Original-URI", format!("X-Original-URI: {}\r\n", self.with_path_token(token))),
             by_header("X-Forwarded-Authorization", format!("X-Forwarded-Authorization: Bearer {token}\r\n")),
             by_header("X-Forwarded-Cookie", format!("X-Forwarded-Cookie: hlsgate={token}\r\n")),
-            self.get("a token under Basic", self.path, &format!("Authorization: Basic {token}\r\n"), Expect::Refused),
-            self.get(
-                "a token in a cookie of another name",
-                self.path,
-                &format!("Cookie: hlsgateway={token}\r\n"),
-                Expect::Refused,
-            ),
+            self.refused("a token under Basic", self.path, &format!("Authorization: Basic {token}\r\n")),
+            self.refused("a token in a cookie of another name", self.path, &format!("Cookie: hlsgateway={token}\r\n")),
         ]
     }
 
@@ -267,9 +242,7 @@ impl Requests<'_> {
         ];
         lines
             .into_iter()
-            .map(|(name, line)| {
-                self.get(&format!("a client's own {name}"), self.path, &format!("{line}{token}"), Expect::Refused)
-            })
+            .map(|(name, line)| self.refused(&format!("a client's own {name}"), self.path, &format!("{line}{token}")))
             .collect()
     }
 
@@ -339,13 +312,8 @@ impl Requests<'_> {
                 format!("GET {path} HTTP/1.1\nHost: {host}\nConnection: close\n\n"),
                 Expect::Refused,
             ),
-            self.get(
-                "an upgrade to HTTP/2",
-                path,
-                "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
-                Expect::Refused,
-            ),
-            self.get("an upgrade to a WebSocket", path, "Upgrade: websocket\r\n", Expect::Refused),
+            self.refused("an upgrade to HTTP/2", path, "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"),
+            self.refused("an upgrade to a WebSocket", path, "Upgrade: websocket\r\n"),
         ]
     }
 
@@ -358,7 +326,7 @@ impl Requests<'_> {
             ("If-Modified-Since tomorrow", "If-Modified-Since: Fri, 31 Dec 2100 23:59:59 GMT\r\n"),
             ("If-Range", "If-Range: \"x\"\r\nRange: bytes=0-\r\n"),
         ]
-        .map(|(name, line)| self.get(name, self.path, line, Expect::Refused))
+        .map(|(name, line)| self.refused(name, self.path, line))
         .into()
     }
 
@@ -382,14 +350,13 @@ impl Requests<'_> {
         let headers = format!("X-Hlsgate-Video: {video}\r\nX-Hlsgate-Kind: media\r\n{}", bearer(&self.tokens.good));
         let prefix = self.media.prefix();
         vec![
-            self.get("the question's own location", "/hlsgate-auth", &headers, Expect::Refused),
-            self.get(
+            self.refused("the question's own location", "/hlsgate-auth", &headers),
+            self.refused(
                 "the question's own location, below the media path",
                 &format!("{prefix}~x/../hlsgate-auth"),
                 &headers,
-                Expect::Refused,
             ),
-            self.get("the question's own location, encoded", "/%68lsgate-auth", &headers, Expect::Refused),
+            self.refused("the question's own location, encoded", "/%68lsgate-auth", &headers),
         ]
     }
 
@@ -400,6 +367,10 @@ impl Requests<'_> {
 
     fn id(&self) -> crate::gate::scope::VideoId {
         crate::gate::scope::VideoId::from_bytes(self.video.as_bytes()).unwrap_or(self.tokens.other_video)
+    }
+
+    fn refused(&self, name: &str, target: &str, headers: &str) -> Trial {
+        self.get(name, target, headers, Expect::Refused)
     }
 
     fn get(&self, name: &str, target: &str, headers: &str, expect: Expect) -> Trial {

@@ -128,9 +128,9 @@ pub(super) async fn named<'a>(
         Some(text) => Some(text.parse().map_err(|_| Problem::bad_field("covers is neither a video nor a pass"))?),
     };
     let on_sale = on_sale(live, video).await;
-    let fits = |found: &OfferFor<'_>| found.offer.tier == tier && covers.is_none_or(|covers| covers == found.covers);
     let known: Vec<String> = on_sale.iter().map(|found| format!("{} ({})", found.offer.tier, found.covers)).collect();
-    on_sale.into_iter().find(fits).ok_or_else(|| {
+    let found = live.config.catalogue.find(video, &tier, covers.as_ref()).filter(|_| !on_sale.is_empty());
+    found.ok_or_else(|| {
         Problem::bad_field(match known.is_empty() {
             true => format!("{video} is not on sale"),
             false => format!("{video} is not sold so; its offers are {}", known.join(", ")),
