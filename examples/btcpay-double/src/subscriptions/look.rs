@@ -1,10 +1,6 @@
 //! BTCPay notices by itself that a date was reached, when it looks: every five minutes.
 
-use super::{
-    LOOK_EVERY, Subscriptions,
-    operation::{Loaded, Operation},
-    subscriber::Subscriber,
-};
+use super::{LOOK_EVERY, Subscriptions, loaded::Loaded, operation::Operation, subscriber::Subscriber};
 use crate::world::World;
 
 /// BTCPay looks at the periods that have ended.

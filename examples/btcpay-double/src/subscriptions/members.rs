@@ -4,9 +4,10 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{
+    loaded::Loaded,
     no_subscriber,
     offerings::{amount, flag, text, whole},
-    operation::{Loaded, Operation},
+    operation::Operation,
     selector::{FORMATS, Selector},
     views,
 };

@@ -4,6 +4,7 @@
 
 mod checkout;
 mod hands;
+mod loaded;
 mod look;
 mod members;
 mod offerings;

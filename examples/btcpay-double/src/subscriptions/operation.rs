@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{
     Customer, Subscriptions,
     checkout::OnPay,
+    loaded::Loaded,
     named,
-    plan::Plan,
     subscriber::{Phase, Subscriber},
     views,
 };
@@ -23,51 +23,6 @@ use crate::{
 
 /// What BTCPay calls the suspension of somebody whose payment was never confirmed.
 const NEVER_CONFIRMED: &str = "The plan has been started by an invoice which later became invalid.";
-
-/// Which plans of the offering an operation has loaded, and in which order they are shown.
-#[derive(Clone, Default)]
-pub struct Loaded {
-    pub plans: Vec<String>,
-    /// The offering's features are loaded, too.
-    pub features: bool,
-}
-
-impl Loaded {
-    pub fn add(&mut self, plan: &str) {
-        if !self.plans.iter().any(|known| known == plan) {
-            self.plans.push(plan.to_owned());
-        }
-    }
-
-    /// A subscriber that is asked for by a selector.
-    pub fn alone(subscriber: &Subscriber) -> Loaded {
-        let mut loaded = Loaded { plans: vec![], features: subscriber.scheduled.is_some() };
-        loaded.add(subscriber.next_plan());
-        loaded.add(&subscriber.plan);
-        loaded
-    }
-
-    /// All plans of the offering behind `first`, as they lie in the database.
-    pub fn whole(all: &Subscriptions, offering: &str, first: &[&str]) -> Loaded {
-        let mut loaded = Loaded { plans: vec![], features: true };
-        first.iter().for_each(|plan| loaded.add(plan));
-        let mut rest: Vec<&Plan> = all.plans.iter().filter(|plan| plan.offering == offering).collect();
-        rest.sort_by_key(|plan| plan.written);
-        rest.iter().for_each(|plan| loaded.add(&plan.id));
-        loaded
-    }
-
-    pub fn checkout(all: &Subscriptions, id: &str) -> Loaded {
-        let Some(checkout) = all.checkout(id) else { return Loaded::default() };
-        let subscriber = checkout.subscriber.and_then(|number| all.subscriber(number));
-        let mut first = vec![checkout.plan.as_str()];
-        if let Some(subscriber) = subscriber {
-            first.extend([subscriber.plan.as_str(), subscriber.next_plan()]);
-        }
-        let offering = all.plan(&checkout.plan).map_or("", |plan| plan.offering.as_str());
-        Loaded::whole(all, offering, &first)
-    }
-}
 
 /// An event about a subscriber, and the plans whose members it changes.
 struct Happening {

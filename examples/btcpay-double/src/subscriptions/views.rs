@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{
     Subscriptions,
     checkout::{Checkout, PortalSession},
+    loaded::Loaded,
     offerings::Offering,
-    operation::Loaded,
     plan::Plan,
     subscriber::Subscriber,
 };

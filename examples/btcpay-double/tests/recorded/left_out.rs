@@ -8,9 +8,13 @@ pub struct LeftOut {
     invoices: Option<usize>,
     usual: Option<usize>,
     came: (usize, usize),
-    /// New subscribers, between `SubscriberCreated` and `SubscriberActivated`.
-    new: Vec<String>,
+    /// New subscribers, between `SubscriberCreated` and `SubscriberActivated`, and how far their usual events are.
+    new: Vec<(String, usize)>,
+    misplaced: Vec<String>,
 }
+
+/// What happens at a new subscriber's first payment, in this order, between `SubscriberCreated` and `SubscriberActivated`.
+const USUAL: [&str; 4] = ["SubscriberCredited", "SubscriberCharged", "PlanStarted", "SubscriberPhaseChanged"];
 
 impl LeftOut {
     /// `left_out` of a recording.
@@ -36,15 +40,19 @@ impl LeftOut {
             return true;
         }
         match kind {
-            "SubscriberCreated" => self.new.push(customer.to_owned()),
-            "SubscriberActivated" => self.new.retain(|known| known != customer),
-            "SubscriberCredited" | "SubscriberCharged" | "PlanStarted" | "SubscriberPhaseChanged"
-                if self.usual.is_some() && self.new.iter().any(|known| known == customer) =>
-            {
-                self.came.1 += 1;
-                return true;
-            }
+            "SubscriberCreated" => self.new.push((customer.to_owned(), 0)),
+            "SubscriberActivated" => self.new.retain(|(known, _)| known != customer),
             _ => {}
+        }
+        let new = self.new.iter_mut().find(|(known, _)| known == customer);
+        let place = USUAL.iter().position(|usual| *usual == kind);
+        if let (Some((_, reached)), Some(place), Some(_)) = (new, place, self.usual) {
+            if place < *reached {
+                self.misplaced.push(format!("order: {kind} came after {}", USUAL[*reached - 1]));
+            }
+            *reached = place + 1;
+            self.came.1 += 1;
+            return true;
         }
         false
     }
@@ -54,6 +62,7 @@ impl LeftOut {
         let compared = [("invoice events", self.invoices, self.came.0), ("usual events", self.usual, self.came.1)];
         let other =
             compared.into_iter().filter(|(_, expected, came)| expected.is_some_and(|expected| expected != *came));
-        other.map(|(what, expected, came)| format!("{what}: recorded {expected:?} left out, ours {came}")).collect()
+        let counts = other.map(|(what, expected, came)| format!("{what}: recorded {expected:?} left out, ours {came}"));
+        self.misplaced.iter().cloned().chain(counts).collect()
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     hands::text,
     json::Json,
     left_out::LeftOut,
-    order::Event,
+    order::{self, Event},
     play::{Game, cut},
     stage::{Received, Verdict},
 };
@@ -79,6 +79,11 @@ impl Game {
                 && (header("content-type") != "application/json" || !header("user-agent").starts_with("BTCPayServer/"))
             {
                 self.note(position, "the delivery's headers are not BTCPay's");
+            }
+            if let Some(about) = order::about(&ours)
+                && !self.lines.follows(about, position)
+            {
+                self.note(position, &format!("order: {kind} came later than in the recording"));
             }
             let invoice = ours.get("invoiceId").and_then(Json::text).unwrap_or_default().to_owned();
             if ours.get("isRedelivery") == Some(&Json::Bool(false)) {

@@ -1,5 +1,9 @@
 //! What order of events can be relied on: the relations that held in every recording.
 
+use std::collections::BTreeMap;
+
+use crate::json::Json;
+
 /// One event of an invoice: its type, whether a person caused it, and its `timestamp`.
 pub struct Event {
     pub kind: String,
@@ -33,6 +37,33 @@ pub fn broken(events: &[Event]) -> Vec<String> {
         broken.push("order: InvoiceSettled without InvoiceProcessing".into());
     }
     broken
+}
+
+/// What an event is about that is about no invoice: a subscriber, a payout, a payment request.
+pub fn about(event: &Json) -> Option<&str> {
+    let customer = event.get("subscriber").and_then(|subscriber| subscriber.get("customer")?.get("id"));
+    customer.or_else(|| event.get("payoutId")).or_else(|| event.get("paymentRequestId"))?.text()
+}
+
+/// One worker raises all events about one of these, one after the other: they come in the order of the recording.
+#[derive(Default)]
+pub struct Lines(BTreeMap<String, usize>);
+
+impl Lines {
+    /// Whether the event that was recorded at `position` comes behind those about the same that came before.
+    pub fn follows(&mut self, about: &str, position: usize) -> bool {
+        let last = self.0.entry(about.to_owned()).or_default();
+        let follows = position >= *last;
+        *last = position.max(*last);
+        follows
+    }
+}
+
+#[test]
+fn events_about_one_subscriber_keep_their_order() {
+    let mut lines = Lines::default();
+    let came = [("a", 3), ("b", 9), ("a", 5), ("b", 4), ("a", 4)];
+    assert_eq!(came.map(|(about, position)| lines.follows(about, position)), [true, true, true, false, false]);
 }
 
 #[test]

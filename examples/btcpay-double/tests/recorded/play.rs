@@ -14,7 +14,7 @@ use crate::{
     left_out::LeftOut,
     mail::{self, Mail},
     notice::Notice,
-    order::{self, Event},
+    order::{self, Event, Lines},
     shop, shown,
     stage::{self, Double, Received},
 };
@@ -45,6 +45,7 @@ pub struct Game {
     /// BTCPay was stopped, and has not shown itself since.
     pub down: bool,
     pub events: BTreeMap<String, Vec<Event>>,
+    pub lines: Lines,
     pub found: Vec<String>,
     /// The subscriber of whom a hand spoke last.
     pub who: String,
@@ -83,6 +84,7 @@ impl Game {
             made: None,
             down: false,
             events: BTreeMap::new(),
+            lines: Lines::default(),
             found: vec![],
             case,
         };
