@@ -48,6 +48,7 @@ mod lightning_api;
 mod lnurl;
 mod money;
 mod payment;
+mod reading;
 mod refunds;
 mod request;
 mod script;

@@ -10,7 +10,6 @@ mod sender;
 mod tests;
 
 use rust_decimal::Decimal;
-use serde_json::Value;
 
 use crate::{
     http::{Call, Reply},
@@ -61,10 +60,4 @@ pub fn answer(world: &mut World, call: &Call, store: Option<&str>, path: &[&str]
         [_, rest @ ..] => pull_payments::answer(world, call, store, rest),
         [] => Err(crate::greenfield::nothing(call)),
     }
-}
-
-/// A JSON number as BTCPay writes one: with a decimal at least.
-fn number(amount: Decimal) -> Value {
-    use serde_json::Number;
-    amount.to_string().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
 }

@@ -10,8 +10,8 @@ use crate::{
     http::{Call, Reply, empty, error, invalid, missing_permission, ok},
     ids,
     invoice::Event,
-    json::Json,
-    keys, money,
+    keys,
+    reading::{amount, text, whole},
     world::World,
 };
 
@@ -84,17 +84,14 @@ pub fn of_pull_payment(world: &mut World, call: &Call, of: &PullPayment) -> Resu
 
 fn claim(world: &mut World, call: &Call, of: &PullPayment) -> Result<Reply, Reply> {
     let request = call.document()?.value;
-    let text = |name: &str| match request.member(name) {
-        Some(Json::Text(text) | Json::Number(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let known = text("payoutMethodId").and_then(|method| ["BTC-CHAIN", "BTC-LN"].into_iter().find(|id| *id == method));
+    let known = text(&request, "payoutMethodId")
+        .and_then(|method| ["BTC-CHAIN", "BTC-LN"].into_iter().find(|id| *id == method));
     let method = known.ok_or_else(|| invalid(&[("PayoutMethodId", "Invalid payment method")]))?;
     if !of.methods.contains(&method) {
         let message = "This payment method is not supported by the pull payment";
         return Err(error(400, "payment-method-not-supported", message));
     }
-    let destination = text("destination").unwrap_or_default();
+    let destination = text(&request, "destination").unwrap_or_default();
     destination::check(&destination, method, of.bolt11_days)
         .map_err(|message| invalid(&[("Destination", &message)]))?;
     let now = world.now();
@@ -108,7 +105,7 @@ fn claim(world: &mut World, call: &Call, of: &PullPayment) -> Result<Reply, Repl
         return Err(error(400, "not-started", "This pull payment has not started yet"));
     }
     let left = world.refunds.left(of);
-    let original = text("amount").and_then(|text| money::parse(&text)).unwrap_or(left);
+    let original = amount(&request, "amount").unwrap_or(left);
     let live = |payout: &&Payout| payout.state != State::Cancelled;
     if world.refunds.payouts.iter().filter(live).any(|payout| payout.destination == destination) {
         return Err(error(400, "duplicate-destination", "This address is already used for another payout"));
@@ -203,10 +200,7 @@ pub fn answer(world: &mut World, call: &Call, store: Option<&str>, rest: &[&str]
         }
         ("GET", [id]) => show(world, id),
         ("POST", [id]) => {
-            let revision = match call.document()?.value.member("revision") {
-                Some(Json::Number(text) | Json::Text(text)) => text.parse().ok(),
-                _ => None,
-            };
+            let revision = whole(&call.document()?.value, "revision");
             let revision = revision.ok_or_else(|| invalid(&[("Revision", "The `revision` property is required")]))?;
             approve(world, id, Some(revision))?;
             show(world, id)

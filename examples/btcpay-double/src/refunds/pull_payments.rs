@@ -1,4 +1,4 @@
-//! Pull payments over the API: money that whoever has the link may claim.
+//! Pull payments over the API: money that anybody who has the link may claim.
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use crate::{
     ids,
     json::Json,
     keys, money,
+    reading::{self, flag, text},
     world::World,
 };
 
@@ -114,17 +115,13 @@ pub fn answer(world: &mut World, call: &Call, store: Option<&str>, rest: &[&str]
 fn create(world: &mut World, call: &Call, store: &str) -> Result<Reply, Reply> {
     authorise(world, call, keys::MAKE_UNAPPROVED, Some(store))?;
     let request = call.document()?.value;
-    let text = |name: &str| match request.member(name) {
-        Some(Json::Text(text) | Json::Number(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let auto = request.member("autoApproveClaims") == Some(&Json::Bool(true));
+    let auto = flag(&request, "autoApproveClaims").unwrap_or_default();
     if auto && authorise(world, call, keys::MAKE_PULL_PAYMENTS, Some(store)).is_err() {
         return Err(forbidden(keys::MAKE_PULL_PAYMENTS));
     }
-    let amount = text("amount").and_then(|text| money::parse(&text)).unwrap_or_default();
-    let currency = text("currency").unwrap_or_default();
-    let name = text("name").unwrap_or_default();
+    let amount = reading::amount(&request, "amount").unwrap_or_default();
+    let currency = text(&request, "currency").unwrap_or_default();
+    let name = text(&request, "name").unwrap_or_default();
     let mut problems = vec![];
     if amount <= Decimal::ZERO {
         problems.push(("Amount", "The amount should more than 0."));
@@ -140,7 +137,7 @@ fn create(world: &mut World, call: &Call, store: &str) -> Result<Reply, Reply> {
     }
     let mut made = PullPayment::new(world, name, amount, &currency);
     made.auto_approve = auto;
-    made.description = text("description").unwrap_or_default();
+    made.description = text(&request, "description").unwrap_or_default();
     if let Some(Json::List(methods)) = request.member("payoutMethods") {
         let wanted = |method: &&str| methods.iter().any(|name| name.text() == Some(*method));
         made.methods.retain(|method| wanted(method));

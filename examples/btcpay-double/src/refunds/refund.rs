@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{PullPayment, number, payable, pull_payments};
+use super::{PullPayment, payable, pull_payments};
 use crate::{
     greenfield::{authorise, nothing},
     http::{Call, Reply, empty, error, invalid, missing_permission, ok},
@@ -11,6 +11,7 @@ use crate::{
     json::{Document, Json},
     keys, money,
     payment::MethodId,
+    reading::{amount, number, text},
     request,
     version::{REFUND_EVENT, REFUND_METHODS},
     world::World,
@@ -160,14 +161,9 @@ fn read_variant(document: &Document) -> Result<Option<Variant>, Reply> {
 }
 
 fn check(world: &World, invoice: &Invoice, request: &Json, variant: Option<Variant>) -> Result<Wanted, Reply> {
-    let text = |name: &str| match request.member(name) {
-        Some(Json::Text(text) | Json::Number(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let decimal = |name: &str| text(name).and_then(|text| money::parse(&text));
     let mut problems: Vec<(&str, String)> = vec![];
     let methods = methods(world, invoice, request, &mut problems);
-    let (amount, currency) = (decimal("customAmount"), text("customCurrency"));
+    let (custom_amount, currency) = (amount(request, "customAmount"), text(request, "customCurrency"));
     let mut custom = None;
     match variant {
         None => problems.push(("RefundVariant", "`refundVariant` is mandatory".into())),
@@ -175,7 +171,7 @@ fn check(world: &World, invoice: &Invoice, request: &Json, variant: Option<Varia
             problems.push(("RefundVariant", "Invoice is not overpaid".into()));
         }
         Some(Variant::Custom) => {
-            let amount = amount.filter(|amount| *amount > Decimal::ZERO);
+            let amount = custom_amount.filter(|amount| *amount > Decimal::ZERO);
             if amount.is_none() {
                 problems.push(("CustomAmount", "Amount must be greater than 0".into()));
             }
@@ -188,13 +184,13 @@ fn check(world: &World, invoice: &Invoice, request: &Json, variant: Option<Varia
         Some(_) => {}
     }
     if variant.is_some() && variant != Some(Variant::Custom) {
-        for (path, given) in [("CustomAmount", amount.is_some()), ("CustomCurrency", currency.is_some())] {
+        for (path, given) in [("CustomAmount", custom_amount.is_some()), ("CustomCurrency", currency.is_some())] {
             if given {
                 problems.push((path, format!("{path} should only be set if the refundVariant is Custom")));
             }
         }
     }
-    let subtract = decimal("subtractPercentage").unwrap_or_default();
+    let subtract = amount(request, "subtractPercentage").unwrap_or_default();
     if subtract < Decimal::ZERO || subtract > Decimal::ONE_HUNDRED {
         problems.push(("SubtractPercentage", "Percentage must be a numeric value between 0 and 100".into()));
     }

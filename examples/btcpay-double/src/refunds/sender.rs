@@ -2,16 +2,12 @@
 
 use serde_json::json;
 
-use super::{
-    number,
-    payouts::{State, raise},
-};
+use super::payouts::{State, raise};
 use crate::{
     greenfield::{authorise, nothing},
     http::{Call, Reply, error, ok},
-    ids,
-    json::Json,
-    keys, money,
+    ids, keys,
+    reading::{amount, flag, number, whole},
     world::World,
 };
 
@@ -37,14 +33,10 @@ pub fn answer(world: &mut World, call: &Call, store: Option<&str>, rest: &[&str]
         return Ok(nothing(call));
     }
     let request = call.document()?.value;
-    let text = |name: &str| match request.member(name) {
-        Some(Json::Text(text) | Json::Number(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let whole = |name: &str, usual: i64| text(name).and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let whole = |name: &str, usual: i64| whole(&request, name).unwrap_or(usual);
     let (interval, target) = (whole("intervalSeconds", 3600), whole("feeBlockTarget", 1));
-    let threshold = text("threshold").and_then(|text| money::parse(&text)).unwrap_or_default();
-    let instantly = request.member("processNewPayoutsInstantly") == Some(&Json::Bool(true));
+    let threshold = amount(&request, "threshold").unwrap_or_default();
+    let instantly = flag(&request, "processNewPayoutsInstantly").unwrap_or_default();
     world.refunds.sender = Some(Sender { interval: interval * 1000, instantly, next: world.now() });
     send(world);
     Ok(ok(&json!({

@@ -1,15 +1,16 @@
-//! The store's apps: a point of sale, and a crowdfund. Whoever opens them names items, amounts, and an `orderId`.
+//! The store's apps: a point of sale, and a crowdfund. Visitors name items, amounts, and an `orderId`.
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::{field, flag, form, number, text};
+use super::{field, form};
 use crate::{
     greenfield::{authorise, nothing},
     http::{Call, Reply, html_error, invalid, ok, redirect},
     ids, invoice_api,
     json::Json,
     keys, money,
+    reading::{self, number, text},
     world::World,
 };
 
@@ -84,22 +85,24 @@ fn items(request: &Json) -> Vec<Item> {
 }
 
 fn point_of_sale(app: &App, request: &Json) -> Value {
+    let flag = |name: &str| reading::flag(request, name).unwrap_or_default();
     let items: Vec<&Value> = app.items.iter().map(|item| &item.shown).collect();
     json!({
         "items": items, "defaultView": text(request, "defaultView").unwrap_or_else(|| "Static".into()),
-        "showItems": flag(request, "showItems"), "showCustomAmount": flag(request, "showCustomAmount"),
-        "showDiscount": flag(request, "showDiscount"), "showSearch": flag(request, "showSearch"),
-        "showCategories": flag(request, "showCategories"), "enableTips": flag(request, "enableTips"), "currency": app.currency,
+        "showItems": flag("showItems"), "showCustomAmount": flag("showCustomAmount"),
+        "showDiscount": flag("showDiscount"), "showSearch": flag("showSearch"),
+        "showCategories": flag("showCategories"), "enableTips": flag("enableTips"), "currency": app.currency,
         "fixedAmountPayButtonText": "Buy for {0}", "customAmountPayButtonText": "Pay", "tipText": "Do you want to leave a tip?",
         "redirectUrl": null, "redirectAutomatically": null, "customTipPercentages": null, "appType": "PointOfSale",
     })
 }
 
 fn crowdfund(app: &App, request: &Json) -> Value {
+    let flag = |name: &str| reading::flag(request, name).unwrap_or_default();
     let sounds: Vec<String> = SOUND_NAMES.split_whitespace().map(|name| format!("{SOUNDS}/{name}.wav")).collect();
     json!({
-        "perks": [], "enabled": flag(request, "enabled"), "enforceTargetAmount": false, "startDate": null,
-        "targetCurrency": app.currency, "endDate": null, "targetAmount": number(text(request, "targetAmount").as_deref()),
+        "perks": [], "enabled": flag("enabled"), "enforceTargetAmount": false, "startDate": null,
+        "targetCurrency": app.currency, "endDate": null, "targetAmount": reading::amount(request, "targetAmount").map(number),
         "mainImageUrl": null, "tagline": null, "disqusEnabled": false, "disqusShortname": null, "soundsEnabled": false,
         "animationsEnabled": false, "resetEveryAmount": 1, "resetEvery": "Never", "displayPerksValue": false,
         "displayPerksRanking": false, "sortPerksByPopularity": false, "sounds": sounds,
@@ -146,7 +149,7 @@ pub fn visit(world: &mut World, call: &Call, id: &str, view: &str) -> Reply {
 }
 
 fn cart(item: Option<&Item>, price: Decimal) -> Value {
-    let sum = number(Some(&price.to_string()));
+    let sum = number(price);
     let bought =
         |item: &Item| json!({"id": item.id, "price": sum, "title": null, "count": 1, "inventory": null, "image": null});
     let cart: Vec<Value> = item.map(bought).into_iter().collect();

@@ -3,13 +3,11 @@
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::{number, text};
 use crate::{
     greenfield::{authorise, nothing},
     http::{Call, Reply, html_error, ok},
-    invoice_api,
-    json::Json,
-    keys, money,
+    invoice_api, keys,
+    reading::{amount, number, object, text},
     world::World,
 };
 
@@ -17,8 +15,9 @@ use crate::{
 pub struct Address {
     name: String,
     currency: Option<String>,
-    min: Option<String>,
-    max: Option<String>,
+    min: Option<Decimal>,
+    max: Option<Decimal>,
+    /// For each invoice; `null` without.
     metadata: Value,
 }
 
@@ -28,17 +27,16 @@ pub fn create(world: &mut World, call: &Call, store: &str, name: &str) -> Result
     }
     authorise(world, call, keys::MODIFY_STORE, Some(store))?;
     let request = call.document()?.value;
-    let metadata = request.member("invoiceMetadata").filter(|value| matches!(value, Json::Object(_)));
     let made = Address {
         name: name.to_owned(),
         currency: text(&request, "currencyCode"),
-        min: text(&request, "min"),
-        max: text(&request, "max"),
-        metadata: metadata.and_then(|value| serde_json::from_str(&value.compact()).ok()).unwrap_or(Value::Null),
+        min: amount(&request, "min"),
+        max: amount(&request, "max"),
+        metadata: object(&request, "invoiceMetadata").unwrap_or_default(),
     };
     let answer = ok(&json!({
-        "username": made.name, "currencyCode": made.currency, "min": number(made.min.as_deref()),
-        "max": number(made.max.as_deref()), "invoiceMetadata": made.metadata,
+        "username": made.name, "currencyCode": made.currency, "min": made.min.map(number),
+        "max": made.max.map(number), "invoiceMetadata": made.metadata,
     }));
     world.strangers.addresses.retain(|known| known.name != name);
     world.strangers.addresses.push(made);
@@ -46,8 +44,8 @@ pub fn create(world: &mut World, call: &Call, store: &str, name: &str) -> Result
 }
 
 /// Millisatoshi: the bounds are taken for satoshi whatever the currency, whole ones, and one at least.
-fn millisatoshi(bound: Option<&str>, usual: u64) -> u64 {
-    let satoshi = bound.and_then(money::parse).map(|amount| amount.trunc().max(Decimal::ONE));
+fn millisatoshi(bound: Option<Decimal>, usual: u64) -> u64 {
+    let satoshi = bound.map(|amount| amount.trunc().max(Decimal::ONE));
     satoshi.and_then(|satoshi| u64::try_from(satoshi).ok()).map_or(usual, |satoshi| satoshi * 1000)
 }
 
@@ -68,7 +66,7 @@ pub fn lnurlp(world: &mut World, call: &Call, name: &str) -> Reply {
         json!([["text/plain", format!("Paid to {}", world.store.name)], ["text/identifier", format!("{name}@{host}")]]);
     ok(&json!({
         "tag": "payRequest", "callback": format!("{}/BTC/UILNURL/pay/i/{id}", call.base), "metadata": said.to_string(),
-        "minSendable": millisatoshi(address.min.as_deref(), 1000),
-        "maxSendable": millisatoshi(address.max.as_deref(), 612_000_000_000), "commentAllowed": 0,
+        "minSendable": millisatoshi(address.min, 1000),
+        "maxSendable": millisatoshi(address.max, 612_000_000_000), "commentAllowed": 0,
     }))
 }

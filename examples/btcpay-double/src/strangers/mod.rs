@@ -6,8 +6,6 @@ mod lightning_addresses;
 mod pay_button;
 mod payment_requests;
 
-use serde_json::Value;
-
 use crate::{
     greenfield::nothing,
     http::{Call, Reply},
@@ -48,22 +46,4 @@ fn form(call: &Call) -> Vec<(String, String)> {
 fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let found = form.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-}
-
-/// A text or a number of a request.
-fn text(request: &crate::json::Json, name: &str) -> Option<String> {
-    use crate::json::Json;
-    match request.member(name) {
-        Some(Json::Text(text) | Json::Number(text)) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn flag(request: &crate::json::Json, name: &str) -> bool {
-    request.member(name) == Some(&crate::json::Json::Bool(true))
-}
-
-/// A JSON number, with a decimal at least.
-fn number(amount: Option<&str>) -> Value {
-    amount.and_then(|text| text.parse::<f64>().ok()).map_or(Value::Null, Value::from)
 }

@@ -4,13 +4,14 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{flag, number, text};
 use crate::{
     greenfield::{authorise, nothing},
     http::{Call, Reply, error, generic_error, invalid, ok},
     ids,
     invoice::{Event, Status},
-    invoice_api, keys, money, views,
+    invoice_api, keys, money,
+    reading::{amount, flag, number, text},
+    views,
     world::World,
 };
 
@@ -39,7 +40,7 @@ pub struct PaymentRequest {
 
 fn shown(request: &PaymentRequest, store: &str) -> Value {
     json!({
-        "storeId": store, "amount": number(Some(&request.amount.to_string())), "currency": request.currency, "expiryDate": null,
+        "storeId": store, "amount": number(request.amount), "currency": request.currency, "expiryDate": null,
         "title": request.title, "description": request.description, "email": null, "referenceId": null,
         "allowCustomPaymentAmounts": request.custom, "status": request.state, "createdTime": request.created.div_euclid(1000),
         "id": request.id, "archived": false, "formId": null, "formResponse": null,
@@ -72,7 +73,7 @@ pub fn answer(world: &mut World, call: &Call, store: Option<&str>, rest: &[&str]
 fn create(world: &mut World, call: &Call, store: &str) -> Result<Reply, Reply> {
     authorise(world, call, keys::MODIFY_PAYMENT_REQUESTS, Some(store))?;
     let request = call.document()?.value;
-    let amount = text(&request, "amount").and_then(|text| money::parse(&text)).unwrap_or_default();
+    let amount = amount(&request, "amount").unwrap_or_default();
     let title = text(&request, "title").unwrap_or_default();
     let mut problems = vec![];
     if amount <= Decimal::ZERO {
@@ -91,7 +92,7 @@ fn create(world: &mut World, call: &Call, store: &str) -> Result<Reply, Reply> {
         description: text(&request, "description"),
         amount,
         currency: text(&request, "currency").unwrap_or_else(|| world.store.default_currency.clone()),
-        custom: flag(&request, "allowCustomPaymentAmounts"),
+        custom: flag(&request, "allowCustomPaymentAmounts").unwrap_or_default(),
         created: world.now(),
         invoices: vec![],
         state: State::Pending,
@@ -123,7 +124,7 @@ fn pay(world: &mut World, call: &Call, position: usize) -> Result<Reply, Reply> 
     if rest <= Decimal::ZERO {
         return Err(generic_error("Payment Request has already been settled."));
     }
-    let chosen = text(&request, "amount").and_then(|text| money::parse(&text)).filter(|amount| *amount > Decimal::ZERO);
+    let chosen = amount(&request, "amount").filter(|amount| *amount > Decimal::ZERO);
     let amount = chosen.filter(|_| known.custom).map_or(rest, |amount| amount.min(rest));
     let creation = json!({
         "amount": amount.to_string(), "currency": known.currency,

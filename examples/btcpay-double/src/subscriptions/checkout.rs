@@ -1,4 +1,4 @@
-//! Checkouts of plans, and sessions of the subscribers' portal. Whoever knows an id may see and use them.
+//! Checkouts of plans, and sessions of the subscribers' portal. An id is all that one needs to see and use them.
 
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{
     members, named, no_plan, no_subscriber,
-    offerings::{amount, flag, object, text, whole},
     operation::{proceed, round},
     plan::DAY,
     selector::{FORMATS, Selector},
@@ -19,6 +18,7 @@ use crate::{
     invoice_api,
     json::Json,
     keys,
+    reading::{amount, flag, object, text, whole},
     world::World,
 };
 

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::{
     loaded::Loaded,
     no_subscriber,
-    offerings::{amount, flag, text, whole},
     operation::Operation,
     selector::{FORMATS, Selector},
     views,
@@ -15,7 +14,9 @@ use crate::{
     greenfield::{authorise, nothing},
     http::{Call, Reply, empty, error, invalid, missing_permission, ok},
     json::Json,
-    keys, request,
+    keys,
+    reading::{amount, flag, text, whole},
+    request,
     world::World,
 };
 

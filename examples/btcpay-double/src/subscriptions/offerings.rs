@@ -13,7 +13,9 @@ use crate::{
     http::{Call, Reply, invalid, missing_permission, ok},
     ids,
     json::{Document, Json},
-    keys, money, request,
+    keys,
+    reading::{amount, flag, object, text, whole},
+    request,
     world::World,
 };
 
@@ -209,32 +211,4 @@ fn edit(world: &World, plan: &mut Plan, document: &Document) -> Result<(), Reply
         plan.metadata = metadata;
     }
     Ok(())
-}
-
-pub fn text(request: &Json, name: &str) -> Option<String> {
-    match request.member(name) {
-        Some(Json::Text(text) | Json::Number(text)) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-/// A text keeps its zeros.
-pub fn amount(request: &Json, name: &str) -> Option<Decimal> {
-    money::parse(&text(request, name)?)
-}
-
-pub fn whole(request: &Json, name: &str) -> Option<i64> {
-    text(request, name)?.parse().ok()
-}
-
-pub fn flag(request: &Json, name: &str) -> Option<bool> {
-    match request.member(name) {
-        Some(Json::Bool(flag)) => Some(*flag),
-        _ => None,
-    }
-}
-
-pub fn object(request: &Json, name: &str) -> Option<Value> {
-    let found = request.member(name).filter(|value| matches!(value, Json::Object(_)))?;
-    serde_json::from_str(&found.compact()).ok()
 }

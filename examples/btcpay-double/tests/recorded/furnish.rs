@@ -35,7 +35,7 @@ impl Game {
                 store.push((name, value.clone()));
             }
         }
-        // A store of whose policy only its invoices tell.
+        // A store whose policy only its invoices show.
         let policy = self.shown_invoices().find_map(|invoice| invoice.get("checkout")?.get("speedPolicy"));
         if let Some(policy) = policy.filter(|_| self.in_a_folder() && settings.get("speedPolicy").is_none()) {
             store.push(("speedPolicy", policy.clone()));

@@ -38,9 +38,9 @@ impl Game {
         bodies.filter(|body| member(body, &["checkout", "paymentMethods"]).is_some())
     }
 
-    /// The invoice of which the shop is told next, as a later answer shows it.
+    /// The invoice whose creation is delivered next, as a later answer shows it.
     fn next_invoice(&self, position: usize) -> Option<&Json> {
-        // Sometimes it is told before the hand is noted.
+        // Sometimes the delivery was noted before the hand.
         let steps = self.case.steps[position.saturating_sub(2)..].iter();
         let created = |event: &Json| event.get("type").and_then(Json::text) == Some("InvoiceCreated");
         let ids = steps.filter_map(event).filter(created).filter_map(|event| event.get("invoiceId").cloned());
