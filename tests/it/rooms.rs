@@ -76,7 +76,7 @@ fn arrows() -> Arrows {
     let mut arrows = Arrows::new();
     for file in &found {
         let module = of(file);
-        if matches!(module[0].as_str(), "lib" | "main") || module.last().unwrap().ends_with("tests") {
+        if matches!(module[0].as_str(), "lib" | "main") || module.iter().any(|part| part.ends_with("tests")) {
             continue;
         }
         let text = std::fs::read_to_string(file).unwrap();
