@@ -116,9 +116,10 @@ fn page(world: &World, call: &Call, invoice: &Invoice, message: &str) -> String 
         .map(|method| {
             let text = |name: &str| escape(method[name].as_str().unwrap_or("–"));
             format!(
-                "<dt>{}</dt><dd>due {} BTC<br><code>{}</code></dd>\n",
+                "<dt>{}</dt><dd>due {} {}<br><code>{}</code></dd>\n",
                 text("paymentMethodId"),
                 text("due"),
+                text("currency"),
                 text("paymentLink")
             )
         })

@@ -93,7 +93,7 @@ fn look() -> Value {
 
 /// As the page's tabs show them. An LNURL has none where there is a BOLT11.
 fn available(invoice: &Invoice) -> Value {
-    let tabs = [(MethodId::Chain, 0), (MethodId::Lightning, 1), (MethodId::Lnurl, 2)];
+    let tabs = [(MethodId::Chain, 0), (MethodId::Lightning, 1), (MethodId::Lnurl, 2), (MethodId::Monero, 3)];
     let there = |id: MethodId| invoice.method(id).is_some();
     let tabs = tabs.into_iter().filter(|(id, _)| there(*id)).map(|(id, order)| {
         let displayed = id != MethodId::Lnurl || !there(MethodId::Lightning);
@@ -106,6 +106,7 @@ fn name(id: MethodId) -> &'static str {
     match id {
         MethodId::Chain => "Bitcoin",
         MethodId::Lightning | MethodId::Lnurl => "Lightning",
+        MethodId::Monero => "Monero",
     }
 }
 
@@ -162,7 +163,7 @@ mod tests {
                 .unwrap_or_else(|_| unreachable!()),
             &world.store,
             "store",
-            "UTC",
+            &crate::settings::Switches::default(),
         );
         let id = world.create(new.unwrap_or_else(|_| unreachable!())).unwrap();
         let invoice = world.invoice(&id).unwrap();

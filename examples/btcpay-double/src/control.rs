@@ -410,7 +410,7 @@ fn read_method(value: &Value) -> Result<MethodId, String> {
     value
         .as_str()
         .and_then(MethodId::parse)
-        .ok_or_else(|| format!("\"method\": expected BTC-LN, BTC-CHAIN or BTC-LNURL, not {value}"))
+        .ok_or_else(|| format!("\"method\": expected BTC-LN, BTC-CHAIN, BTC-LNURL or XMR-CHAIN, not {value}"))
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: &Value, name: &str) -> Result<T, String> {

@@ -14,6 +14,7 @@ use crate::{
     invoicing::PayRequest,
     json::{Document, Json},
     request,
+    settings::Switches,
     version::Version,
     webhook::{AuthorizedEvents, Webhook, signature},
     webhook_api::redeliver,
@@ -92,7 +93,7 @@ fn create(app: &App) -> String {
     let request = json!({"amount": "0.0001", "currency": "BTC", "metadata": {"orderId": "ord-42"}});
     app.with(|world| {
         let document = Document { value: Json::from(&request), ends: std::collections::HashMap::new() };
-        let new = request::creation(&document, &world.store, "store", "UTC").unwrap();
+        let new = request::creation(&document, &world.store, "store", &Switches::default()).unwrap();
         world.create(new).unwrap()
     })
 }

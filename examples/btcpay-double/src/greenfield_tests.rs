@@ -115,6 +115,24 @@ async fn a_failing_method_is_left_out_silently() {
 }
 
 #[tokio::test]
+async fn a_plugins_method_is_known_where_it_is_installed() {
+    let app = owner(Version(2, 4, 1));
+    let request = || json!({"amount": "1", "currency": "BTC", "checkout": {"paymentMethods": ["BTC-LN", "XMR-CHAIN"]}});
+    let (status, problems) = create(&app, request()).await;
+    assert_eq!((status, &problems[0]["message"]), (422, &json!("Invalid PaymentMethodId")), "as in checkout-odd");
+    app.with(|world| {
+        world.switches.methods.push(crate::payment::MethodId::Monero);
+        world.switches.rates.insert("XMR".into(), "250".into());
+    });
+    let (_, invoice) = create(&app, request()).await;
+    let (_, _, methods) = get(&app, &format!("invoices/{}/payment-methods", invoice["id"].as_str().unwrap())).await;
+    let monero = &methods[1];
+    let text = |name: &str| monero[name].as_str().unwrap();
+    assert_eq!(["paymentMethodId", "currency", "rate", "due"].map(text), ["XMR-CHAIN", "XMR", "0.004", "250"]);
+    assert_eq!(text("paymentLink"), format!("monero:{}?tx_amount=250", text("destination")));
+}
+
+#[tokio::test]
 async fn amounts_in_every_currency() {
     let app = owner(Version(2, 4, 1));
     app.with(|world| world.switches.spread = "0.02".into());

@@ -28,6 +28,13 @@ pub fn label() -> String {
     label
 }
 
+/// 95 letters, as Monero's addresses of one payment have; worth nothing.
+pub fn monero_address() -> String {
+    let mut address = format!("8{}", (0..5).map(|_| fresh()).collect::<String>());
+    address.truncate(95);
+    address
+}
+
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -202,7 +202,7 @@ impl Invoice {
             method: method.id,
             received: paying.received.unwrap_or(now.div_euclid(1000)),
             value: paying.value,
-            fee: if !instant && (second || self.fee_always) { paying.fee } else { Decimal::ZERO },
+            fee: if method.id == MethodId::Chain && (second || self.fee_always) { paying.fee } else { Decimal::ZERO },
             rate: method.rate,
             status: if needed == 0 { PaymentStatus::Settled } else { PaymentStatus::Processing },
             destination: paying.destination.clone().or(method.destination).unwrap_or_default(),

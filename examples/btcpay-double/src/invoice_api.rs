@@ -27,7 +27,7 @@ const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
 pub async fn create(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, Reply> {
     let (id, delay, pay, first) = app.with(|world| {
         authorise(world, call, keys::CREATE_INVOICE, Some(store))?;
-        let new = request::creation(&call.document()?, &world.store, store, &world.switches.host_zone)?;
+        let new = request::creation(&call.document()?, &world.store, store, &world.switches)?;
         if world.version < TOLERANT && new.blank_amount {
             return Err(invalid(&[("amount", "The supplied value is invalid."), request::REQUIRED]));
         }
@@ -57,7 +57,7 @@ pub async fn create(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, R
 pub fn make(world: &mut World, creation: &Value, store: Option<&str>) -> Result<String, String> {
     let document = Document { value: Json::from(creation), ends: HashMap::new() };
     let store = store.unwrap_or(&world.store.id).to_owned();
-    let new = request::creation(&document, &world.store, &store, &world.switches.host_zone)
+    let new = request::creation(&document, &world.store, &store, &world.switches)
         .map_err(|reply| format!("BTCPay would answer {} to this creation", reply.status()))?;
     let id = world.create(new)?;
     world.evaluate(&id);

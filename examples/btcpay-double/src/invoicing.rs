@@ -108,6 +108,7 @@ impl World {
             }
             let (preimage, payment_hash) = ids::preimage();
             let destination = None;
+            let Some(rate) = self.rate_of(id, rate) else { continue };
             let method = Method {
                 id,
                 activated: !lazy,
@@ -137,6 +138,15 @@ impl World {
             true => Err(log.refusal(self.version)),
             false => Ok(()),
         }
+    }
+
+    /// Price of one unit of a method's currency, where one bitcoin costs `rate`.
+    fn rate_of(&self, id: MethodId, rate: Decimal) -> Option<Decimal> {
+        if !id.of_plugin() {
+            return Some(rate);
+        }
+        let per_bitcoin = self.rate(id.currency()).filter(|rate| !rate.is_zero())?;
+        Some((rate / per_bitcoin).round_dp(12))
     }
 
     /// Why a method cannot be had for this invoice.
@@ -169,6 +179,7 @@ impl World {
         let destination = match id {
             MethodId::Chain => Some(bolt11::address()),
             MethodId::Lnurl => None,
+            MethodId::Monero => Some(ids::monero_address()),
             MethodId::Lightning => {
                 let millisatoshi = (due * Decimal::new(100_000_000_000, 0)).round();
                 let amount = u64::try_from(millisatoshi).ok().filter(|&amount| amount > 0);
@@ -252,13 +263,13 @@ impl World {
             return Err(format!("nothing is due on invoice {id}; give an \"amount\" in bitcoin"));
         }
         let unwatched = now >= invoice.expires && matches!(invoice.status, Status::New | Status::Expired);
-        if method_id != MethodId::Chain && (unwatched && !late_seen || now >= invoice.monitored) {
+        if method_id.instant() && (unwatched && !late_seen || now >= invoice.monitored) {
             self.evaluate(id);
             return Ok(false);
         }
         let (rbf, received) = (request.rbf, request.received);
         let paying = Paying { method: method_id, value, rbf, fee, received, transaction: None, destination: None };
-        if self.outages.btcpay || method_id != MethodId::Chain && self.lightning_deaf() {
+        if self.outages.btcpay || method_id.instant() && self.lightning_deaf() {
             self.mark_paid(id, method_id);
             self.arrive(id, paying)?;
             return Ok(false);

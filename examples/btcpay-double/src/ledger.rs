@@ -158,7 +158,7 @@ impl World {
 
     /// Money arrives; BTCPay notices it now, or later.
     pub fn arrive(&mut self, invoice: &str, paying: Paying) -> Result<(), String> {
-        let chain = paying.method == MethodId::Chain;
+        let chain = !paying.method.instant();
         let hash = paying.transaction.as_ref();
         let unheard = |known: &NodeInvoice| known.unheard && hash == Some(&ids::hex(&known.payment_hash));
         let deaf = || self.lightning_deaf() || self.node_invoices.iter().any(unheard);
@@ -268,9 +268,8 @@ impl World {
                 .map(|invoice| invoice.id.clone())
                 .collect();
             // Those of expired invoices are forgotten for good.
-            self.unnoticed
-                .retain(|payment| payment.paying.method == MethodId::Chain || open.contains(&payment.invoice));
-            self.notice(|payment| payment.paying.method != MethodId::Chain);
+            self.unnoticed.retain(|payment| !payment.paying.method.instant() || open.contains(&payment.invoice));
+            self.notice(|payment| payment.paying.method.instant());
         }
     }
 

@@ -39,11 +39,14 @@ pub enum MethodId {
     Lightning,
     #[serde(rename = "BTC-LNURL")]
     Lnurl,
+    /// A plugin's.
+    #[serde(rename = "XMR-CHAIN")]
+    Monero,
 }
 
 impl MethodId {
     /// In the order in which BTCPay lists them.
-    pub const ALL: [MethodId; 3] = [MethodId::Lightning, MethodId::Chain, MethodId::Lnurl];
+    pub const ALL: [MethodId; 4] = [MethodId::Lightning, MethodId::Chain, MethodId::Lnurl, MethodId::Monero];
 
     /// Also takes the names from before 2.0, as BTCPay does.
     pub fn parse(text: &str) -> Option<Self> {
@@ -51,6 +54,7 @@ impl MethodId {
             "BTC-CHAIN" | "BTC" | "BTC-OnChain" | "BTC_BTCLike" => Some(MethodId::Chain),
             "BTC-LN" | "BTC-LightningNetwork" | "BTC_LightningLike" => Some(MethodId::Lightning),
             "BTC-LNURL" | "BTC-LNURLPAY" | "BTC_LNURLPAY" => Some(MethodId::Lnurl),
+            "XMR-CHAIN" => Some(MethodId::Monero),
             _ => None,
         }
     }
@@ -60,16 +64,27 @@ impl MethodId {
             MethodId::Chain => "BTC-CHAIN",
             MethodId::Lightning => "BTC-LN",
             MethodId::Lnurl => "BTC-LNURL",
+            MethodId::Monero => "XMR-CHAIN",
         }
+    }
+
+    /// What its amounts are in.
+    pub fn currency(self) -> &'static str {
+        if self.of_plugin() { "XMR" } else { "BTC" }
     }
 
     /// Decimals of an amount that is asked for: whole satoshis, with Lightning, too.
     pub fn places(self) -> u32 {
-        8
+        if self.of_plugin() { 12 } else { 8 }
     }
 
     pub fn instant(self) -> bool {
-        self != MethodId::Chain
+        matches!(self, MethodId::Lightning | MethodId::Lnurl)
+    }
+
+    /// BTCPay knows it only where the plugin is installed.
+    pub fn of_plugin(self) -> bool {
+        self == MethodId::Monero
     }
 }
 
@@ -80,7 +95,7 @@ pub struct Method {
     pub activated: bool,
     /// Address or BOLT11; `None` until activated, and for LNURL.
     pub destination: Option<String>,
-    /// Price of one bitcoin in the invoice's currency.
+    /// Price of one unit of the method's currency in the invoice's.
     pub rate: Decimal,
     pub preimage: [u8; 32],
     pub payment_hash: [u8; 32],

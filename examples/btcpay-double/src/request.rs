@@ -10,7 +10,7 @@ use crate::{
     jsonb::{Jsonb, with_tax_in_bounds},
     money,
     payment::{MethodId, SpeedPolicy},
-    settings::StoreSettings,
+    settings::{StoreSettings, Switches},
 };
 
 /// ASP.NET's second entry, beside what the JSON reader or a converter has to say.
@@ -215,7 +215,12 @@ fn not_a_list(kind: &str) -> String {
 /// Fills a creation up with the store's settings. `zone`: the host's.
 ///
 /// Errors: 422 with every problem, or an empty 500 where BTCPay stumbles.
-pub fn creation(document: &Document, settings: &StoreSettings, store: &str, zone: &str) -> Result<NewInvoice, Reply> {
+pub fn creation(
+    document: &Document,
+    settings: &StoreSettings,
+    store: &str,
+    switches: &Switches,
+) -> Result<NewInvoice, Reply> {
     let mut reading = Reading { document, problems: vec![], unconverted: false };
     let request = &document.value;
     if let Some(kind) = match request {
@@ -305,7 +310,7 @@ pub fn creation(document: &Document, settings: &StoreSettings, store: &str, zone
         }
     };
     let speed_policy = speed_policy(&mut reading, checkout.member("speedPolicy"), settings.speed_policy);
-    let methods = methods(&mut reading, checkout.member("paymentMethods"));
+    let methods = methods(&mut reading, checkout.member("paymentMethods"), switches);
     let redirect_url = reading.text(checkout.member("redirectURL")).map(|url| url.trim().to_owned());
     let language = reading.text(checkout.member("defaultLanguage"));
     // Not checked; only names from before 2.0 are brought to their present form.
@@ -339,7 +344,7 @@ pub fn creation(document: &Document, settings: &StoreSettings, store: &str, zone
     let stumbles =
         expiration_minutes > MOST_MINUTES || monitoring_minutes > MOST_MINUTES || language.as_deref() == Some("");
     let tax = amount.map_or(metadata.clone(), |amount| with_tax_in_bounds(&metadata, amount));
-    let metadata = Jsonb::store(&tax, zone).map_err(|_| empty(500))?;
+    let metadata = Jsonb::store(&tax, &switches.host_zone).map_err(|_| empty(500))?;
     if stumbles || currency.contains('\0') {
         return Err(empty(500));
     }
@@ -461,14 +466,15 @@ fn speed_policy(reading: &mut Reading<'_>, value: Option<&Json>, default: SpeedP
     }
 }
 
-fn methods(reading: &mut Reading<'_>, value: Option<&Json>) -> Option<Vec<MethodId>> {
+fn methods(reading: &mut Reading<'_>, value: Option<&Json>, switches: &Switches) -> Option<Vec<MethodId>> {
+    let known = |method: &MethodId| !method.of_plugin() || switches.methods.contains(method);
     const PATH: &str = "checkout.paymentMethods";
     match value {
         None | Some(Json::Null) => None,
         Some(Json::List(names)) => {
             let mut methods: Vec<MethodId> = vec![];
             for (position, name) in names.iter().enumerate() {
-                match name.text().and_then(MethodId::parse) {
+                match name.text().and_then(MethodId::parse).filter(known) {
                     Some(method) if methods.contains(&method) => {}
                     Some(method) => methods.push(method),
                     None => reading.note(&format!("Checkout.PaymentMethods[{position}]"), "Invalid PaymentMethodId"),

@@ -76,7 +76,7 @@ pub struct Switches {
     pub left_out: Vec<MethodId>,
     /// Between which amounts the store offers a method: `{"BTC-LN": {"below": "10"}, "BTC-CHAIN": {"above": "5"}}`.
     pub criteria: Map<String, Value>,
-    /// Price of one bitcoin by currency; a currency that is missing has no rate.
+    /// Price of one bitcoin by currency, `XMR` for the plugin's method; a currency that is missing has no rate.
     pub rates: Map<String, Value>,
     /// Rate markup of the store: `"0.02"` makes everything but `BTC` 2 % dearer.
     pub spread: String,

@@ -136,6 +136,7 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
         let additional = match method.id {
             _ if !method.activated => Value::Null,
             MethodId::Chain => chain_data(world, invoice),
+            MethodId::Monero => json!({}),
             MethodId::Lightning => json!({
                 "paymentHash": hash, "preimage": paid.then(|| ids::hex(&method.preimage)), "invoiceId": method.label,
                 "nodeInfo": node_info(world),
@@ -153,7 +154,7 @@ pub fn payment_methods(world: &World, invoice: &Invoice, base: &str, accounted: 
         };
         let rate = method.rate.to_string();
         json!({
-            "paymentMethodId": method.id, "currency": "BTC", "activated": method.activated, "destination": method.destination,
+            "paymentMethodId": method.id, "currency": method.id.currency(), "activated": method.activated, "destination": method.destination,
             "paymentLink": link, "rate": rate, "amount": money::text(sums.amount), "due": money::text(sums.due),
             "totalPaid": money::text(sums.total_paid), "paymentMethodPaid": money::text(sums.method_paid),
             "paymentMethodFee": money::text(sums.fee), "payments": payments, "additionalData": additional,
@@ -171,6 +172,7 @@ pub fn payment_link(world: &World, invoice: &Invoice, method: &Method, base: &st
         }
         (MethodId::Chain, Some(address)) => format!("bitcoin:{address}"),
         (MethodId::Lightning, Some(bolt11)) => format!("lightning:{bolt11}"),
+        (MethodId::Monero, Some(address)) => format!("monero:{address}?tx_amount={}", money::text(due)),
         (MethodId::Lnurl, _) if method.activated => {
             format!("lightning:{}", bolt11::lnurl(&format!("{base}/BTC/UILNURL/pay/i/{}", invoice.id)))
         }
