@@ -157,6 +157,16 @@ impl ApiResponse {
         ApiResponse { at: "https://btcpay.example".into(), status, headers: content_type.into_iter().collect(), body }
     }
 
+    /// When to come again: seconds, or a date, which counts from the answer's own (RFC 9110, section 10.2.3).
+    fn retry_after(&self) -> Option<Duration> {
+        let text = self.header(RETRY_AFTER)?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = httpdate::parse_http_date(text).ok()?;
+        at.duration_since(self.date().unwrap_or_else(SystemTime::now)).ok()
+    }
+
     pub(super) fn into_error(self) -> Error {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
@@ -166,7 +176,7 @@ impl ApiResponse {
             missing_permission: Option<String>,
         }
         let (at, status) = (self.at.clone(), self.status.as_u16());
-        let retry_after = self.header(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let retry_after = self.retry_after();
         let body: Option<Body> = if self.is_json() { serde_json::from_slice(&self.body).ok() } else { None };
         let answer = body.as_ref().map_or_else(Answered::default, |body| Answered {
             code: body.code.clone().unwrap_or_default(),

@@ -150,11 +150,21 @@ async fn a_slow_creation_is_awaited() {
 
 #[tokio::test]
 async fn a_busy_proxy_says_when_to_come_again() {
-    let server =
-        TestServer::start(|_| Reply::Full("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7".into(), vec![]));
-    let err = client(&server).health().await.unwrap_err();
-    assert_eq!(err.retry_after(), Some(Duration::from_secs(7)));
-    assert!(err.is_passing());
+    // As seconds, or as a date beside the answer's own: the two machines' clocks need not agree.
+    for (says, expected) in [
+        ("Retry-After: 7", Some(7)),
+        ("Date: Sun, 06 Nov 1994 08:49:30 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+        ("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:30 GMT", None),
+        ("Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", None),
+        ("Retry-After: soon", None),
+        ("Retry-After: -7", None),
+    ] {
+        let server =
+            TestServer::start(move |_| Reply::Full(format!("HTTP/1.1 503 Service Unavailable\r\n{says}"), vec![]));
+        let err = client(&server).health().await.unwrap_err();
+        assert_eq!(err.retry_after(), expected.map(Duration::from_secs), "{says}");
+        assert!(err.is_passing());
+    }
 }
 
 #[tokio::test]
