@@ -5,7 +5,7 @@
 
 use rust_decimal::Decimal;
 
-use super::invoice::{BTC, CHAIN, Invoice, Kind, LIGHTNING, LNURL, Method, PaymentStatus, Tolerance};
+use super::invoice::{BTC, CHAIN, Invoice, Kind, LIGHTNING, LNURL, Method, Payment, PaymentStatus, Tolerance};
 use super::machine::bolt11::Bolt11;
 use super::money::decimals_of_btc;
 
@@ -104,9 +104,12 @@ impl Invoice {
         self.payments.iter().flatten().any(|payment| payment.status != PaymentStatus::Invalid)
     }
 
-    /// What was paid beyond the price, in the invoice's currency.
+    /// What was paid beyond the price, in the invoice's currency. Less than a satoshi is no surplus: BTCPay asks for whole ones, and
+    /// rounds up.
     pub(crate) fn surplus(&self) -> Option<Decimal> {
-        self.paid(false).checked_sub(self.amount).filter(|surplus| *surplus > Decimal::ZERO)
+        let satoshi = |payment: &Payment| payment.rate.checked_mul(Decimal::new(1, decimals_of_btc()));
+        let rounded = self.payments.iter().flatten().filter_map(satoshi).max()?;
+        self.paid(false).checked_sub(self.amount).filter(|surplus| *surplus > Decimal::ZERO && *surplus >= rounded)
     }
 }
 
