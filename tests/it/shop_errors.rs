@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::btcpay::{API_KEY, STORE};
 use crate::harness::shop::{Shop, Wish};
 use crate::harness::{A, Harness, reason, send};
 
@@ -279,4 +280,36 @@ async fn a_payment_method_that_fails_is_left_out_and_said() {
     shop.btcpay.switch(json!({ "left_out": ["BTC-CHAIN", "BTC-LN"] })).await;
     let response = shop.order(A, json!({ "tier": "24h" })).await;
     assert_eq!((response.status().as_u16(), reason(response).await), (503, "btcpay-unavailable".into()));
+}
+
+/// A sale whose payment nobody would see is none; the daemon says so when it begins, before anybody buys.
+#[tokio::test]
+async fn a_key_that_makes_invoices_and_cannot_see_them_sells_nothing_from_the_start() {
+    let mut shop = Shop::start().await;
+    let rights = |names: &[&str]| {
+        let all: Vec<String> = names.iter().map(|name| format!("btcpay.store.{name}:{STORE}")).collect();
+        json!({ "key": API_KEY, "permissions": all })
+    };
+    shop.btcpay.control("keys", rights(&["cancreateinvoice"])).await;
+    shop.h.kill_daemon();
+    shop.btcpay.forget().await;
+    // Whoever comes first waits for the key to be looked at.
+    shop.btcpay.switch(json!({ "latency_ms": 500 })).await;
+    shop.h.start_daemon().await;
+    let response = shop.order(A, json!({ "tier": "24h" })).await;
+    assert_eq!((response.status().as_u16(), reason(response).await), (503, "btcpay-unavailable".into()));
+    let machine = send(shop.h.request("GET", &format!("/hlsgate/videos/{A}/access?tier=24h"))).await;
+    assert_eq!((machine.status().as_u16(), reason(machine).await), (503, "btcpay-unavailable".into()));
+    assert!(shop.btcpay.calls("method=POST").await.is_empty());
+    let log = shop.log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("may make invoices and not see them")).collect();
+    assert!(said.len() == 1 && said[0].contains("ERROR") && said[0].contains("btcpay.store.canviewinvoices"), "{log}");
+
+    // Another key, and a reload: at once.
+    shop.btcpay.switch(json!({ "latency_ms": 0 })).await;
+    shop.btcpay.control("keys", rights(&["cancreateinvoice", "canviewinvoices"])).await;
+    shop.h.daemon().process.signal("HUP");
+    crate::harness::until("the reload", || async { shop.log().contains("reloaded the configuration").then_some(()) })
+        .await;
+    shop.buy(A, "24h").await;
 }

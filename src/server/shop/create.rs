@@ -78,7 +78,7 @@ pub(super) async fn answer(
         shop.metrics.not_created(Lane::Page, problem.reason());
         problem
     };
-    if !shop.sees_invoices() {
+    if !shop.sees_invoices().await {
         return Err(refused(Problem::btcpay_unavailable()));
     }
     let mut held = shop.queue.enter(&id, &wanted, at_once, begin).map_err(refused)?;

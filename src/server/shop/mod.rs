@@ -26,7 +26,6 @@ mod wait;
 mod webhook;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +55,8 @@ pub(crate) const PREFIX: &str = "/hlsgate/";
 /// How often the key's rights are asked for, and how soon again while BTCPay is away.
 const RIGHTS_AGAIN: Duration = Duration::from_secs(60 * 60);
 const RIGHTS_RETRY: Duration = Duration::from_secs(10);
+/// Longest wait of a sale for BTCPay's word on what the key may.
+const RIGHTS_PATIENCE: Duration = Duration::from_secs(2);
 /// How much longer than an invoice can be paid listings watch it.
 const WINDOW_AFTER: Duration = Duration::from_secs(60 * 60);
 
@@ -72,8 +73,8 @@ pub(crate) struct Shop {
     complaints: Complaints,
     clock_complaints: Complaints,
     draining: watch::Sender<bool>,
-    /// The key makes invoices and cannot see them: nobody would ever get what they paid for.
-    blind: AtomicBool,
+    /// Whether the key sees what it makes, once that is known: else nobody would ever get what they paid for.
+    seeing: watch::Sender<Option<bool>>,
     /// Another key may be in force.
     changed: Notify,
 }
@@ -94,7 +95,7 @@ impl Shop {
             complaints: Complaints::default(),
             clock_complaints: Complaints::default(),
             draining: watch::Sender::new(false),
-            blind: AtomicBool::new(false),
+            seeing: watch::Sender::new(None),
             changed: Notify::new(),
         };
         shop.sell_by(live);
@@ -103,6 +104,7 @@ impl Shop {
 
     /// From now on BTCPay is asked as `live` says.
     pub(crate) fn sell_by(&self, live: &Live) {
+        self.seeing.send_replace(None);
         self.changed.notify_one();
         self.ledger.ask(live.selling.as_ref().map(|selling| {
             let metrics = self.metrics.clone();
@@ -135,8 +137,12 @@ impl Shop {
                 match selling.client.api_key().await {
                     Ok(info) => self.judge_rights(&info.permissions, &selling.config.terms.store),
                     // Whatever is wrong with the key, each sale says so.
-                    Err(err) if err.is_passing() => wait = RIGHTS_RETRY,
-                    Err(_) => {}
+                    Err(err) => {
+                        self.seeing.send_if_modified(|seeing| seeing.replace(seeing.unwrap_or(true)).is_none());
+                        if err.is_passing() {
+                            wait = RIGHTS_RETRY;
+                        }
+                    }
                 }
             }
             tokio::select! {
@@ -148,18 +154,21 @@ impl Shop {
 
     fn judge_rights(&self, permissions: &Permissions, store: &str) {
         let blind = permissions.allow(CREATE_INVOICE, store) && !permissions.allow(VIEW_INVOICES, store);
-        if blind && !self.blind.load(Ordering::Relaxed) {
+        if blind && *self.seeing.borrow() != Some(false) {
             error!(
                 "the API key may make invoices and not see them (it lacks {VIEW_INVOICES} in store {store}): nothing is sold, \
                  for nobody would get what they paid for; `hlsgate btcpay connect --new-key` leads to another key"
             );
         }
-        self.blind.store(blind, Ordering::Relaxed);
+        self.seeing.send_replace(Some(!blind));
     }
 
-    /// Whether what is sold could be handed out.
-    fn sees_invoices(&self) -> bool {
-        !self.blind.load(Ordering::Relaxed)
+    /// Whether what is sold could be handed out. Right after the start, or a reload, that is asked about just now.
+    async fn sees_invoices(&self) -> bool {
+        let mut seeing = self.seeing.subscribe();
+        let known = tokio::time::timeout(RIGHTS_PATIENCE, seeing.wait_for(Option::is_some)).await;
+        // Where BTCPay does not answer this, it makes no invoice either.
+        known.ok().and_then(Result::ok).is_none_or(|seeing| *seeing != Some(false))
     }
 
     /// A drain has begun: held requests are answered.

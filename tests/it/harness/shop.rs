@@ -80,6 +80,13 @@ pub struct Wish<'a> {
     pub no_webhook: bool,
 }
 
+impl Purchase {
+    /// The cookie that remembers it.
+    pub fn cookie(&self) -> String {
+        format!("hlsgate_pending={}~{}", self.invoice, self.claim)
+    }
+}
+
 impl Shop {
     /// The shop of the README, more or less.
     pub async fn start() -> Shop {
@@ -177,6 +184,27 @@ impl Shop {
         response.json().await.expect("JSON")
     }
 
+    /// The same, with the cookies that it sets.
+    pub async fn page(&self, video: &str, cookies: &str) -> (Value, Vec<String>) {
+        let response = send(self.h.request("GET", &format!("/hlsgate/videos/{video}")).header("Cookie", cookies)).await;
+        let set = set_cookies(&response);
+        (response.json().await.expect("JSON"), set)
+    }
+
+    /// Waits until a page with these cookies is told that its purchase is over.
+    pub async fn ended(&self, video: &str, cookies: &str, why: &str) -> (Value, Vec<String>) {
+        super::until(&format!("it is told as {why}"), || async {
+            let (told, set) = self.page(video, cookies).await;
+            (told["ended"]["why"] == why).then_some((told, set))
+        })
+        .await
+    }
+
+    /// What the daemon has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.h.folder().join("daemon.log")).expect("the daemon's log")
+    }
+
     /// Notes the API key and the webhook's secrets as they are now.
     pub fn note_secrets(&self) {
         self.h.with_secrets(|secrets| secrets.note_folder(self.files.path()));
@@ -226,6 +254,17 @@ impl SecondDaemon {
         assert_eq!(response.status(), 200);
         response.json().await.expect("JSON")
     }
+}
+
+/// The cookies that an answer sets.
+pub fn set_cookies(response: &Response) -> Vec<String> {
+    let lines = response.headers().get_all("set-cookie").iter();
+    lines.map(|value| value.to_str().expect("a plain cookie").to_owned()).collect()
+}
+
+/// Whether they take the newest purchase out of the browser.
+pub fn clears_pending(set: &[String]) -> bool {
+    set.iter().any(|line| line.starts_with("hlsgate_pending=; Path=/hlsgate/; Max-Age=0"))
 }
 
 fn over(socket: std::path::PathBuf) -> reqwest::Client {

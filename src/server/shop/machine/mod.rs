@@ -226,6 +226,9 @@ async fn make(
     place: &mut open::Place,
 ) -> Result<open::Invoice, Problem> {
     let _share = shop.machine_limits.enter(&live.config.machines, Instant::now())?;
+    if !shop.sees_invoices().await {
+        return Err(Problem::btcpay_unavailable());
+    }
     let nonce = random::text::<NONCE_LEN>()?;
     let order = Order::new(*video, found, &nonce).sign(live.policy.keyring.signing());
     let title = title::of(live, video, &found.covers).await;
