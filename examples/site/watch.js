@@ -19,13 +19,18 @@ const strip = $('strip');
 const tabs = globalThis.BroadcastChannel && new BroadcastChannel('hlsgate:playing');
 /** Seconds for which the player waits for the offers. */
 const PATIENCE = 10;
+/** What the payment page calls an invoice that has its money. */
+const PAID = ['Processing', 'Settled'];
 /** Seconds between tries while the shop grants what the gate refuses. */
 const DISAGREE = 10;
 
 if (id) {
   const about = findVideo(id);
   // The payment page sends viewers back with the number of their invoice, in whatever browser that page was opened.
-  if (query.get('invoice')) paywall.setAttribute('invoice', query.get('invoice'));
+  if (query.get('invoice')) {
+    paywall.toggleAttribute('invoice-paid', PAID.includes(query.get('status')));
+    paywall.setAttribute('invoice', query.get('invoice'));
+  }
   takeIn(restore).then(() => paywall.setAttribute('video', id));
   about.then(async (video) => {
     const described = describe(video);

@@ -66,7 +66,7 @@ async fn an_invoice_is_asked_for_with_all_that_decides_money() {
         "checkout": {
             "speedPolicy": "LowSpeed", "paymentMethods": ["BTC-LN"], "defaultPaymentMethod": "BTC-LN",
             "lazyPaymentMethods": false, "expirationMinutes": 20, "monitoringMinutes": 1440, "paymentTolerance": 0,
-            "redirectURL": "https://site.test/watch.html?v=vid1&invoice={InvoiceId}", "redirectAutomatically": true,
+            "redirectURL": "https://site.test/watch.html?v=vid1&invoice={InvoiceId}&status={Status}", "redirectAutomatically": true,
         },
         "receipt": { "enabled": false },
     });
@@ -280,4 +280,10 @@ async fn dollars_are_asked_for_as_dollars() {
     assert_eq!((&bought.answer["amount"], &bought.answer["currency"]), (&json!("5.00"), &json!("USD")));
     shop.btcpay.pay(&bought.invoice).await;
     shop.token(&bought, SOON).await;
+    // BTCPay rounds up to a whole satoshi, which is nobody's surplus; one more is.
+    assert_eq!(shop.told(&bought, "").await.get("overpaid"), None);
+    let over = shop.buy("dollars", "once").await;
+    shop.btcpay.control("pay", json!({ "invoice": over.invoice, "amount": "0.00007694" })).await;
+    shop.token(&over, SOON).await;
+    assert_eq!(shop.told(&over, "").await["overpaid"]["sats"], "1");
 }

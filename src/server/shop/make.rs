@@ -31,8 +31,9 @@ use crate::shop::words;
 
 /// Seconds by which the clocks may differ.
 const CLOCKS_APART: u64 = 10;
-/// BTCPay puts the invoice's id in its place.
+/// BTCPay puts the invoice's id and status in their places.
 const INVOICE_ID: &str = "{InvoiceId}";
+const STATUS: &str = "{Status}";
 /// When an invoice whose creation was not answered is looked for, each after the wait before.
 const LOOKED_FOR: [Duration; 5] =
     [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8), Duration::from_secs(15)];
@@ -193,13 +194,14 @@ fn minutes(length: std::time::Duration) -> u32 {
     u32::try_from(length.as_secs() / 60).unwrap_or(u32::MAX)
 }
 
-/// Where the checkout sends the viewer back to, with the invoice's number: another browser, a phone's perhaps, may come there.
+/// Where the checkout sends the viewer back to, with the invoice's number and how far it is: another browser, a phone's perhaps,
+/// may come there, which can ask the shop nothing about it.
 fn redirect_url(live: &Live, video: &VideoId) -> Option<String> {
     let base = live.config.public_url.as_ref()?;
     let page = live.config.shop.page.replace("{video}", video.as_str());
     let (page, fragment) = page.find('#').map_or((page.as_str(), ""), |at| page.split_at(at));
     let and = if page.contains('?') { '&' } else { '?' };
-    Some(format!("{base}{page}{and}invoice={INVOICE_ID}{fragment}"))
+    Some(format!("{base}{page}{and}invoice={INVOICE_ID}&status={STATUS}{fragment}"))
 }
 
 /// The answer has to be the order: else the viewer would pay for something that never opens.
