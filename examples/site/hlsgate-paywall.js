@@ -5,7 +5,8 @@
  *     <hlsgate-paywall video="c05f2318" video-title="The Long Way Home"></hlsgate-paywall>
  *
  * Attributes: `video` (the id), `video-title` (kept with the purchase), `purchases` (where purchases are restored, by default
- * `purchases.html` beside this script), `invoice` (the number that the payment page sent the viewer back with). Events, all of which
+ * `purchases.html` beside this script), `invoice` (the number that the payment page sent the viewer back with), `invoice-paid` (if that
+ * page called it paid). Events, all of which
  * bubble: `hlsgate-open` with `{ video, url, expires_at, tier, paid }` when the stream at `url` may be played, `paid` being true if it
  * was paid just now; `hlsgate-state` with `{ state }`. The attributes `state` and `forgets` (this browser keeps nothing) are set by the
  * element, for style sheets. `state` is one of `ALL_VIEWS` in `paywall-states.js`. Looks: CSS variables and parts, listed in
@@ -25,7 +26,7 @@ const WAY = 'hlsgate:way';
 const Base = globalThis.HTMLElement ?? class {};
 
 export class HlsgatePaywall extends Base {
-  static observedAttributes = ['video', 'video-title', 'invoice', 'unlisted'];
+  static observedAttributes = ['video', 'video-title', 'invoice', 'invoice-paid', 'unlisted'];
 
   #flow = new PaywallFlow(gate);
   #live;
@@ -207,9 +208,9 @@ export class HlsgatePaywall extends Base {
   }
 }
 
-/** True if nothing but the notice has changed: what the viewer reads, or is about to press, stays as it is. */
+/** True if nothing but the notice has changed: what the viewer reads, or is about to press, stays as it is. Of what expired, it matters how certain that is. */
 function onlyNotice(before, after) {
-  const seen = ({ notice, invoice, ...rest }) => JSON.stringify({ ...rest, invoice: invoice && { ...invoice, facts: 0, stale: 0 } });
+  const seen = ({ notice, invoice, ...rest }) => JSON.stringify({ ...rest, invoice: invoice && { ...invoice, facts: 0, stale: rest.view === 'expired' && invoice.stale } });
   return seen(before) === seen(after);
 }
 

@@ -58,6 +58,7 @@ export function nextLook({ made_at = 0, asked_at = 0 }) {
 /** True if it may be forgotten: old, and the shop said after all that time that nothing was paid, or that it is over. */
 export function forgettable(entry, now) {
   const { made_at = now, asked_at = 0 } = entry;
+  if (entry.stale) return false; // who could know did not answer
   const { unpaid, asked } = kept(entry);
   if (!asked || (unpaid && entry.final)) return made_at + KEPT < now || Boolean(entry.set_aside && entry.final);
   return unpaid && !(Number(entry.paid) > 0) && made_at + KEPT < now && asked_at >= made_at + KEPT;

@@ -86,7 +86,7 @@ export interface Pending {
   payable?: boolean;
   /** A payment that had been seen was taken back. */
   replaced?: boolean;
-  /** BTCPay cannot be asked: what is known is old. */
+  /** BTCPay, or its Lightning node where only that can still say, does not answer: what is known may be wrong. */
   stale?: boolean;
   /** Nothing can come of it any more. */
   final?: boolean;

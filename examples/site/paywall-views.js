@@ -77,9 +77,12 @@ export const queued = (paywall) => {
 const overText = ({ reason, at, invoice }) => t(`over_${reason}`, { time: at ? moment(at) : '', number: invoice ?? '' });
 
 /** Back from the payment page in another browser than the one that chose the offer: nobody is asked to pay again. */
-function returned({ elsewhere }) {
-  if (!elsewhere) return null;
-  return h('div', { class: 'alert calm', part: 'alert' }, icon('clock'), h('div', {}, h('p', {}, t('elsewhere_text', { number: elsewhere })), h('p', {}, t('elsewhere_how'))));
+function returned(paywall) {
+  const { elsewhere: number } = paywall;
+  if (!number) return null;
+  const paid = paywall.hasAttribute('invoice-paid');
+  return h('div', { class: 'alert calm', part: 'alert' }, icon(paid ? 'check' : 'clock'), h('div', {},
+    h('p', {}, t(paid ? 'elsewhere_paid' : 'elsewhere_text', { number })), h('p', {}, t('elsewhere_how'))));
 }
 
 /** An invoice of this video that holds money of the viewer, can still open it, and is not shown. */
@@ -265,16 +268,17 @@ export const processing = (paywall) => {
   ];
 };
 
-/** BTCPay says so. What is not known is said as not known, and nobody is asked to pay twice without being told that. */
+/** BTCPay says so. What is not known is said as not known, and nobody is pushed to pay a second time for it. */
 export const expired = (paywall) => {
   const { paid, stale } = paywall.facts.invoice;
+  const unknown = paid === undefined || stale;
   return [
-    heading(t('expired_heading'), 'clock'),
+    heading(t(unknown ? 'checking_heading' : 'expired_heading'), 'clock'),
     summary(paywall),
-    text(t(paid === undefined || stale ? 'expired_unknown' : 'expired_text')),
-    h('div', { class: 'actions' }, button({ class: 'primary', onclick: () => paywall.renew() }, t('new_invoice'))),
+    text(t(unknown ? 'expired_unknown' : 'expired_text')),
+    h('div', { class: 'actions' }, button({ class: unknown ? 'quiet' : 'primary', onclick: () => paywall.renew() }, t('new_invoice'))),
     notice(),
-    note(t('expired_note')),
+    unknown ? null : note(t('expired_note')),
     number(paywall),
     backButton(paywall),
   ];

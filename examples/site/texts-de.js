@@ -33,6 +33,7 @@ export default {
   over_money: 'In der Rechnung {number} liegen {paid} von Ihnen; sie ist noch nicht ganz bezahlt.',
   over_money_go: 'Mit dieser Rechnung weitermachen',
   elsewhere_text: 'Sie kommen von der Zahlungsseite der Rechnung {number}. Ist sie bezahlt, öffnet sich das Video von selbst in dem Browser, in dem Sie das Angebot gewählt haben.',
+  elsewhere_paid: 'Die Rechnung {number} ist laut der Zahlungsseite bezahlt. Das Video öffnet sich von selbst in dem Browser, in dem Sie das Angebot gewählt haben.',
   elsewhere_how: 'Um hier zu sehen, öffnen Sie dort „Meine Käufe“, wählen „Auf ein anderes Gerät“ und scannen den Code oder öffnen den Link hier.',
   closed_heading: 'Nicht im Verkauf',
   closed_text: 'Dieses Video wird zurzeit nicht verkauft.',

@@ -33,6 +33,7 @@ export default {
   over_money: 'Invoice {number} holds {paid} of yours and is not paid in full.',
   over_money_go: 'Go on with this invoice',
   elsewhere_text: 'You come from the payment page of invoice {number}. If it is paid, the video opens by itself in the browser where you chose the offer.',
+  elsewhere_paid: 'Invoice {number} is paid, says the payment page. The video opens by itself in the browser where you chose the offer.',
   elsewhere_how: 'To watch here instead, open “My purchases” there, choose “Move to another device”, and scan the code or open the link here.',
   closed_heading: 'Not for sale',
   closed_text: 'This video is not on sale at the moment.',

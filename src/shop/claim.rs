@@ -18,6 +18,10 @@ const DIGEST_LEN: usize = 16;
 /// Bytes of an HMAC-SHA256 tag.
 const TAG_LEN: usize = 32;
 const CLAIM_LEN: usize = DIGEST_LEN + TAG_LEN;
+/// Characters of its text.
+const TEXT_LEN: usize = CLAIM_LEN / 3 * 4;
+/// Most characters of an invoice's id.
+const MAX_ID_LEN: usize = 64;
 
 /// A claim's text. It is a secret: `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,6 +69,13 @@ impl VerifiedClaim {
     pub(crate) fn is_for(&self, order: &str) -> bool {
         self.digest.ct_eq(&digest(order)).into()
     }
+}
+
+/// Whether these look like an invoice's id and the claim on it, whoever made them.
+pub(crate) fn is_shaped(invoice: &str, claim: &[u8]) -> bool {
+    let id = (1..=MAX_ID_LEN).contains(&invoice.len()) && invoice.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let base64url = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    id && claim.len() == TEXT_LEN && claim.iter().all(base64url)
 }
 
 fn digest(order: &str) -> [u8; DIGEST_LEN] {
@@ -152,5 +163,10 @@ mod tests {
             assert!(VerifiedClaim::verify(bad.as_bytes(), "inv1", &keyring).is_none());
         }
         assert_eq!(format!("{claim:?}"), "Claim(…)");
+        assert!(is_shaped("inv1", text.as_bytes()));
+        for (id, claim) in [("", text), ("in;v", text), (&*"a".repeat(65), text), ("inv1", &text[1..]), ("inv1", "")] {
+            assert!(!is_shaped(id, claim.as_bytes()), "{id}~{claim}");
+        }
+        assert!(!is_shaped("inv1", &[0xff; TEXT_LEN]));
     }
 }

@@ -45,11 +45,13 @@ impl Method {
 
 impl Invoice {
     /// Whether only the node can still tell that it was paid: an order's invoice that BTCPay gave up, or that a person marked
-    /// as settled where that does not count by itself. A person's `Invalid` is final.
+    /// as settled where that does not count by itself, and that could be paid at the node. A person's `Invalid` is final.
     pub(crate) fn lacks_witness(&self, terms: &Terms) -> bool {
         let given_up =
             matches!((self.status, self.additional), (Status::Expired, _) | (Status::Settled, Additional::Marked));
-        given_up && self.order.is_some() && !self.is_paid(terms)
+        // What BTCPay did not tell is no reason not to ask.
+        let by_node = self.methods.is_empty() || self.methods.iter().any(|method| method.at_node().is_some());
+        given_up && by_node && self.order.is_some() && !self.is_paid(terms)
     }
 }
 

@@ -31,6 +31,7 @@ mod rooms;
 mod shop_between;
 mod shop_buying;
 mod shop_errors;
+mod shop_kept;
 mod shop_limits;
 mod shop_lost;
 mod shop_openapi;

@@ -2,46 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::harness::shop::{Purchase, Shop, Wish};
-use crate::harness::{A, send, until};
+use crate::harness::shop::{Purchase, Shop, Wish, clears_pending};
+use crate::harness::{A, until};
 
 const SOON: Duration = Duration::from_secs(8);
 const ONCHAIN: &str = "payment_methods = [\"BTC-LN\", \"BTC-CHAIN\"]";
 const DAY: u64 = 86_400;
 
-fn cookies(response: &Response) -> Vec<String> {
-    response.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
-}
-
-fn pending_cookie(bought: &Purchase) -> String {
-    format!("hlsgate_pending={}~{}", bought.invoice, bought.claim)
-}
-
-/// What the page is told with these cookies, and which cookies it gets.
-async fn page(shop: &Shop, cookie: &str) -> (Value, Vec<String>) {
-    let response = send(shop.h.request("GET", &format!("/hlsgate/videos/{A}")).header("Cookie", cookie)).await;
-    let set = cookies(&response);
-    (response.json().await.unwrap(), set)
-}
-
-/// Waits until the purchase is told as over.
-async fn ended(shop: &Shop, cookie: &str, why: &str) -> (Value, Vec<String>) {
-    until(&format!("it is told as {why}"), || async {
-        let (told, set) = page(shop, cookie).await;
-        (told["ended"]["why"] == why).then_some((told, set))
-    })
-    .await
-}
-
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
-}
-
-fn clears(set: &[String]) -> bool {
-    set.iter().any(|line| line.starts_with("hlsgate_pending=; Path=/hlsgate/; Max-Age=0"))
 }
 
 fn claims(token: &str) -> Value {
@@ -62,20 +33,20 @@ async fn times(shop: &Shop, bought: &Purchase) -> (u64, u64, u64) {
 async fn a_purchase_is_pending_until_the_browser_has_its_token() {
     let shop = Shop::start().await;
     let bought = shop.buy(A, "24h").await;
-    let cookie = pending_cookie(&bought);
-    let (told, set) = page(&shop, &cookie).await;
+    let cookie = bought.cookie();
+    let (told, set) = shop.page(A, &cookie).await;
     assert_eq!((&told["pending"]["status"], &told["ended"], set.len()), (&json!("new"), &Value::Null, 0));
     shop.btcpay.pay(&bought.invoice).await;
     let token = shop.token(&bought, SOON).await;
-    let (told, set) = page(&shop, &cookie).await;
+    let (told, set) = shop.page(A, &cookie).await;
     let expected = json!({ "invoice": bought.invoice, "status": "settled" });
     assert_eq!((&told["pending"], set.len()), (&expected, 0), "it was handed out, and this browser has it not");
-    let (told, set) = page(&shop, &format!("{cookie}; hlsgate={token}")).await;
+    let (told, set) = shop.page(A, &format!("{cookie}; hlsgate={token}")).await;
     assert_eq!(
         (&told["pending"], &told["ended"], &told["access"]["granted"]),
         (&Value::Null, &Value::Null, &json!(true))
     );
-    assert!(clears(&set), "{set:?}");
+    assert!(clears_pending(&set), "{set:?}");
 }
 
 #[tokio::test]
@@ -86,12 +57,12 @@ async fn a_pass_that_ended_is_told_with_its_end_and_never_pending_again() {
     let bought = shop.buy(A, "short").await;
     shop.btcpay.pay(&bought.invoice).await;
     let exp = claims(&shop.token(&bought, SOON).await)["exp"].as_u64().unwrap();
-    let (told, set) = ended(&shop, &pending_cookie(&bought), "ended").await;
+    let (told, set) = shop.ended(A, &bought.cookie(), "ended").await;
     assert_eq!(
         (&told["pending"], &told["ended"]["at"], &told["ended"]["tier"]),
         (&Value::Null, &json!(exp), &json!("short"))
     );
-    assert!(clears(&set) && told["offers"].as_array().unwrap().len() > 1, "{told} {set:?}");
+    assert!(clears_pending(&set) && told["offers"].as_array().unwrap().len() > 1, "{told} {set:?}");
 }
 
 #[tokio::test]
@@ -102,99 +73,22 @@ async fn what_was_revoked_or_cancelled_is_over() {
     shop.token(&revoked, SOON).await;
     shop.h.run(&["revoke", &revoked.invoice]);
     shop.btcpay.control("mark", json!({ "invoice": cancelled.invoice, "status": "Invalid" })).await;
-    for (bought, why) in [(&revoked, "revoked"), (&cancelled, "invalid")] {
-        let (told, set) = ended(&shop, &pending_cookie(bought), why).await;
-        assert_eq!(told["pending"], Value::Null);
-        assert!(clears(&set), "{why}: {set:?}");
-    }
-    let told = shop.told(&cancelled, "").await;
-    let members = ["marked", "final", "partial", "payable"].map(|name| told[name].as_bool().unwrap());
-    assert_eq!((members, &told["paid"]), ([true, true, false, false], &json!("0.00000000")));
-}
-
-// A 2: nothing that may have been paid is thrown away.
-
-#[tokio::test]
-async fn what_may_have_been_paid_is_kept() {
-    let shop = Shop::with(Wish { btcpay: ONCHAIN, ..Wish::default() }).await;
-    let bought = shop.buy(A, "24h").await;
-    // Another server's keys for a minute: the claim cannot be checked.
-    let (told, set) = page(&shop, &format!("hlsgate_pending={}~{}", bought.invoice, "A".repeat(64))).await;
-    assert_eq!((&told["pending"], &told["ended"], set.len()), (&Value::Null, &Value::Null, 0));
-    // Metadata edited at BTCPay.
-    let kept = shop.btcpay.ask(&format!("invoices/{}", bought.invoice)).await["metadata"].clone();
-    let metadata = async |metadata: &Value| {
-        shop.btcpay.control("tamper", json!({ "invoice": bought.invoice, "metadata": metadata })).await;
-        shop.btcpay.control("event", json!({ "invoice": bought.invoice, "type": "InvoiceProcessing" })).await;
-        shop.btcpay.idle().await;
+    let members = ["marked", "final", "partial", "payable"];
+    let told = async || {
+        let told = shop.told(&cancelled, "").await;
+        (members.map(|name| told[name].as_bool().unwrap()), told["paid"].clone())
     };
-    let cookie = pending_cookie(&bought);
-    metadata(&json!({ "orderId": "vid1 24h" })).await;
-    shop.btcpay.pay(&bought.invoice).await;
-    let (_, set) = page(&shop, &cookie).await;
-    assert_eq!(set.len(), 0);
-    metadata(&kept).await;
-    until("it is found again", || async {
-        (page(&shop, &cookie).await.0["pending"]["status"] == "settled").then_some(())
-    })
-    .await;
-    // Given up by BTCPay while it waits for its block: told as over, and kept, for it opens once it is confirmed.
-    let waits = shop.buy(A, "forever").await;
-    shop.btcpay.control("pay", json!({ "invoice": waits.invoice, "method": "BTC-CHAIN" })).await;
-    shop.btcpay.control("stop-monitoring", json!({ "invoice": waits.invoice })).await;
-    let cookie = pending_cookie(&waits);
-    let (told, set) = ended(&shop, &cookie, "invalid").await;
-    assert_eq!((&told["pending"], &told["ended"]["paid"], set.len()), (&Value::Null, &json!("0.00003000"), 0));
-    shop.btcpay.control("confirm", json!({ "invoice": waits.invoice })).await;
-    shop.token(&waits, SOON).await;
-    assert_eq!(page(&shop, &cookie).await.0["pending"]["status"], "settled");
-}
-
-#[tokio::test]
-async fn a_second_purchase_pushes_no_first_one_out() {
-    let shop = Shop::start().await;
-    let first = shop.buy(A, "24h").await;
-    let order = shop.h.request("POST", &format!("/hlsgate/videos/{A}/invoices")).json(&json!({ "tier": "forever" }));
-    let response = send(order.header("Cookie", pending_cookie(&first))).await;
-    let set = cookies(&response);
-    let earlier = format!("hlsgate-earlier={}~{}", first.invoice, first.claim);
-    assert!(set.iter().any(|line| line.starts_with(&format!("{earlier}; Path=/hlsgate/; Max-Age=604800"))), "{set:?}");
-    let second = shop.purchase(response).await;
-    let both = format!("{}; {earlier}", pending_cookie(&second));
-    assert_eq!(page(&shop, &both).await.0["pending"]["invoice"], second.invoice.as_str());
-    // The one that was paid is farther.
-    shop.btcpay.pay(&first.invoice).await;
-    let token = shop.token(&first, SOON).await;
-    assert_eq!(page(&shop, &both).await.0["pending"]["invoice"], first.invoice.as_str());
-    // Once it is kept, only the other one is left.
-    let (told, set) = page(&shop, &format!("{both}; hlsgate={token}")).await;
-    assert_eq!(told["pending"]["invoice"], second.invoice.as_str());
-    assert!(set.len() == 1 && set[0].starts_with("hlsgate-earlier=; Path=/hlsgate/; Max-Age=0"), "{set:?}");
-    // Paid beside a running pass it is told, too.
-    shop.btcpay.pay(&second.invoice).await;
-    shop.token(&second, SOON).await;
-    let (told, _) = page(&shop, &format!("{}; hlsgate={token}", pending_cookie(&second))).await;
-    assert_eq!((&told["access"]["granted"], &told["pending"]["status"]), (&json!(true), &json!("settled")));
-}
-
-#[tokio::test]
-async fn what_cannot_be_known_now_is_said_so() {
-    let shop = Shop::start().await;
-    let bought = shop.buy(A, "24h").await;
-    shop.btcpay.switch(json!({ "down": "502" })).await;
-    // Another daemon, or this one after a restart, knows nothing of it.
-    let second = shop.second_daemon().await;
-    let told = second.video(A, &pending_cookie(&bought)).await;
-    assert_eq!(
-        (&told["pending"], &told["ended"], &told["unknown"]),
-        (&Value::Null, &Value::Null, &json!([bought.invoice]))
-    );
-    // This one knows how old its facts are.
-    until("the facts are stale", || async {
-        let told = shop.told(&bought, "wait=3&seen=new").await;
-        (told["stale"] == true && told["age"].as_u64() > Some(0) && told["status"] == "new").then_some(())
-    })
-    .await;
+    // The cancelled one is kept, for its code is out: told as over, and paid all the same it opens.
+    for (bought, why, cleared) in [(&revoked, "revoked", true), (&cancelled, "invalid", false)] {
+        let (told, set) = shop.ended(A, &bought.cookie(), why).await;
+        assert_eq!((&told["pending"], clears_pending(&set)), (&Value::Null, cleared), "{why}: {set:?}");
+    }
+    assert_eq!(told().await, ([true, false, false, false], json!("0.00000000")));
+    // Until BTCPay looks for payments of it no longer.
+    shop.btcpay.control("stop-monitoring", json!({ "invoice": cancelled.invoice })).await;
+    until("it is forgotten", || async { clears_pending(&shop.page(A, &cancelled.cookie()).await.1).then_some(()) })
+        .await;
+    assert_eq!(told().await, ([true, true, false, false], json!("0.00000000")));
 }
 
 // B 3, 4: nobody's paid time runs while access does not exist.
@@ -226,6 +120,29 @@ async fn what_waits_for_its_block_or_a_person_loses_nothing() {
     let created = times(&shop, &marked).await.0;
     shop.btcpay.control("mark", json!({ "invoice": marked.invoice, "status": "Settled" })).await;
     assert_eq!(claims(&shop.token(&marked, SOON).await)["exp"], created + 7 * DAY + 30 * DAY);
+}
+
+#[tokio::test]
+async fn the_log_warns_of_a_token_that_is_over_or_nearly_so_when_it_is_handed_out() {
+    let config =
+        "[videos.vid1]\noffers = [{ tier = \"short\", price = \"100\", currency = \"SATS\", duration = \"1000s\" }]";
+    let shop = Shop::with(Wish { config, ..Wish::default() }).await;
+    for (ago, warned) in [(0, false), (850, false), (950, true), (1100, true)] {
+        shop.btcpay.control("clock", json!({ "set": now() - ago })).await;
+        let bought = shop.buy(A, "short").await;
+        let created = times(&shop, &bought).await.0;
+        shop.btcpay.control("pay", json!({ "invoice": bought.invoice, "receivedDate": created })).await;
+        let token = shop.token(&bought, SOON).await;
+        assert_eq!(claims(&token)["exp"], created + 1000, "{ago}");
+        // Asked for again it is no news.
+        shop.token(&bought, SOON).await;
+        let log = shop.log();
+        let of_it = |line: &&str| line.contains(&bought.invoice) && line.contains("the token that was just handed out");
+        let lines: Vec<&str> = log.lines().filter(of_it).collect();
+        assert_eq!(lines.len(), usize::from(warned), "{ago} s ago: {log}");
+        let remedy = "hlsgate token issue --video vid1 --tier short --for 1000s";
+        assert!(lines.iter().all(|line| line.contains("WARN") && line.contains(remedy)), "{lines:?}");
+    }
 }
 
 // C 5 to 9: what lies in an invoice, and what is due.
@@ -327,4 +244,29 @@ async fn what_the_payments_cover_needs_no_mark_and_no_status() {
         let told = shop.told(&given_up, "wait=8&seen=invalid").await;
         assert_eq!(told["status"], expected, "accept_invalid = {accept}");
     }
+}
+
+// C 12: every way by its own name.
+
+#[tokio::test]
+async fn another_coin_is_drawn_by_its_own_name_and_opens_once_it_is_confirmed() {
+    let shop = Shop::with(Wish { btcpay: "payment_methods = [\"BTC-LN\", \"XMR-CHAIN\"]", ..Wish::default() }).await;
+    let rates = json!({ "USD": "65000", "XMR": "250" });
+    shop.btcpay.switch(json!({ "methods": ["BTC-LN", "BTC-CHAIN", "XMR-CHAIN"], "rates": rates })).await;
+    let bought = shop.buy(A, "forever").await;
+    let told = shop.told(&bought, "").await;
+    for answer in [&bought.answer, &told] {
+        let ways = answer["methods"].as_array().unwrap();
+        let monero = ways.iter().find(|way| way["id"] == "XMR-CHAIN").unwrap();
+        let text = |name: &str| monero[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(["kind", "name", "currency", "due"].map(text), ["other", "Monero", "XMR", "0.0075"]);
+        assert_eq!(text("uri"), format!("monero:{}?tx_amount=0.0075", text("destination")));
+        assert_eq!((monero.get("due_sats"), &answer["onchain"], answer.get("unified")), (None, &Value::Null, None));
+        assert!(!answer.to_string().contains("bitcoin:"), "{answer}");
+    }
+    shop.btcpay.control("pay", json!({ "invoice": bought.invoice, "method": "XMR-CHAIN" })).await;
+    let told = shop.told(&bought, "wait=25&seen=new").await;
+    assert_eq!((&told["status"], &told["received"][0]["name"]), (&json!("processing"), &json!("Monero")));
+    shop.btcpay.control("confirm", json!({ "invoice": bought.invoice })).await;
+    shop.token(&bought, SOON).await;
 }

@@ -5,6 +5,7 @@
 //! from BTCPay; what a fact is worth is judged anew at each answer.
 
 mod entry;
+mod held;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -13,14 +14,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch::Receiver;
 use tokio::sync::{Notify, Semaphore};
 use tracing::debug;
 
-use super::source::{LookupError, Source};
+use super::source::Source;
 use crate::shop::invoice::Invoice;
 use crate::shop::settlement::Terms;
 use entry::{Asking, Entry};
+pub(crate) use held::{Held, Known};
 
 /// Most invoices that are remembered.
 const CAPACITY: usize = 20_000;
@@ -120,28 +121,6 @@ pub(crate) enum Full {
     Invoice,
     /// All of the cache is waited for.
     Ledger,
-}
-
-/// What is known of an invoice now.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    /// The facts as they were fetched last.
-    pub(crate) invoice: Option<Arc<Invoice>>,
-    /// Whether they were fetched just now, or can no longer change.
-    pub(crate) fresh: bool,
-    /// How long ago BTCPay told them.
-    pub(crate) age: Duration,
-    /// Whether it was paid once, and then no longer: a payment was replaced.
-    pub(crate) fell_back: bool,
-    /// Why the last look-up told nothing.
-    pub(crate) error: Option<LookupError>,
-}
-
-/// Somebody who waits for an invoice to change. While there is one, BTCPay is asked.
-pub(crate) struct Held {
-    ledger: Arc<Ledger>,
-    id: Arc<str>,
-    changes: Receiver<u64>,
 }
 
 impl Ledger {
@@ -276,6 +255,7 @@ impl Ledger {
                 }
                 self.learn(&mut state, looked.invoice, asked_at);
                 if let Some(entry) = state.entry(id) {
+                    entry.hear(looked.node);
                     entry.next_try = now + entry.back_off(self.tempo.again);
                 }
             }
@@ -348,6 +328,11 @@ impl State {
         }
     }
 
+    /// What counts without the Lightning node's word, where a look-up asks the node as well.
+    fn witnessed_by(&self) -> Option<&Terms> {
+        self.asked.as_ref().filter(|asked| asked.source.asks_node()).map(|asked| &asked.terms)
+    }
+
     fn forget_unwaited(&mut self) {
         self.entries.retain(|_, entry| !entry.is_idle());
     }
@@ -362,55 +347,5 @@ impl State {
         };
         let wait = come_again.map_or(step, |wait| wait.clamp(step, MAX_COME_AGAIN));
         self.outage = Some(Outage { until: now + wait, step });
-    }
-}
-
-impl Held {
-    /// What is known now.
-    pub(crate) fn known(&mut self) -> Known {
-        self.changes.mark_unchanged();
-        let state = self.ledger.lock();
-        let Some(entry) = state.entries.get(&self.id) else {
-            return Known { invoice: None, fresh: false, age: Duration::ZERO, fell_back: false, error: None };
-        };
-        let mut error = entry.error();
-        // The key may list the store's invoices and yet not see this one: it does not exist.
-        if let Some((LookupError::Hidden, at)) = entry.failure
-            && state.listed_well.is_some_and(|listed| listed > at)
-        {
-            error = Some(LookupError::Unknown);
-        }
-        let recently = self.ledger.tempo.recently();
-        // What is being asked for may have changed: a delivery said so, most likely.
-        let fresh = entry.is_final() || (entry.asking == Asking::No && entry.is_fresh(recently));
-        let age = entry.told_at().map_or(Duration::ZERO, |at| at.elapsed());
-        Known { invoice: entry.invoice(), fresh, age, fell_back: entry.fell_back, error }
-    }
-
-    /// Whether this is the first time that its token is handed out here, as far as the cache remembers.
-    pub(crate) fn claimed_first(&self) -> bool {
-        let mut state = self.ledger.lock();
-        let entry = state.entries.get_mut(&self.id);
-        entry.is_some_and(|entry| !std::mem::replace(&mut entry.claimed, true))
-    }
-
-    /// Ready when something was learned since [`Held::known`].
-    pub(crate) async fn changed(&mut self) {
-        if self.changes.changed().await.is_err() {
-            // The entry is gone, which does not happen while it is waited for.
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut state = self.ledger.lock();
-        if let Some(entry) = state.entries.get_mut(&self.id) {
-            entry.waiters -= 1;
-            if entry.waiters == 0 {
-                state.waited.remove(&self.id);
-            }
-        }
     }
 }

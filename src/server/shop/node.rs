@@ -14,6 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// For how long a key that may not ask is not tried again.
 const FORBIDDEN: Duration = Duration::from_secs(60 * 60);
 
+/// What it says of an invoice that BTCPay gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It has received the whole price.
+    Paid,
+    /// It has not, or does not know the invoice, or may not be asked.
+    Unpaid,
+    /// It does not answer: nobody knows.
+    Silent,
+}
+
 /// What is known of the right to ask it.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
@@ -26,26 +37,33 @@ impl Node {
         self.forbidden().is_none_or(|since| since.elapsed() > FORBIDDEN)
     }
 
-    /// Whether it has received the whole price of the invoice, by any Lightning method. What it does not say is no.
+    /// What it says of the invoice, by all of its Lightning methods.
     ///
     /// - `requests`: is raised by one for each question.
-    pub(crate) async fn has_been_paid(&self, client: &Client, invoice: &Invoice, requests: &mut u32) -> bool {
+    pub(crate) async fn ask(&self, client: &Client, invoice: &Invoice, requests: &mut u32) -> Word {
+        let mut word = Word::Unpaid;
         for method in &invoice.methods {
             let Some(id) = method.at_node() else { continue };
             *requests += 1;
             match tokio::time::timeout(PATIENCE, client.lightning_invoice(id)).await {
-                Ok(Ok(found)) if found.facts().pays(method) => return true,
-                Ok(Ok(_)) => {}
+                Ok(Ok(found)) if found.facts().pays(method) => return Word::Paid,
+                // Nodes delete what expired or was cancelled without a payment: there will be no other answer.
+                Ok(Ok(_) | Err(Error::NotFound { .. })) => {}
                 Ok(Err(Error::MissingPermission { .. } | Error::Forbidden { .. })) => {
                     self.forbid();
-                    return false;
+                    return Word::Unpaid;
                 }
-                // It is away, or has deleted it: nobody knows.
-                Ok(Err(err)) => debug!(invoice = %invoice.id, %err, "the Lightning node was no witness"),
-                Err(_) => debug!(invoice = %invoice.id, "the Lightning node was too slow a witness"),
+                Ok(Err(err)) => {
+                    debug!(invoice = %invoice.id, %err, "the Lightning node was no witness");
+                    word = Word::Silent;
+                }
+                Err(_) => {
+                    debug!(invoice = %invoice.id, "the Lightning node was too slow a witness");
+                    word = Word::Silent;
+                }
             }
         }
-        false
+        word
     }
 
     fn forbid(&self) {

@@ -1,9 +1,9 @@
 //! The purchases that a browser's cookies name: which of them can still become access, and which are over.
 //!
 //! Nothing that may have been paid is thrown away: a cookie is cleared only with an answer that knows its purchase to be
-//! finished. What cannot be checked now, with BTCPay away or another key set in force, is kept.
+//! finished. What cannot be checked now, with BTCPay or the Lightning node away or another key set in force, is kept, and so is
+//! what was cancelled or expired as long as BTCPay looks for a payment of it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -85,8 +85,8 @@ enum Why {
 enum State {
     /// It can still become access.
     Open,
-    /// It is over: why and when. `money` lies in it, which a confirmation or a person can still bring to count.
-    Over { why: Why, at: Option<UnixTime>, money: bool },
+    /// It is over: why and when. It is `kept` where a payment, a confirmation or a person can still bring it to count.
+    Over { why: Why, at: Option<UnixTime>, kept: bool },
     /// The browser has its token.
     Kept,
 }
@@ -116,15 +116,16 @@ pub(crate) async fn look(
         // BTCPay's metadata was changed; a person can change it back.
         let Some(judged) = judged else { continue };
         let concerns = judged.order.video() == video || judged.order.sub().covers(video, &live.policy.passes);
-        match state(&judged, &invoice, live, carried, now) {
+        let certain = known.fresh && !known.node_silent;
+        match state(&judged, &invoice, certain, live, carried, now) {
             State::Open if concerns => found.offer(Pending::of(&invoice, &judged)),
             State::Open => {}
             State::Kept => found.over.push(id.to_owned()),
-            State::Over { why, at, money } => {
+            State::Over { why, at, kept } => {
                 if concerns && found.ended.is_none() {
                     found.ended = Some(Ended::of(&invoice, &judged.order, why, at));
                 }
-                if !money {
+                if !kept {
                     found.over.push(id.to_owned());
                 }
             }
@@ -146,21 +147,30 @@ async fn learn(shop: &Shop, invoice: &str, deadline: Instant) -> Option<Known> {
     }
 }
 
-fn state(judged: &Judged, invoice: &Arc<Invoice>, live: &Live, carried: &CarriedTokens<'_>, now: UnixTime) -> State {
+/// - `certain`: nobody who may know of a payment is silent.
+fn state(
+    judged: &Judged,
+    invoice: &Invoice,
+    certain: bool,
+    live: &Live,
+    carried: &CarriedTokens<'_>,
+    now: UnixTime,
+) -> State {
     if let Some(settlement) = &judged.settlement {
         let token = &settlement.token;
         return match token.exp {
             _ if live.policy.revocations.contains(&token.jti) => {
-                State::Over { why: Why::Revoked, at: None, money: false }
+                State::Over { why: Why::Revoked, at: None, kept: false }
             }
-            Some(exp) if exp <= now => State::Over { why: Why::Ended, at: Some(exp), money: false },
+            Some(exp) if exp <= now => State::Over { why: Why::Ended, at: Some(exp), kept: false },
             _ if carries(carried, &token.jti, live, now) => State::Kept,
             _ => State::Open,
         };
     }
+    let over = certain && judged.is_over(invoice, now);
     match judged.word {
-        Word::Invalid => State::Over { why: Why::Invalid, at: None, money: invoice.holds_money() },
-        _ if judged.is_over(invoice, now) => State::Over { why: Why::Expired, at: Some(invoice.expires), money: false },
+        Word::Invalid => State::Over { why: Why::Invalid, at: None, kept: !over },
+        _ if over => State::Over { why: Why::Expired, at: Some(invoice.expires), kept: false },
         _ => State::Open,
     }
 }

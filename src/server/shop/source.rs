@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::node::Node;
+use super::node::{Node, Word};
 use crate::btcpay::client::InvoiceQuery;
 use crate::btcpay::facts::payments;
 use crate::btcpay::pages::Pages;
@@ -45,6 +45,8 @@ pub(crate) type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, LookupErro
 pub(crate) struct Looked {
     /// The invoice; with `paid_at_node` where the node was asked and has its price.
     pub(crate) invoice: Invoice,
+    /// What the Lightning node said, where it was asked.
+    pub(crate) node: Option<Word>,
     /// How many requests it took.
     pub(crate) requests: u32,
 }
@@ -134,10 +136,12 @@ impl Source for Store {
                 invoice.methods = methods.iter().filter_map(wire::PaymentMethod::facts).collect();
                 requests += 1;
             }
-            if let Some(node) = lacks_witness(&invoice) {
-                invoice.paid_at_node = node.has_been_paid(&self.client, &invoice, &mut requests).await;
-            }
-            Ok(Looked { invoice, requests })
+            let word = match lacks_witness(&invoice) {
+                Some(node) => Some(node.ask(&self.client, &invoice, &mut requests).await),
+                None => None,
+            };
+            invoice.paid_at_node = word == Some(Word::Paid);
+            Ok(Looked { invoice, node: word, requests })
         })
     }
 

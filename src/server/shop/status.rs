@@ -55,13 +55,10 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Whether nothing can come of it any more: nothing was paid, and BTCPay watches for it no longer, or a person ended it.
+    /// Whether nothing can come of it any more: nothing was paid, and BTCPay watches for it no longer. Until then it can be
+    /// paid though it expired, or a person cancelled it: its code is out.
     pub(crate) fn is_over(&self, invoice: &Invoice, now: UnixTime) -> bool {
-        let ended = match self.word {
-            Word::Expired => invoice.watched_until < now,
-            Word::Invalid => true,
-            Word::New | Word::Processing | Word::Settled => false,
-        };
+        let ended = matches!(self.word, Word::Expired | Word::Invalid) && invoice.watched_until < now;
         ended && !invoice.holds_money()
     }
 }

@@ -11,7 +11,7 @@ use crate::gate::time::UnixTime;
 use crate::live::Live;
 use crate::server::carriers;
 use crate::server::cookies::{SetCookie, max_age, name_of};
-use crate::shop::claim::VerifiedClaim;
+use crate::shop::claim::{self, VerifiedClaim};
 
 /// Name of the cookie with the newest purchase.
 const PENDING: &str = "hlsgate_pending";
@@ -51,7 +51,8 @@ pub(super) fn set_token(
     }
 }
 
-/// Sets the cookie with the newest purchase, and keeps those that the request brought, the newest of them first.
+/// Sets the cookie with the newest purchase, and keeps those that the request brought, the newest of them first. Those that cannot
+/// be verified come last: another server's keys are in force for a while, or they are nobody's.
 pub(crate) fn set_pending(
     response: &mut Response<Full<Bytes>>,
     headers: &HeaderMap,
@@ -62,7 +63,9 @@ pub(crate) fn set_pending(
     let value = format!("{invoice}{BETWEEN}{claim}");
     add(response, SetCookie { name: PENDING, value: &value, path: PATH, max_age: PENDING_MAX_AGE }, live);
     let ours = |(id, claim): &(&str, &[u8])| VerifiedClaim::verify(claim, id, &live.policy.keyring).is_some();
-    let earlier: Vec<_> = pending(headers).filter(|(id, _)| *id != invoice).filter(ours).take(MAX_EARLIER).collect();
+    let other = pending(headers).filter(|(id, claim)| *id != invoice && claim::is_shaped(id, claim));
+    let (ours, doubted): (Vec<_>, Vec<_>) = other.take(2 * MAX_PURCHASES).partition(ours);
+    let earlier: Vec<_> = ours.into_iter().chain(doubted).take(MAX_EARLIER).collect();
     if !earlier.is_empty() {
         set_earlier(response, &earlier, live);
     }

@@ -33,6 +33,8 @@ const FIRST_FACTS: Duration = Duration::from_secs(5);
 const SHORT: u64 = 10;
 /// Longest `facts` that is looked at; ours are shorter.
 const MAX_FACTS: usize = 64;
+/// What `facts` ends with where they may be out of date.
+const STALE: char = '~';
 /// Longest wait for facts to be confirmed, whatever `wait` says.
 const FRESH_FACTS: Duration = Duration::from_secs(2);
 
@@ -90,6 +92,7 @@ pub(super) async fn answer(
     let began = Instant::now();
     let mut draining = shop.draining();
     let mut over = false;
+    let mut differs_since = None;
     loop {
         // Read anew each time, and before the answer: keys and revocations may change while a request is held.
         let live = in_force.live();
@@ -105,8 +108,9 @@ pub(super) async fn answer(
             None => None,
         };
         let bill = found.as_ref().map(|found| Bill::of(&found.invoice, found.judged.word, selling));
-        let differs = found.as_ref().zip(bill.as_ref()).is_some_and(|(found, bill)| wish.differs(found, bill));
+        let differs = found.as_ref().zip(bill.as_ref()).is_some_and(|(found, bill)| wish.differs(found, bill, &known));
         let unsure = !known.fresh && known.error.is_none();
+        differs_since = differs.then(|| differs_since.unwrap_or_else(Instant::now));
         let until = match found.as_ref().zip(bill) {
             Some((found, bill)) if over || (differs && !unsure) => {
                 return told(shop, &held, &known, found, bill, &live);
@@ -117,8 +121,9 @@ pub(super) async fn answer(
             None if over && known.error.is_some() => return Err(Problem::btcpay_unavailable()),
             // Nothing says that BTCPay cannot be reached: it was not asked yet, or takes its time.
             None if over => return Err(Problem::overloaded("the payment server has not answered yet", 1)),
-            // Nobody confirmed it for a while: a payment may have come since, or a person's mark been taken back.
-            Some(_) if differs => began + FRESH_FACTS,
+            // Nobody confirmed it for a while: a payment may have come since, or a person's mark been taken back. Or the
+            // Lightning node has a word in it, and is being asked.
+            Some(_) if differs => differs_since.unwrap_or(began) + FRESH_FACTS,
             Some(_) => began + wish.wait.max(if unsure { FRESH_FACTS } else { Duration::ZERO }),
             None => began + wish.wait.max(FIRST_FACTS),
         };
@@ -165,11 +170,11 @@ fn told(
         invoice: &invoice.id,
         amount: invoice.amount.to_string(),
         currency: &invoice.currency,
-        facts: bill.digest(),
+        facts: digest(&bill, known),
         age: known.age.as_secs(),
-        stale: !known.fresh,
+        stale: is_stale(known),
         replaced: known.fell_back && judged.word == Word::New,
-        r#final: judged.is_over(invoice, now),
+        r#final: !is_stale(known) && judged.is_over(invoice, now),
         bill,
     };
     let Some(settlement) = &judged.settlement else {
@@ -190,6 +195,18 @@ fn told(
         shop.metrics.claimed(Duration::from_secs(after));
     }
     Ok(response)
+}
+
+/// Whether the invoice may stand otherwise: BTCPay does not answer, or its Lightning node where only that can still say.
+fn is_stale(known: &Known) -> bool {
+    !known.fresh || known.node_silent
+}
+
+/// By what a page says what it knows.
+fn digest(bill: &Bill<'_>, known: &Known) -> String {
+    let mut digest = bill.digest();
+    digest.extend(is_stale(known).then_some(STALE));
+    digest
 }
 
 /// A buyer who gets a token that is over, or nearly so, has paid for nothing, and will not say so here.
@@ -239,9 +256,14 @@ impl Wish {
         Ok(wish)
     }
 
-    /// Whether there is something that the page does not know.
-    fn differs(&self, found: &Found, bill: &Bill<'_>) -> bool {
-        self.seen != Some(found.judged.word) || self.facts.as_ref().is_some_and(|known| *known != bill.digest())
+    /// Whether there is something that the page does not know; that what it knows is certain now, too. That it may be out of date
+    /// can wait for the next answer.
+    fn differs(&self, found: &Found, bill: &Bill<'_>, known: &Known) -> bool {
+        let facts = |facts: &String| {
+            let (digest, stale) = facts.strip_suffix(STALE).map_or((facts.as_str(), false), |digest| (digest, true));
+            digest != bill.digest() || (stale && !is_stale(known))
+        };
+        self.seen != Some(found.judged.word) || self.facts.as_ref().is_some_and(facts)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::server::shop::node::Word;
 use crate::server::shop::source::LookupError;
 use crate::shop::invoice::{Invoice, Status};
 use crate::shop::settlement::Terms;
@@ -29,6 +30,8 @@ pub(super) struct Entry {
     pub(super) claimed: bool,
     /// Whether the Lightning node has its price: asked by look-ups, unknown to listings, and true for ever.
     paid_at_node: bool,
+    /// What the node said when a look-up asked it last. No listing changes that.
+    node: Option<Word>,
     /// Last time that anybody asked for it.
     pub(super) used: Instant,
     changed: watch::Sender<u64>,
@@ -62,6 +65,7 @@ impl Entry {
             fell_back: false,
             claimed: false,
             paid_at_node: false,
+            node: None,
             used: now,
             changed: watch::Sender::new(0),
         }
@@ -109,6 +113,19 @@ impl Entry {
         if !counted_on || before != self.invoice() {
             self.tell();
         }
+    }
+
+    /// Takes in what the node said, where it was asked.
+    pub(super) fn hear(&mut self, word: Option<Word>) {
+        if word.is_some() && word != self.node {
+            self.node = word;
+            self.tell();
+        }
+    }
+
+    /// What the node said when it was asked last.
+    pub(super) fn node(&self) -> Option<Word> {
+        self.node
     }
 
     /// Notes that a look-up told nothing.

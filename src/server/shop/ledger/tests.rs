@@ -12,7 +12,8 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::gate::time::UnixTime;
-use crate::server::shop::source::{Looked, Lookup, PAGE, Walk};
+use crate::server::shop::node::Word;
+use crate::server::shop::source::{Looked, Lookup, LookupError, PAGE, Walk};
 use crate::shop::invoice::{Additional, Payment, PaymentStatus, Status, Tolerance};
 use crate::shop::lane::Lane;
 
@@ -43,6 +44,7 @@ struct Memory {
     hidden: AtomicBool,
     asks_node: AtomicBool,
     paid_at_node: AtomicBool,
+    node_away: AtomicBool,
     slow: Mutex<Duration>,
     come_again: Mutex<Option<Duration>>,
     under_way: AtomicUsize,
@@ -119,7 +121,15 @@ impl Source for Memory {
             self.work().await?;
             let missing = if self.hidden.load(Ordering::SeqCst) { LookupError::Hidden } else { LookupError::Unknown };
             let paid_at_node = self.paid_at_node.load(Ordering::SeqCst);
-            found.map(|invoice| Looked { invoice: Invoice { paid_at_node, ..invoice }, requests: 1 }).ok_or(missing)
+            let node = match (paid_at_node, self.node_away.load(Ordering::SeqCst)) {
+                (true, _) => Word::Paid,
+                (false, true) => Word::Silent,
+                (false, false) => Word::Unpaid,
+            };
+            let node = self.asks_node().then_some(node);
+            found
+                .map(|invoice| Looked { invoice: Invoice { paid_at_node, ..invoice }, node, requests: 1 })
+                .ok_or(missing)
         })
     }
 
@@ -183,15 +193,32 @@ fn ledger_with(tempo: Tempo) -> (Arc<Ledger>, Arc<Memory>, Arc<AtomicUsize>) {
     (ledger, memory, settled)
 }
 
-/// Waits until the invoice is known to be in this state.
-async fn known_as(held: &mut Held, status: Status) -> Instant {
+/// Waits until so many further listings were asked for.
+async fn listed(memory: &Memory, times: usize) {
+    let seen = memory.listed.lock().unwrap().len();
+    while memory.listed.lock().unwrap().len() < seen + times {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until what is known is as `wanted`.
+async fn known_so(held: &mut Held, wanted: impl Fn(&Known) -> bool) -> Known {
     let waiting = async {
-        while held.known().invoice.is_none_or(|invoice| invoice.status != status) {
+        loop {
+            let known = held.known();
+            if wanted(&known) {
+                return known;
+            }
             held.changed().await;
         }
-        Instant::now()
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the state is learned")
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is learned")
+}
+
+/// Waits until the invoice is known to be in this state.
+async fn known_as(held: &mut Held, status: Status) -> Instant {
+    known_so(held, |known| known.invoice.as_ref().is_some_and(|invoice| invoice.status == status)).await;
+    Instant::now()
 }
 
 /// A hint that has led to a question, which takes its time.

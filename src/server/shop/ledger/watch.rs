@@ -228,7 +228,7 @@ impl State {
 
     fn needs(&self, ledger: &Ledger, now: Instant, today: UnixTime, oldest_listed: UnixTime) -> Needs<'_> {
         let mut needs = Needs::default();
-        let witnessed_by = self.asked.as_ref().filter(|asked| asked.source.asks_node()).map(|asked| &asked.terms);
+        let witnessed_by = self.witnessed_by();
         for id in &self.waited {
             let Some(entry) = self.entries.get(id) else { continue };
             if entry.is_final() {

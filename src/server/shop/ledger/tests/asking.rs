@@ -87,12 +87,8 @@ async fn an_old_invoice_is_looked_up_by_itself_and_less_often() {
     assert!((3..=7).contains(&times), "{times} look-ups");
     assert!(memory.listed.lock().unwrap().is_empty());
     memory.put("a", Status::Expired, Additional::PaidLate, long_ago);
-    let waiting = async {
-        while held.known().invoice.is_none_or(|invoice| invoice.additional != Additional::PaidLate) {
-            held.changed().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(2), waiting).await.unwrap();
+    let late = |known: &Known| known.invoice.as_ref().is_some_and(|it| it.additional == Additional::PaidLate);
+    tokio::time::timeout(Duration::from_secs(2), known_so(&mut held, late)).await.unwrap();
 }
 
 #[tokio::test]
@@ -101,16 +97,7 @@ async fn what_the_node_was_paid_is_found_while_somebody_waits_and_no_listing_for
     memory.put("a", Status::Expired, Additional::None, TODAY);
     ledger.made(memory.invoices.lock().unwrap()["a"].clone(), Instant::now());
     let mut held = ledger.hold("a").unwrap();
-    let listed = |times: usize| {
-        let memory = memory.clone();
-        async move {
-            let seen = memory.listed.lock().unwrap().len();
-            while memory.listed.lock().unwrap().len() < seen + times {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-    };
-    listed(2).await;
+    listed(&memory, 2).await;
     assert_eq!(memory.times_looked_up("a"), 0, "nobody may be asked");
     memory.asks_node.store(true, Ordering::SeqCst);
     while memory.times_looked_up("a") < 2 {
@@ -118,14 +105,36 @@ async fn what_the_node_was_paid_is_found_while_somebody_waits_and_no_listing_for
         let _ = held.known();
     }
     memory.paid_at_node.store(true, Ordering::SeqCst);
-    let waiting = async {
-        while held.known().invoice.is_none_or(|invoice| !invoice.paid_at_node) {
-            held.changed().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
+    known_so(&mut held, |known| known.invoice.as_ref().is_some_and(|invoice| invoice.paid_at_node)).await;
     let looked_up = memory.times_looked_up("a");
-    listed(3).await;
+    listed(&memory, 3).await;
     assert!(held.known().invoice.unwrap().paid_at_node);
     assert_eq!((memory.times_looked_up("a"), settled.load(Ordering::SeqCst)), (looked_up, 1));
+}
+
+/// What the node did not say is not known, whatever BTCPay's list says meanwhile.
+#[tokio::test]
+async fn the_nodes_silence_is_known_until_it_answers_and_no_listing_breaks_it() {
+    let (ledger, memory, _) = ledger();
+    memory.asks_node.store(true, Ordering::SeqCst);
+    memory.node_away.store(true, Ordering::SeqCst);
+    memory.put("a", Status::Expired, Additional::None, TODAY);
+    ledger.made(memory.invoices.lock().unwrap()["a"].clone(), Instant::now());
+    let mut held = ledger.hold("a").unwrap();
+    let known = held.known();
+    assert!(known.node_silent && !known.fresh, "nobody asked it yet");
+    let known = known_so(&mut held, |known| known.fresh).await;
+    assert!(known.node_silent && memory.times_looked_up("a") > 0);
+    listed(&memory, 3).await;
+    assert!(held.known().node_silent);
+    memory.node_away.store(false, Ordering::SeqCst);
+    let known = known_so(&mut held, |known| !known.node_silent).await;
+    assert!(!known.invoice.unwrap().paid_at_node);
+    listed(&memory, 3).await;
+    assert!(!held.known().node_silent);
+    // Where nobody may ask it, it is no witness, and nothing waits for its word.
+    memory.node_away.store(true, Ordering::SeqCst);
+    known_so(&mut held, |known| known.node_silent).await;
+    memory.asks_node.store(false, Ordering::SeqCst);
+    assert!(!held.known().node_silent);
 }

@@ -22,12 +22,7 @@ async fn a_listing_without_payments_leads_to_a_look_up() {
     ledger.made(memory.invoices.lock().unwrap()["a"].clone(), Instant::now());
     let mut held = ledger.hold("a").unwrap();
     memory.settle("a");
-    let waiting = async {
-        while held.known().invoice.is_none_or(|invoice| !invoice.is_final()) {
-            held.changed().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
+    known_so(&mut held, |known| known.invoice.as_ref().is_some_and(|invoice| invoice.is_final())).await;
     assert_eq!(memory.times_looked_up("a"), 1);
 }
 
@@ -102,11 +97,6 @@ async fn an_invoice_that_btcpay_does_not_show_is_told_apart_from_a_weak_key() {
     let (ledger, memory, _) = ledger();
     memory.hidden.store(true, Ordering::SeqCst);
     let mut held = ledger.hold("gone").unwrap();
-    let waiting = async {
-        while held.known().error != Some(LookupError::Unknown) {
-            held.changed().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap();
+    known_so(&mut held, |known| known.error == Some(LookupError::Unknown)).await;
     assert!(!memory.listed.lock().unwrap().is_empty());
 }
