@@ -22,6 +22,12 @@ export const DEADLINE = 45_000;
 /** The key that signs the site's tokens, and its id. */
 const KEY = { kid: 'k1', bytes: Buffer.alloc(32, 7) };
 
+/** What the shop's API key is, and what it may. */
+const API_KEY = '0123456789abcdef0123456789abcdef01234567';
+const RIGHTS = ['cancreateinvoice', 'canviewinvoices', 'webhooks.canmodifywebhooks'];
+/** What the daemon says when it has read its files anew. */
+const RELOADED = /reloaded/;
+
 const running = new Set();
 
 /** A test of `node:test` that prints what the site's programs said when it fails. */
@@ -73,11 +79,11 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
     const { store } = await fetch(`${control}/fake/state`).then((it) => it.json());
 
     mkdirSync(join(folder, 'run'));
-    writeFileSync(join(folder, 'btcpay-api-key'), '0123456789abcdef0123456789abcdef01234567\n', { mode: 0o600 });
+    writeFileSync(join(folder, 'btcpay-api-key'), `${API_KEY}\n`, { mode: 0o600 });
     writeFileSync(join(folder, 'btcpay-webhook-secret'), `${secret}\n`, { mode: 0o600 });
     writeFileSync(join(folder, 'keys.json'), JSON.stringify({ keys: [{ kty: 'oct', kid: KEY.kid, alg: 'HS256', k: KEY.bytes.toString('base64url') }] }), { mode: 0o600 });
     writeFileSync(join(folder, 'hlsgate.toml'), toml({ folder, origin, shop, store: store.id ?? store, offers, expiration, cookie, methods, admin: await freePort() }));
-    await start('hlsgate', required('HLSGATE_BIN'), ['serve', '--config', join(folder, 'hlsgate.toml')]);
+    const daemon = await start('hlsgate', required('HLSGATE_BIN'), ['serve', '--config', join(folder, 'hlsgate.toml')]);
     await until(() => existsSync(join(folder, 'run/hlsgate.sock')), 'the daemon to listen', logs);
 
     prepareNginx(folder, port);
@@ -100,6 +106,19 @@ export async function startSite({ offers = OFFERS, expiration = '30m', cookie = 
       closeDoors: () => endChild(nginx.child),
       /** Where the stand-in's checkout pages are. */
       btcpay: shop,
+      /** Gives the shop's API key further rights over the store. */
+      allow: (...further) => fake('keys', { key: API_KEY, permissions: [...RIGHTS, ...further].map((name) => `btcpay.store.${name}:${store.id ?? store}`) }),
+      /** Puts these keys in force, without a restart; answers those that were. */
+      useKeys: async (keys) => {
+        const file = join(folder, 'keys.json');
+        const before = JSON.parse(readFileSync(file, 'utf8')).keys;
+        writeFileSync(file, JSON.stringify({ keys }));
+        const reloads = () => logs.get('hlsgate').filter((line) => RELOADED.test(line)).length;
+        const seen = reloads();
+        daemon.child.kill('SIGHUP');
+        await until(() => reloads() > seen, 'the daemon to take the keys', logs);
+        return before;
+      },
       /** The newest invoice of the stand-in. */
       invoice: async () => {
         const { invoices } = await fake('invoices').then((it) => (Array.isArray(it) ? { invoices: it } : it));

@@ -284,18 +284,3 @@ test('back from the payment page in another browser: where it opens, how to brin
   await inState(own.page, 'open');
   await own.leave();
 });
-
-test('the shop does not know a claim for a while: it is kept, and opens the film when it does', async () => {
-  const visit = await viewer(browser, site, { allow: [REFUSED, UNAVAILABLE] });
-  const { page } = visit;
-  await choose(visit, { video: SHORT, offer: 1 });
-  await visit.context.route('**/hlsgate/invoices/*', (route) => route.fulfill({ status: 403, contentType: 'application/problem+json', body: '{"reason":"wrong-claim"}' }));
-  await page.evaluate(() => dispatchEvent(new Event('online')));
-  await inState(page, 'offers');
-  assert.match(await visit.card.innerText(), /does not know this purchase at the moment[\s\S]*kept/);
-  await site.fake('pay', { invoice: (await site.invoice()).id });
-  await visit.context.unrouteAll({ behavior: 'ignoreErrors' });
-  await inState(page, 'open');
-  await plays(page);
-  await visit.leave();
-});

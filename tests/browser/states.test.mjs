@@ -326,6 +326,7 @@ test('a claim is forgotten only when the shop says, a week after it was made, th
     ['open when it was asked last, a week ago', { status: 'new', asked_at: old + 30 }, false],
     ['expired, but that was a week ago', { status: 'expired', asked_at: old + 3600 }, false],
     ['expired, and asked since', { status: 'expired', asked_at: now - 10 }, true],
+    ['expired, as far as is known: who could know does not answer', { status: 'expired', stale: true, asked_at: now - 10 }, false],
     ['expired, half paid', { status: 'expired', paid: '0.00001', asked_at: now - 10 }, false],
     ['not known to the shop', { status: 'doubted', asked_at: now - 10 }, false],
     ['on its way', { status: 'processing', asked_at: now - 10 }, false],
