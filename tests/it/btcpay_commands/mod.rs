@@ -533,6 +533,25 @@ async fn a_token_by_its_invoice_is_the_buyers_own() {
     assert!(told.contains(expected) && told.contains("mark it as settled in BTCPay"), "{told}");
 }
 
+/// Recorded: `never-confirmed-then-block`. BTCPay has given it up, and has its money.
+#[tokio::test]
+async fn what_was_confirmed_after_btcpay_gave_it_up_is_a_token_and_a_sale() {
+    let shop = Shop::new(&[]).await;
+    shop.store_key(API_KEY);
+    let invoice = shop.order("film", "forever").await;
+    let id = json!({ "invoice": invoice.id });
+    shop.btcpay.control("pay", json!({ "invoice": invoice.id, "method": "BTC-CHAIN" })).await;
+    shop.btcpay.control("stop-monitoring", id.clone()).await;
+    let issue = || shop.run(&["token", "issue", "--invoice", &invoice.id]);
+    let sold = || shop.run(&["sales", "--csv"]).stdout.contains(&invoice.id);
+    let waiting = issue();
+    let expected = "of 5.00 USD was paid, 0 of it confirmed";
+    assert!(waiting.code == 1 && waiting.stderr.contains(expected) && !sold(), "{waiting:?}");
+    shop.btcpay.control("confirm", id).await;
+    let settled = issue();
+    assert_eq!((settled.code, settled.stderr.as_str(), sold()), (0, "", true), "{settled:?}");
+}
+
 fn mode(shop: &Shop, name: &str) -> u32 {
     std::fs::metadata(shop.file(name)).unwrap().permissions().mode() & 0o777
 }
