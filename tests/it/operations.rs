@@ -1,5 +1,5 @@
-//! What the documents for operators say, held against the truth: every nginx recipe of docs/nginx.md in a real nginx, every metric
-//! of docs/metrics.md, the dashboard and the alert rules on `/metrics`.
+//! What the documents for operators say, held against the truth: every nginx recipe of docs/nginx.md and the site of
+//! docs/go-live.md in a real nginx, every metric of docs/metrics.md, the dashboard and the alert rules on `/metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,11 +24,14 @@ const RECIPES: &[(&str, &[&str])] = &[
     (CDN, &["video.example"]),
     (FRONT, &["video.example"]),
     ("Speed by tier", &["video.example"]),
+    (GO_LIVE, &["video.example"]),
 ];
 
 /// The two that a proxy stands in front of.
 const CDN: &str = "Behind a CDN or another proxy";
 const FRONT: &str = "HTTP/3 by a proxy in front";
+/// The site that docs/go-live.md writes.
+const GO_LIVE: &str = "Go live";
 
 /// The proxy's address in the recipes stands for this one here.
 const PROXY: &str = "127.0.0.9";
@@ -70,7 +73,12 @@ fn blocks(text: &str, part: &str, language: &str, title: &str) -> Vec<(String, S
 
 /// Every recipe as server blocks; most are parts of one.
 fn recipes() -> Vec<(String, String)> {
-    let mut all = Vec::new();
+    let page = document("docs/go-live.md");
+    let site = page.split_once("<<'SITE'\n").and_then(|(_, rest)| rest.split_once("\nSITE\n")).expect("a site").0;
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site/nginx-site.conf");
+    let site = site.replace("    listen 80;\n    listen [::]:80;\n", "");
+    let site = site.replace("snippets/hlsgate-site.conf", pages.to_str().unwrap());
+    let mut all = vec![(GO_LIVE.to_owned(), site.replace("/srv/site", "/srv/video"))];
     for (title, block) in blocks(&document("docs/nginx.md"), "Recipes", "nginx", r"^\*\*(.*?)\*\*") {
         if block.starts_with("server {") {
             all.push((title, block));

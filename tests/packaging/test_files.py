@@ -242,7 +242,7 @@ class Compose(unittest.TestCase):
                 (folder / "hlsgate.toml").write_text((self.FOLDER / "hlsgate.toml").read_text().replace("/etc/hlsgate/", f"{folder}/"))
                 done = run(os.environ["HLSGATE"], *command, "--config", folder / "hlsgate.toml")
                 self.assertEqual(done.returncode, 0, done.stdout)
-            site = (self.FOLDER / "site.conf").read_text().replace("/etc/nginx/hlsgate", f"{folder}/hlsgate").replace("/srv/www", str(REPOSITORY / "examples/site"))
+            site = (self.FOLDER / "site.conf").read_text().replace("/etc/nginx/hlsgate", f"{folder}/hlsgate").replace("/srv/site", str(REPOSITORY / "examples/site"))
             (folder / "site.conf").write_text(site)
             text = (MANIFESTS / "nginx.conf").read_text()
             here = {"/etc/nginx/hlsgate/": f"{folder}/hlsgate/", "/etc/nginx/site/": f"{folder}/", "/tmp/": f"{folder}/"}
