@@ -31,6 +31,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         include snippets/hlsgate.conf;
+        include snippets/hlsgate-discovery.conf;
         root {at};
         location ^~ /hls/ {{ include snippets/hlsgate-protect.conf; include snippets/hlsgate-l402.conf; }}
     }}
