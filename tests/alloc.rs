@@ -33,6 +33,10 @@ fn a_granted_question_allocates_nothing_where_machines_buy() {
     let beside = format!("{paid}\r\n{}", fixture.cookie());
     ask(&fixture, Kind::Media, &beside);
     assert_eq!(ask(&fixture, Kind::Media, &beside), ("204".into(), 0));
+    // Nor a stranger, at the first playlist that a player opens.
+    let stranger = "Cookie: theme=dark";
+    ask(&fixture, Kind::Playlist, stranger);
+    assert_eq!(ask(&fixture, Kind::Playlist, stranger), ("401".into(), 0));
     // And that it is looked at where nothing else opens.
     let (status, allocations) = ask(&fixture, Kind::Media, &paid);
     assert_eq!(status, "403");

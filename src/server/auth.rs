@@ -27,6 +27,8 @@ pub(crate) const KEEP_DECISION: u64 = 10;
 const VIDEO: &str = "x-hlsgate-video";
 /// Whether the file is a playlist.
 const KIND: &str = "x-hlsgate-kind";
+/// Where machines show what they paid.
+const AUTHORIZATION: &str = "authorization";
 
 /// The answer to nginx.
 #[derive(Debug)]
@@ -64,11 +66,14 @@ pub(crate) fn answer<H: Headers + ?Sized>(headers: &H, live: &Live, now: UnixTim
     };
     match decide(&request, &live.policy, now) {
         Ok(grant) => granted(&grant, None, live, now),
-        Err(refusal) => {
-            let refusal = match paid(headers, &request, refusal, live, now) {
-                Ok(answer) => return answer,
-                Err(refusal) => refusal,
-            };
+        Err(mut refusal) => {
+            // A stranger without a credential is refused as cheaply as where nothing is sold to machines.
+            if headers.all(AUTHORIZATION).next().is_some() {
+                match paid(headers, &request, refusal, live, now) {
+                    Ok(answer) => return answer,
+                    Err(reason) => refusal = reason,
+                }
+            }
             tracing::debug!(video = %request.video, reason = refusal.reason(), "refused");
             AuthResponse::Refused(refusal)
         }
@@ -87,7 +92,7 @@ fn paid<H: Headers + ?Sized>(
 ) -> Result<AuthResponse, Refusal> {
     let keyring = &live.policy.keyring;
     let (mut tokens, mut payment, mut wrong) = (CarriedTokens::default(), None, None);
-    for line in headers.all("authorization").take(MAX_CREDENTIALS) {
+    for line in headers.all(AUTHORIZATION).take(MAX_CREDENTIALS) {
         for credential in machine::credentials(line, keyring) {
             match credential {
                 Ok(paid) => {
@@ -100,13 +105,12 @@ fn paid<H: Headers + ?Sized>(
             }
         }
     }
-    let request = AuthRequest { tokens, ..asked.clone() };
-    match decide(&request, &live.policy, now) {
-        Ok(grant) => Ok(granted(&grant, payment, live, now)),
+    if tokens.iter().next().is_none() {
         // A wrong credential is refused for good: who has paid must not be asked to pay again.
-        Err(Refusal::Missing) => Err(wrong.unwrap_or(refusal)),
-        Err(reason) => Err(reason),
+        return Err(wrong.unwrap_or(refusal));
     }
+    let request = AuthRequest { tokens, ..asked.clone() };
+    decide(&request, &live.policy, now).map(|grant| granted(&grant, payment, live, now))
 }
 
 /// What nginx asks. The video and the kind have to be there exactly once, the other two at most once.
