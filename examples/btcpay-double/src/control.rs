@@ -343,7 +343,12 @@ fn set_key(world: &mut World, body: &Value) -> Result<Value, String> {
 
 /// An invoice that somebody else makes: the creation request itself, with `store` for another store's.
 fn foreign_invoice(world: &mut World, call: &Call, body: &Value) -> Result<Value, String> {
-    let id = invoice_api::make(world, body, body.get("store").and_then(Value::as_str))?;
+    let mut one = body.clone();
+    let copies = one.as_object_mut().and_then(|members| members.remove("copies"));
+    for _ in 1..copies.as_ref().and_then(Value::as_u64).unwrap_or(1) {
+        foreign_invoice(world, call, &one)?;
+    }
+    let id = invoice_api::make(world, &one, one.get("store").and_then(Value::as_str))?;
     let invoice = world.invoice(&id).ok_or_else(|| no_invoice(&id))?;
     Ok(json!(views::invoice(world, invoice, &call.base, false)))
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     app::App,
@@ -25,6 +25,10 @@ use crate::{
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn create(app: &Arc<App>, call: &Call, store: &str) -> Result<Reply, Reply> {
+    let pace = |world: &mut World| Some(world.work.take(world.switches.create_pace?, Instant::now()));
+    if let Some(turn) = app.with(pace) {
+        sleep_until(turn).await;
+    }
     let (id, delay, pay, first) = app.with(|world| {
         authorise(world, call, keys::CREATE_INVOICE, Some(store))?;
         let new = request::creation(&call.document()?, &world.store, store, &world.switches)?;

@@ -47,6 +47,7 @@ mod ledger;
 mod lightning_api;
 mod lnurl;
 mod money;
+mod pace;
 mod payment;
 mod reading;
 mod refunds;

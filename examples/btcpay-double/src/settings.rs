@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     ids,
+    pace::Pace,
     payment::{MethodId, SpeedPolicy},
 };
 
@@ -55,6 +56,8 @@ pub struct Switches {
     pub latency_ms: u64,
     /// A creation answers this much after the invoice was saved and its `InvoiceCreated` raised.
     pub create_delay_ms: u64,
+    /// How many creations are worked on at a time, and how long each takes; without it all at once, in no time.
+    pub create_pace: Option<Pace>,
     /// A created invoice is paid, and its webhooks are delivered, before the creation answers.
     pub pay_on_create: Option<MethodId>,
     /// The next API calls that match fail.
@@ -112,6 +115,7 @@ impl Default for Switches {
         Switches {
             latency_ms: 0,
             create_delay_ms: 0,
+            create_pace: None,
             pay_on_create: None,
             fail_next: None,
             down: None,

@@ -20,6 +20,7 @@ use crate::{
     keys::ApiKey,
     ledger::{NodeInvoice, Outages, Unnoticed},
     money,
+    pace::Work,
     refunds::{self, Refunds},
     settings::{StoreSettings, Switches},
     strangers::{self, Strangers},
@@ -61,6 +62,8 @@ pub struct World {
     pub strangers: Strangers,
     /// Deliveries queued, waiting or in retry.
     pub pending: usize,
+    /// Creations under way, where the switches give them a pace.
+    pub work: Work,
     hooks: Vec<Hook>,
     pub index: HashMap<String, usize>,
     pub deadlines: BTreeSet<(i64, usize)>,
@@ -153,6 +156,7 @@ impl World {
             late: vec![],
             strangers: Strangers::default(),
             pending: 0,
+            work: Work::default(),
             hooks: vec![],
             index: HashMap::new(),
             deadlines: BTreeSet::new(),
