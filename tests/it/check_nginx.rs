@@ -1,8 +1,6 @@
 //! `hlsgate check` and nginx's configuration: the shipped files give no finding, and a vhost that is broken in one way gives
 //! exactly the finding of that way. Each text is printed by the real nginx.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -73,8 +71,8 @@ http {{
     fn fake_nginx(&self, script: &str) -> String {
         let folder = self.desk.file("bin");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("nginx"), format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(folder.join("nginx"), Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(folder.join("script"), format!("#!/bin/sh\n{script}\n")).unwrap();
+        process::install(&folder.join("script"), &folder.join("nginx"));
         format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
     }
 

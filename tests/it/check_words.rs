@@ -1,11 +1,13 @@
 //! `hlsgate check` as a person and as a program read it: its words, its JSON, its exit codes.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::harness::command::{Desk, Outcome, hlsgate, program, run};
 use crate::harness::daemon::socket;
+use crate::harness::process::install;
 use crate::harness::{Harness, Options};
 
 const TWO: [&str; 5] = ["check", "--only", "configuration", "--only", "daemon"];
@@ -121,7 +123,7 @@ fn a_configuration_that_cannot_be_used_is_exit_78() {
         report["findings"].as_array().unwrap().iter().map(|f| f["what"].as_str().unwrap()).collect();
     assert_eq!(fields.len(), 2);
     assert!(fields.contains(&"listn") && fields.contains(&"media"), "{fields:?}");
-    let missing = run(&mut hlsgate(std::path::Path::new("/no/such.toml"), &["check", "--json"]), "");
+    let missing = run(&mut hlsgate(Path::new("/no/such.toml"), &["check", "--json"]), "");
     let report: Value = serde_json::from_str(&missing.out).unwrap();
     assert_eq!((missing.code, &report["findings"][0]["what"]), (78, &json!("file")));
     assert_eq!(Desk::new("").run(&["check", "--only", "nothing"]).code, 2);
@@ -168,7 +170,7 @@ fn a_stranger_on_the_machine_is_told_to_come_back_as_root() {
     }
     let desk = Desk::new("");
     // The program may lie in a folder that is root's own.
-    std::fs::copy(program(), desk.file("hlsgate")).unwrap();
+    install(Path::new(program()), &desk.file("hlsgate"));
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(desk.file("hlsgate"));
     command.arg("--config").arg(desk.file("hlsgate.toml")).args(TWO);

@@ -83,10 +83,13 @@ fn terminate(certificate: &Path, key: &Path, target: SocketAddr) -> SocketAddr {
     serve(move |stream| {
         let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
         // Whoever does not trust us leaves in the handshake.
-        let Some(request) = head_of(&mut tls) else { return };
+        let Some(head) = head_of(&mut tls) else { return };
+        // A sale is tried as well, and BTCPay waits for its body.
+        let mut body = vec![0; length_in(&head)];
+        tls.read_exact(&mut body).unwrap();
         let mut inner = TcpStream::connect(target).unwrap();
-        let request = request.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-        inner.write_all(request.as_bytes()).unwrap();
+        let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        inner.write_all(&[head.as_bytes(), &body].concat()).unwrap();
         let mut answer = Vec::new();
         inner.read_to_end(&mut answer).unwrap();
         let _ = tls.write_all(&answer);
@@ -102,6 +105,15 @@ fn head_of(stream: &mut impl Read) -> Option<String> {
         head.push(byte[0]);
     }
     String::from_utf8(head).ok()
+}
+
+/// Bytes of the body that this head announces.
+fn length_in(head: &str) -> usize {
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length.map_or(0, |(_, bytes)| bytes.parse().unwrap())
 }
 
 /// A SOCKS 5 proxy (RFC 1928) that takes names ending in `.onion`, as Tor does, and leads them all to `target`.

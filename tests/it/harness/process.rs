@@ -76,6 +76,15 @@ pub fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// Copies a program to where it is to be run.
+///
+/// Another process does: what is open for writing here is so in every child that another test starts meanwhile, until that
+/// executes its own program, and the kernel runs no file that is ("Text file busy").
+pub fn install(program: &Path, to: &Path) {
+    let installed = Command::new("install").args(["-m", "755"]).args([program, to]).status();
+    assert!(installed.expect("install is there").success(), "{} is not installed", to.display());
+}
+
 /// Lets nginx's workers, which run as another user, into a folder.
 pub fn open_to_all(folder: &Path) {
     std::fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("open a folder");
