@@ -36,6 +36,12 @@ pub struct ServerInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version(pub(crate) [u32; 3]);
 
+/// From this version on a delivery that is answered with a 4xx is not repeated, but for 408 and 429.
+pub(crate) const REFUSALS_END: Version = Version([2, 3, 4]);
+
+/// The answer to a delivery whose signature does not fit, where a refusal would be repeated with all later events behind it.
+pub(crate) const NOT_BELIEVED: u16 = 202;
+
 impl Version {
     /// Reads [`ServerInfo::version`].
     pub(crate) fn of(text: &str) -> Version {
@@ -125,6 +131,18 @@ pub struct DeliveryRecord {
     /// How it went.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub(crate) status: DeliveryStatus,
+}
+
+impl DeliveryRecord {
+    /// Whether it was taken, and believed.
+    pub(crate) fn arrived(&self) -> bool {
+        self.status == DeliveryStatus::HttpSuccess && !self.has_bad_signature()
+    }
+
+    /// Whether the daemon answered that it is signed by another secret.
+    pub(crate) fn has_bad_signature(&self) -> bool {
+        matches!(self.http_code, Some(403 | NOT_BELIEVED))
+    }
 }
 
 /// How an attempt went.

@@ -4,7 +4,7 @@ use super::registration::{self, PATH, Registered, problems};
 use super::report::{Level, Report};
 use super::trouble::{CONNECT, GROUP, trouble};
 use crate::btcpay::Client;
-use crate::btcpay::setup::{DeliveryRecord, DeliveryStatus, Version, Webhook};
+use crate::btcpay::setup::{DeliveryRecord, DeliveryStatus, REFUSALS_END, Version, Webhook};
 use crate::gate::time::UnixTime;
 use crate::live::clock::{date, now};
 
@@ -16,8 +16,6 @@ const LATE: u64 = 60;
 const MENDED: usize = 3;
 /// From this version on the other webhooks of a store go on beside one whose events are null.
 const NULL_IS_HARMLESS: Version = Version([2, 3, 7]);
-/// From this version on a 4xx is not repeated, but for 408 and 429.
-const REFUSALS_END: Version = Version([2, 3, 4]);
 /// Seconds that BTCPay waits before each repetition.
 const WAITS: [u64; 8] = [10, 60, 600, 600, 600, 600, 600, 600];
 
@@ -89,9 +87,8 @@ fn judge(recent: &[DeliveryRecord], version: Version, now: UnixTime, report: &mu
     if recent.is_empty() {
         return report.ok(GROUP, "deliveries", "none yet");
     }
-    let arrived = |delivery: &DeliveryRecord| delivery.status == DeliveryStatus::HttpSuccess;
     // The daemon answers 204: what says 200 is something else, at the end of a redirect most likely.
-    let elsewhere = recent.iter().filter(|delivery| arrived(delivery) && delivery.http_code == Some(200)).count();
+    let elsewhere = recent.iter().filter(|delivery| delivery.arrived() && delivery.http_code == Some(200)).count();
     if elsewhere > 0 {
         report.note(
             GROUP,
@@ -102,12 +99,12 @@ fn judge(recent: &[DeliveryRecord], version: Version, now: UnixTime, report: &mu
             "register the final address: `hlsgate btcpay connect`, with `--url` if it is not below public_url",
         );
     }
-    let failed: Vec<&DeliveryRecord> = recent.iter().filter(|delivery| !arrived(delivery)).collect();
+    let failed: Vec<&DeliveryRecord> = recent.iter().filter(|delivery| !delivery.arrived()).collect();
     let Some(newest) = failed.first() else {
         late(recent, report);
         return report.ok(GROUP, "deliveries", format!("the latest {} arrived", recent.len()));
     };
-    let since = recent.iter().take_while(|delivery| arrived(delivery)).count();
+    let since = recent.iter().take_while(|delivery| delivery.arrived()).count();
     let answer = newest.http_code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
     if since >= MENDED {
         let seen =
@@ -128,7 +125,9 @@ fn judge(recent: &[DeliveryRecord], version: Version, now: UnixTime, report: &mu
             &format!("; BTCPay repeats it at {}, in {minutes} min, and all later events wait behind it", date(at.0));
     }
     let todo = match newest.http_code {
-        Some(403) => "BTCPay signs with another secret, or a firewall is in the way: run `hlsgate btcpay connect`",
+        _ if newest.has_bad_signature() => {
+            "BTCPay signs with another secret, or a firewall is in the way: run `hlsgate btcpay connect`"
+        }
         Some(404) => "include snippets/hlsgate.conf in the site's server block, and run the daemon with [btcpay]",
         Some(300..400) => "register the final address: run `hlsgate btcpay connect`",
         Some(_) => "look into the daemon's log and nginx's error log for that time",
@@ -224,6 +223,14 @@ mod tests {
         ];
         let found = findings(&old, OLD);
         assert_eq!(found[1], "warning one was made 70 s after its event", "{found:?}");
+    }
+
+    /// Before 2.3.4 BTCPay would repeat a refusal for an hour, with all later events behind it.
+    #[test]
+    fn a_delivery_that_was_not_believed_is_no_success() {
+        let recent = [delivery(1990, None, 202), delivery(1980, None, 204)];
+        assert!(findings(&recent, OLD)[0].starts_with("wrong 1 of the latest 2 failed, the last one at"));
+        assert_eq!(repeated_at(&recent, OLD), None, "nothing waits");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::on_disk;
 use super::token::read_stdin;
 use crate::btcpay::client::{authorize_link, optional_part};
 use crate::btcpay::permissions::{TO_SELL, TO_SET_UP, VIEW_LIGHTNING};
-use crate::btcpay::setup::{AuthorizedEvents, DeliveryRecord, DeliveryStatus, NewWebhook, Webhook};
+use crate::btcpay::setup::{AuthorizedEvents, DeliveryRecord, NewWebhook, Webhook};
 use crate::btcpay::{ApiKey, Client, Error};
 use crate::check::registration::{self, EVENTS, PATH, Registered};
 use crate::check::trial::{Tried, try_out};
@@ -121,7 +121,7 @@ impl Connect {
         let (made, what) = match found {
             None => (client.create_webhook(&wanted).await.map_err(failed)?, "made".to_owned()),
             Some(found) => {
-                let secret_fits = is_told && deliveries.first().is_none_or(|latest| latest.http_code != Some(403));
+                let secret_fits = is_told && !deliveries.first().is_some_and(DeliveryRecord::has_bad_signature);
                 let what = repaired(found, &url, secret_fits);
                 (client.update_webhook(&found.id, &wanted).await.map_err(failed)?, what)
             }
@@ -139,9 +139,7 @@ impl Connect {
         for other in others {
             println!("         another, {}, goes to {}: delete it in BTCPay if it is not needed", other.id, other.url);
         }
-        let came = |delivery: &DeliveryRecord| {
-            delivery.status == DeliveryStatus::HttpSuccess && delivery.timestamp > told.plus(STILL_REPEATED)
-        };
+        let came = |delivery: &DeliveryRecord| delivery.arrived() && delivery.timestamp > told.plus(STILL_REPEATED);
         if secrets.earlier > 0 && deliveries.iter().any(came) {
             secret::drop_earlier(&section.webhook_secret_file)?;
             println!("secret   deliveries come under the new one: the earlier ones were dropped");

@@ -246,6 +246,8 @@ async fn the_daemon_answers_as_the_document_says() {
     let deliver = |body: &str, header: String| post("webhooks/btcpay", body).header("BTCPay-Sig", header);
     document.check("takeDelivery", send(deliver("{}", signature("{}"))).await).await;
     document.check("takeDelivery", send(deliver("{}", signature("{ }"))).await).await;
+    let old = deliver("{}", signature("{ }")).header("User-Agent", "BTCPayServer/2.0.8");
+    document.check("takeDelivery", send(old).await).await;
     document.check("takeDelivery", send(deliver(&large, signature(&large))).await).await;
     document.check("takeDelivery", broken_off(&shop).await).await;
 
