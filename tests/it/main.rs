@@ -37,6 +37,7 @@ mod shop_lost;
 mod shop_openapi;
 mod shop_sale;
 mod shop_settlement;
+mod shop_versions;
 mod shop_webhook;
 mod shop_witness;
 mod smoke;

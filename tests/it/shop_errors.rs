@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::btcpay::{API_KEY, STORE};
-use crate::harness::shop::{Shop, Wish};
-use crate::harness::{A, Harness, reason, send};
+use crate::harness::shop::{Purchase, Shop, Wish};
+use crate::harness::{A, Harness, reason, send, until};
 
 #[tokio::test]
 async fn each_wrong_order_has_its_reason() {
@@ -261,6 +261,28 @@ async fn a_btcpay_below_a_path_that_takes_its_time_sells_as_well() {
     shop.btcpay.switch(json!({ "create_delay_ms": 0 })).await;
     shop.btcpay.pay(&bought.invoice).await;
     shop.token(&bought, std::time::Duration::from_secs(10)).await;
+}
+
+/// A BTCPay that takes longer than ten seconds for everything sells, and who has paid is let in while it lasts.
+#[tokio::test]
+async fn a_btcpay_that_is_slow_for_everybody_sells_as_well() {
+    let shop = Shop::start().await;
+    shop.btcpay.switch(json!({ "latency_ms": 10_500 })).await;
+    let order = "an-order-of-a-patient-page";
+    let url = format!("http://hlsgate/hlsgate/videos/{A}/invoices");
+    let mut answer = send(shop.direct().post(url).json(&json!({ "tier": "24h", "order": order }))).await;
+    while answer.status() == 202 {
+        answer = send(shop.direct().get("http://hlsgate/hlsgate/order?wait=25&before=0").bearer_auth(order)).await;
+    }
+    assert_eq!(answer.status(), 200);
+    let told: Value = answer.json().await.unwrap();
+    assert!(told["lightning"]["bolt11"].is_string(), "{told:#}");
+    let text = |name: &str| told[name].as_str().unwrap().to_owned();
+    let bought = Purchase { invoice: text("invoice"), claim: text("claim"), answer: told.clone() };
+    shop.h.with_secrets(|secrets| secrets.note(&bought.claim));
+    shop.btcpay.pay(&bought.invoice).await;
+    shop.token(&bought, std::time::Duration::from_secs(40)).await;
+    assert_eq!(shop.btcpay.calls("method=POST&path=/invoices").await.len(), 1);
 }
 
 #[tokio::test]

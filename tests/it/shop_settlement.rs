@@ -220,6 +220,10 @@ async fn what_btcpay_answers_otherwise_is_never_shown() {
         assert_eq!((response.status(), response.headers().get("set-cookie")), (503.try_into().unwrap(), None));
         assert_eq!(reason(response).await, "btcpay-unavailable", "{wrong}");
     }
+    // The operator reads both amounts, and the remedy.
+    let log = std::fs::read_to_string(shop.h.folder().join("daemon.log")).unwrap();
+    let words = "it is over 0.00000200 BTC, not 0.00000100 BTC; this BTCPay keeps other decimals of BTC: write the offer's price as 0.00000200";
+    assert!(log.contains(words), "{log}");
     shop.btcpay.switch(json!({ "answer_create": {} })).await;
     let _whole: Value = shop.buy(A, "24h").await.answer;
 }

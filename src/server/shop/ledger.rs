@@ -6,6 +6,7 @@
 
 mod entry;
 mod held;
+mod listing;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -102,10 +103,14 @@ struct State {
     listing: bool,
     /// Whether what is behind it is.
     deep: bool,
+    /// Whether a page, and a look-up, waits for the next paced request, and whether that one is the page's: each other one is.
+    page_waits: bool,
+    repeats_wait: bool,
+    page_next: bool,
     listed: Option<Instant>,
-    /// When a whole listing ended last, and when it had begun.
+    /// When a listing was told to its end last, and which.
     listed_well: Option<Instant>,
-    listed_from: Option<Instant>,
+    told: Option<listing::Told>,
 }
 
 /// BTCPay did not answer: when to try again.
@@ -136,9 +141,12 @@ impl Ledger {
             first: 0,
             listing: false,
             deep: false,
+            page_waits: false,
+            repeats_wait: false,
+            page_next: false,
             listed: None,
             listed_well: None,
-            listed_from: None,
+            told: None,
         };
         Arc::new(Ledger {
             state: Mutex::new(state),

@@ -13,7 +13,7 @@ use crate::btcpay::facts::payments;
 use crate::btcpay::pages::Pages;
 use crate::btcpay::{Client, Error, invoice as wire};
 use crate::gate::time::UnixTime;
-use crate::shop::invoice::Invoice;
+use crate::shop::invoice::{Invoice, Status};
 use crate::shop::settlement::Terms;
 
 /// Invoices in one page of a listing.
@@ -23,10 +23,30 @@ pub(crate) const PAGE: usize = 200;
 pub(crate) trait Source: Send + Sync + 'static {
     /// One invoice as it stands, with its payments once it counts as paid.
     fn invoice<'a>(&'a self, id: &'a str) -> Lookup<'a, Looked>;
-    /// The store's invoices made at `since` or later, newest first.
-    fn walk(&self, since: UnixTime) -> Box<dyn Walk>;
+    /// The store's invoices of this part, newest first.
+    fn walk(&self, part: &Part) -> Box<dyn Walk>;
     /// Whether a look-up asks the Lightning node as well, where BTCPay's word is not enough.
     fn asks_node(&self) -> bool;
+}
+
+/// A part of the store's list of invoices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Made at this second or later.
+    pub(crate) since: UnixTime,
+    /// Made at this second or earlier.
+    pub(crate) until: Option<UnixTime>,
+    /// In one of these; whatever their status if it is empty.
+    pub(crate) statuses: Vec<Status>,
+}
+
+impl Part {
+    /// Whether an invoice of this time and status is in it.
+    pub(crate) fn holds(&self, created: UnixTime, status: Status) -> bool {
+        created >= self.since
+            && self.until.is_none_or(|until| created <= until)
+            && (self.statuses.is_empty() || self.statuses.contains(&status))
+    }
 }
 
 /// A list on its way: none of it comes twice.
@@ -129,7 +149,12 @@ impl Source for Store {
             let mut requests = 1;
             let node = self.node.as_ref().filter(|node| node.may_be_asked());
             let lacks_witness = |invoice: &Invoice| node.filter(|_| invoice.lacks_witness(&self.terms));
-            if invoice.payments.is_none() && (invoice.needs_payments() || lacks_witness(&invoice).is_some()) {
+            // Where nothing was paid in time, there is nothing more to ask but the node; what is open has to be payable again.
+            let is_over = invoice.status == Status::Expired && !invoice.needs_payments();
+            if invoice.payments.is_none() && is_over && lacks_witness(&invoice).is_none() {
+                invoice.payments = Some(Vec::new());
+            }
+            if invoice.payments.is_none() {
                 // Asked after the status: payments only add up, so what made it settled is among them.
                 let methods = self.client.payment_methods(id).await.map_err(failed)?;
                 invoice.payments = Some(payments(&methods));
@@ -149,9 +174,11 @@ impl Source for Store {
         self.node.as_ref().is_some_and(Node::may_be_asked)
     }
 
-    fn walk(&self, since: UnixTime) -> Box<dyn Walk> {
+    fn walk(&self, part: &Part) -> Box<dyn Walk> {
         let query = InvoiceQuery {
-            start_date: Some(since),
+            start_date: Some(part.since),
+            end_date: part.until,
+            statuses: part.statuses.clone(),
             include_payment_methods: true,
             include_archived: true,
             take: PAGE,

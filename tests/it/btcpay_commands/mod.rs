@@ -400,6 +400,30 @@ async fn check_tries_a_sale_at_every_price() {
     assert!(found.iter().any(|it| it == "wrong sale: forever (5.00 USD): BTCPay makes 5.01 USD of it"), "{found:#?}");
 }
 
+/// Without NBXplorer BTCPay is well for up to a minute, and then answers the question for its version with an empty 500.
+#[tokio::test]
+async fn check_says_what_an_empty_answer_means() {
+    let shop = Shop::connected().await;
+    let of = |findings: &[String], what: &str| -> Vec<String> {
+        findings.iter().filter(|finding| finding.contains(&format!(" {what}: "))).cloned().collect()
+    };
+    shop.btcpay.control("explorer", json!({ "up": false })).await;
+    let (_, findings) = shop.check();
+    assert_eq!(of(&findings, "version"), ["ok version: 2.4.1"], "BTCPay has not noticed");
+    // A real first step tells it at once.
+    let sale = "warning sale: forever (5.00 USD): offered without BTC-CHAIN";
+    assert!(of(&findings, "sale").iter().any(|finding| finding == sale), "{findings:#?}");
+    shop.btcpay.control("clock", json!({ "advance": 70 })).await;
+    let (_, findings) = shop.check();
+    let version = "unknown version: BTCPay cannot describe itself (500, without a word): its explorer (NBXplorer) or a node is away, \
+                   most likely";
+    assert_eq!(of(&findings, "version"), [version]);
+    assert_eq!(
+        of(&findings, "reachable"),
+        ["warning reachable: BTCPAY answers, but its nodes are still synchronizing"]
+    );
+}
+
 /// An hour passes: no invoice is a recent one any more.
 async fn an_hour_passes(shop: &Shop) {
     let all = InvoiceQuery { take: 100, ..InvoiceQuery::default() };
@@ -481,12 +505,15 @@ async fn sales_pages_through_everything() {
     shop.store_key(API_KEY);
     let invoice = shop.order("film", "24h").await;
     shop.pay(&invoice, DAYS[0]).await;
-    for _ in 0..201 {
-        shop.btcpay.control("invoices", json!({ "amount": "0", "currency": "BTC" })).await;
-    }
+    shop.btcpay.control("invoices", json!({ "amount": "0", "currency": "BTC", "copies": 201 })).await;
+    // A page that fails is asked for again, and no run is lost by it.
+    shop.btcpay.switch(json!({ "fail_next": { "count": 1, "status": 502, "path": "/invoices" } })).await;
     let outcome = shop.run(&["sales", "--since", "2026-01-01", "--csv"]);
     assert_eq!(outcome.stdout.lines().count(), 2, "{outcome:?}");
-    assert_eq!(shop.btcpay.calls("method=GET&path=/invoices").await.len(), 3);
+    let calls = shop.btcpay.calls("method=GET&path=/invoices").await;
+    assert_eq!(calls.len(), 4);
+    let asks = |call: &serde_json::Value, what: &str| call["query"].as_str().unwrap().contains(what);
+    assert!(asks(&calls[0], "take=200") && !calls.iter().any(|call| asks(call, "skip=")), "{calls:#?}");
 }
 
 #[tokio::test]

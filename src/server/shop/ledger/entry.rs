@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::server::shop::node::Word;
 use crate::server::shop::source::LookupError;
-use crate::shop::invoice::{Invoice, Status};
+use crate::shop::invoice::{Additional, Invoice, Status};
 use crate::shop::settlement::Terms;
 
 /// One invoice of the cache.
@@ -26,12 +26,16 @@ pub(super) struct Entry {
     pub(super) waiters: usize,
     /// Whether it was paid, and then no longer: BTCPay tells that by no event.
     pub(super) fell_back: bool,
+    /// Whether a listing told of a change without the payments that it consists of: a look-up is to tell the whole of it.
+    half_told: bool,
     /// Whether its token was handed out.
     pub(super) claimed: bool,
     /// Whether the Lightning node has its price: asked by look-ups, unknown to listings, and true for ever.
     paid_at_node: bool,
     /// What the node said when a look-up asked it last. No listing changes that.
     node: Option<Word>,
+    /// How many listings in a row should have told of it, and did not.
+    misses: u32,
     /// Last time that anybody asked for it.
     pub(super) used: Instant,
     changed: watch::Sender<u64>,
@@ -63,9 +67,11 @@ impl Entry {
             tries: 0,
             waiters: 0,
             fell_back: false,
+            half_told: false,
             claimed: false,
             paid_at_node: false,
             node: None,
+            misses: 0,
             used: now,
             changed: watch::Sender::new(0),
         }
@@ -100,11 +106,23 @@ impl Entry {
             // A listing without payments repeats what is known with them.
             Some(facts) if invoice.payments.is_none() && without_payments(&facts.invoice) == invoice => {
                 (facts.asked_at, facts.told_at) = (asked_at, Instant::now());
+                // Another part may have come, or what came late be confirmed: that changes no status.
+                self.half_told = invoice.needs_payments();
+            }
+            // What a buyer has seen arrive, and the code that they pay by, is not taken from them for the time of a look-up.
+            Some(facts) if invoice.payments.is_none() && says_less(&invoice, &facts.invoice) => {
+                if !self.half_told {
+                    (self.half_told, self.next_try, self.tries) = (true, Instant::now(), 0);
+                }
             }
             facts => {
+                if let Some(known) = facts.as_ref().filter(|_| invoice.payments.is_none()) {
+                    invoice.methods = known.invoice.methods.clone();
+                }
                 if facts.as_ref().is_none_or(|facts| *facts.invoice != invoice) {
                     self.tries = 0;
                 }
+                self.half_told = false;
                 let was_paid = facts.as_ref().is_some_and(|facts| facts.invoice.status == Status::Processing);
                 self.fell_back |= was_paid && invoice.status == Status::New;
                 *facts = Some(Facts { invoice: Arc::new(invoice), asked_at, told_at: Instant::now() });
@@ -167,7 +185,8 @@ impl Entry {
 
     /// Whether its payments are needed and were not told.
     pub(super) fn lacks_payments(&self) -> bool {
-        self.facts.as_ref().is_some_and(|facts| facts.invoice.needs_payments() && facts.invoice.payments.is_none())
+        let untold = |facts: &Facts| facts.invoice.needs_payments() && facts.invoice.payments.is_none();
+        self.half_told || self.facts.as_ref().is_some_and(untold)
     }
 
     /// Whether only the Lightning node can still tell that it was paid.
@@ -192,12 +211,42 @@ impl Entry {
         wait
     }
 
+    /// A listing told of it.
+    pub(super) fn listed(&mut self) {
+        self.misses = 0;
+    }
+
+    /// Whether the last listing told of it, as far as it had to.
+    pub(super) fn is_listed(&self) -> bool {
+        self.misses == 0
+    }
+
+    /// A listing should have told of it, and did not. At first that is news: it has changed, and is looked up soon. What BTCPay
+    /// never lists is looked up less and less often.
+    pub(super) fn missed(&mut self, now: Instant) {
+        if self.is_listed() {
+            (self.next_try, self.tries) = (now, 0);
+        }
+        self.misses = self.misses.saturating_add(1);
+    }
+
     /// A look-up ended. Whether a hint came meanwhile; then it counts as queued.
     pub(super) fn asked(&mut self) -> bool {
         let again = self.asking == Asking::Now { again: true };
         self.asking = if again { Asking::Queued } else { Asking::No };
         again
     }
+}
+
+/// Whether a change that a listing told without payments says less to the buyer than was known before: how much has arrived, or
+/// how to pay what is left.
+fn says_less(listed: &Invoice, known: &Invoice) -> bool {
+    let status = match listed.status {
+        Status::New | Status::Unknown | Status::Invalid => true,
+        Status::Expired => listed.additional != Additional::None,
+        Status::Processing | Status::Settled => false,
+    };
+    status || known.holds_money()
 }
 
 fn without_payments(invoice: &Invoice) -> Invoice {

@@ -2,8 +2,10 @@
 
 mod asking;
 mod facts;
+mod half_told;
 mod hints;
 mod listings;
+mod still_open;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +15,7 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::gate::time::UnixTime;
 use crate::server::shop::node::Word;
-use crate::server::shop::source::{Looked, Lookup, LookupError, PAGE, Walk};
+use crate::server::shop::source::{Looked, Lookup, LookupError, PAGE, Part, Walk};
 use crate::shop::invoice::{Additional, Payment, PaymentStatus, Status, Tolerance};
 use crate::shop::lane::Lane;
 
@@ -39,6 +41,8 @@ struct Memory {
     invoices: Mutex<BTreeMap<String, Invoice>>,
     looked_up: Mutex<Vec<(String, Instant)>>,
     listed: Mutex<Vec<Instant>>,
+    parts: Mutex<Vec<Part>>,
+    unlisted: Mutex<Option<String>>,
     down: AtomicBool,
     hide_payments: AtomicBool,
     hidden: AtomicBool,
@@ -133,8 +137,8 @@ impl Source for Memory {
         })
     }
 
-    fn walk(&self, since: UnixTime) -> Box<dyn Walk> {
-        Box::new(Walking { memory: self.me.upgrade().unwrap(), since, told: 0, done: false })
+    fn walk(&self, part: &Part) -> Box<dyn Walk> {
+        Box::new(Walking { memory: self.me.upgrade().unwrap(), part: part.clone(), told: 0, done: false })
     }
 
     fn asks_node(&self) -> bool {
@@ -144,7 +148,7 @@ impl Source for Memory {
 
 struct Walking {
     memory: Arc<Memory>,
-    since: UnixTime,
+    part: Part,
     told: usize,
     done: bool,
 }
@@ -153,8 +157,11 @@ impl Walk for Walking {
     fn next(&mut self) -> Lookup<'_, Vec<Invoice>> {
         Box::pin(async move {
             self.memory.listed.lock().unwrap().push(Instant::now());
+            self.memory.parts.lock().unwrap().push(self.part.clone());
             let mut found: Vec<Invoice> = self.memory.invoices.lock().unwrap().values().cloned().collect();
-            found.retain(|invoice| invoice.created >= self.since);
+            let unlisted = self.memory.unlisted.lock().unwrap().clone();
+            found.retain(|invoice| Some(&invoice.id) != unlisted.as_ref());
+            found.retain(|invoice| self.part.holds(invoice.created, invoice.status));
             found.sort_by_key(|invoice| std::cmp::Reverse(invoice.created));
             if self.memory.hide_payments.load(Ordering::SeqCst) {
                 found.iter_mut().for_each(|invoice| invoice.payments = None);

@@ -1,17 +1,18 @@
 //! Asks BTCPay by itself while anybody waits: for what webhooks lost, after a restart, for other daemons' invoices.
 //!
 //! Three lanes, none of which waits for another: every [`Tempo::listing`] the newest page of the list, and behind it, page by
-//! page, the rest of what is waited for and can still change; the first facts of invoices of which nothing is known; and
+//! page, what can still change ([`listing`](super::listing)); the first facts of invoices of which nothing is known; and
 //! look-ups, one by one, of what listings cannot tell. No two requests of the paced ones (the list's further pages, repeated
 //! look-ups) are closer than [`Tempo::spacing`], whatever the number of those who wait.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::entry::{Asking, Entry};
+use super::entry::Asking;
+use super::listing::Open;
 use super::{Ledger, State};
 use crate::gate::time::UnixTime;
-use crate::server::shop::source::{LookupError, PAGE, Walk};
+use crate::server::shop::source::{LookupError, PAGE, Part};
 
 #[cfg(doc)]
 use super::Tempo;
@@ -28,9 +29,8 @@ enum Step {
     Rest,
     /// Nothing to do before this time.
     RestUntil(Instant),
-    List {
-        since: UnixTime,
-    },
+    /// Of this part; its newest page whatever the invoices' status.
+    List(Part),
     LookUp(Arc<str>, Lane),
 }
 
@@ -46,6 +46,8 @@ enum Lane {
 struct Needs<'a> {
     /// Since when listings are needed.
     since: Option<UnixTime>,
+    /// What they have to tell of.
+    open: Open,
     unknown: usize,
     hidden: bool,
     /// The one of which nothing is known that somebody asked for last: who waits longest has given up first.
@@ -71,8 +73,8 @@ impl Ledger {
                         () = self.wake.notified() => {}
                     }
                 }
-                Step::List { since } => {
-                    tokio::spawn(self.clone().list(since));
+                Step::List(part) => {
+                    tokio::spawn(self.clone().list(part));
                 }
                 Step::LookUp(id, lane) => {
                     tokio::spawn(self.clone().look_up_in(lane, id));
@@ -92,84 +94,6 @@ impl Ledger {
             self.look_up_hinted(id).await;
         }
     }
-
-    /// The newest page; what is behind it follows at its own pace, so that the next newest page is on time.
-    async fn list(self: Arc<Self>, since: UnixTime) {
-        let began = Instant::now();
-        let source = self.lock().asked.as_ref().map(|asked| asked.source.clone());
-        let rest = match source {
-            Some(source) => {
-                let mut walk = source.walk(since);
-                self.page(&mut *walk).await.then_some(walk)
-            }
-            None => None,
-        };
-        let mut state = self.lock();
-        state.listing = false;
-        match rest {
-            Some(walk) if walk.is_done() => state.listed_all(began),
-            Some(walk) if !state.deep => {
-                state.deep = true;
-                tokio::spawn(self.clone().go_on(walk, began));
-            }
-            _ => {}
-        }
-        drop(state);
-        self.wake.notify_one();
-    }
-
-    async fn go_on(self: Arc<Self>, mut walk: Box<dyn Walk>, began: Instant) {
-        let mut well = true;
-        while well && !walk.is_done() {
-            self.slot().await;
-            well = self.page(&mut *walk).await;
-        }
-        let mut state = self.lock();
-        state.deep = false;
-        if well {
-            state.listed_all(began);
-        }
-        drop(state);
-        self.wake.notify_one();
-    }
-
-    /// Asks for one page and keeps what it tells. Whether it could be read.
-    async fn page(&self, walk: &mut dyn Walk) -> bool {
-        let asked_at = Instant::now();
-        let answer = walk.next().await;
-        let mut state = self.lock();
-        match answer {
-            Ok(invoices) => {
-                state.outage = None;
-                for invoice in invoices {
-                    self.learn(&mut state, invoice, asked_at);
-                }
-                true
-            }
-            Err(LookupError::Unreadable) => false,
-            // A listing that may not be seen is the API key's fault, and so nobody's invoice can be.
-            Err(err) => {
-                state.failed(Instant::now(), self.tempo.retry, err.come_again());
-                false
-            }
-        }
-    }
-
-    /// Waits for the next time that a paced request may be sent.
-    async fn slot(&self) {
-        loop {
-            let at = {
-                let mut state = self.lock();
-                let now = Instant::now();
-                if state.next_slot <= now {
-                    state.next_slot = now + self.tempo.spacing;
-                    return;
-                }
-                state.next_slot
-            };
-            tokio::time::sleep_until(at.into()).await;
-        }
-    }
 }
 
 impl State {
@@ -177,8 +101,11 @@ impl State {
     fn next_step(&mut self, ledger: &Ledger, now: Instant, today: UnixTime) -> Step {
         let Some(asked) = &self.asked else { return Step::Rest };
         let oldest_listed = UnixTime(today.0.saturating_sub(asked.window.as_secs()));
-        let needs = self.needs(ledger, now, today, oldest_listed);
-        let (since, many_unknown, needs_many) = (needs.since, needs.unknown >= MANY_UNKNOWN, needs.unknown > PAGE);
+        let needs = self.needs(now, today, oldest_listed);
+        // BTCPay's clock and whole seconds: one more does no harm.
+        let since = needs.since.map(|since| UnixTime(since.0.saturating_sub(1)));
+        let part = since.map(|since| Part { since, until: None, statuses: needs.open.statuses() });
+        let (many_unknown, needs_many) = (needs.unknown >= MANY_UNKNOWN, needs.unknown > PAGE);
         let (first_again, first) = (needs.first_again, needs.first.map(|(_, id)| id.clone()));
         let (repeat_at, repeat) = needs.repeat.map(|((at, _), id)| (at, id.clone())).unzip();
 
@@ -194,18 +121,19 @@ impl State {
         });
         let first_at = first_at.map(|_| now);
         let repeat_at = repeat_at.filter(|_| self.paced < AT_ONCE && !quiet).map(|at| at.max(self.next_slot));
+        self.repeats_wait = repeat_at.is_some_and(|at| at <= now.max(self.next_slot));
+        let repeat_at = repeat_at.filter(|_| !(self.page_waits && self.page_next));
 
         let due = [list_at.filter(|_| !quiet), first_at, first_again, repeat_at].into_iter().flatten().min();
         let Some(due) = due.map(|due| due.max(may_ask)) else { return Step::Rest };
         if due > now {
             return Step::RestUntil(due);
         }
-        if let (Some(at), Some(since), false) = (list_at, since, quiet)
+        if let (Some(at), Some(part), false) = (list_at, part, quiet)
             && at <= now
         {
             (self.listing, self.listed) = (true, Some(now));
-            // BTCPay's clock and whole seconds: one more does no harm.
-            return Step::List { since: UnixTime(since.0.saturating_sub(1)) };
+            return Step::List(part);
         }
         let (id, lane) = match (first_at.and(first), repeat_at.filter(|at| *at <= now).and(repeat)) {
             (Some(id), _) => (id, Lane::First),
@@ -218,6 +146,7 @@ impl State {
                 self.paced += 1;
                 // Looking through thousands who wait took its time since `now`.
                 self.next_slot = Instant::now() + ledger.tempo.spacing;
+                self.page_next = true;
             }
         }
         if let Some(entry) = self.entries.get_mut(&id) {
@@ -226,7 +155,7 @@ impl State {
         Step::LookUp(id, lane)
     }
 
-    fn needs(&self, ledger: &Ledger, now: Instant, today: UnixTime, oldest_listed: UnixTime) -> Needs<'_> {
+    fn needs(&self, now: Instant, today: UnixTime, oldest_listed: UnixTime) -> Needs<'_> {
         let mut needs = Needs::default();
         let witnessed_by = self.witnessed_by();
         for id in &self.waited {
@@ -248,37 +177,19 @@ impl State {
             let young = entry.invoice().map(|invoice| invoice.created).filter(|created| *created >= oldest_listed);
             if let Some(created) = young {
                 needs.since = Some(needs.since.map_or(created, |since| since.min(created)));
+                needs.open.add(entry, today);
             }
             let lacks = entry.lacks_payments() || witnessed_by.is_some_and(|terms| entry.lacks_witness(terms));
-            if free && (young.is_none() || lacks || self.listings_miss(entry, ledger)) {
+            if free && (young.is_none() || lacks || self.listings_miss(entry)) {
                 let place = (entry.next_try.max(now), entry.tries());
                 needs.repeat = Some(needs.repeat.map_or((place, id), |other| other.min((place, id))));
             }
         }
         if needs.unknown >= MANY_UNKNOWN {
-            needs.since = Some(oldest_listed);
+            (needs.since, needs.open) = (Some(oldest_listed), Open::Whatever);
         } else if needs.hidden {
             needs.since = needs.since.or(Some(today));
         }
         needs
-    }
-
-    /// The list was told from its beginning to its end.
-    ///
-    /// - `began`: when its first page was asked for.
-    fn listed_all(&mut self, began: Instant) {
-        (self.listed_well, self.listed_from) = (Some(Instant::now()), Some(began));
-        // To those who wait for an invoice that BTCPay does not show, this tells something.
-        self.waited.iter().filter_map(|id| self.entries.get(id)).for_each(|entry| {
-            if entry.error() == Some(LookupError::Hidden) {
-                entry.tell();
-            }
-        });
-    }
-
-    /// Whether a whole listing did not tell of this invoice: BTCPay does not list it, or not readably.
-    fn listings_miss(&self, entry: &Entry, ledger: &Ledger) -> bool {
-        let told = entry.told_at();
-        told.is_some_and(|told| self.listed_from.is_some_and(|began| began > told + ledger.tempo.listing))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn facts(status: Status) -> Invoice {
+pub(super) fn facts(status: Status) -> Invoice {
     let memory = Memory::default();
     memory.put("a", status, Additional::None, TODAY);
     memory.invoices.lock().unwrap()["a"].clone()
