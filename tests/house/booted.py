@@ -16,7 +16,7 @@ import tempfile
 from machines import REPOSITORY, wait_until
 
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "age", "openssh-server", "autossh", "nut-server", "nut-client",
-            "wireguard-tools", "wireguard-go", "iproute2", "bsdutils"]
+            "wireguard-tools", "wireguard-go", "iproute2", "bsdutils", "nginx"]
 CACHE = pathlib.Path("/var/tmp/hlsgate-house")
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
