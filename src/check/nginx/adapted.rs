@@ -38,6 +38,7 @@ pub(crate) fn adapted(text: &str, config: &Config) -> String {
             ),
         )
         .replace(r#""~^/hls/[^/]+/(?:"#, &format!(r#""~^{prefix_pattern}[^/]+{suffix_pattern}(?:"#))
+        .replace(" media /hls/[^/]+/(?:", &format!(" media {prefix_pattern}[^/]+{suffix_pattern}(?:"))
         .replace(r#""~^/hls/~"#, &format!(r#""~^{prefix_pattern}~"#))
         .replace("\"/hls/~$hlsgate_public_rest\"", &format!("\"{prefix}~$hlsgate_public_rest\""))
         .replace(r#"rewrite "^/hls/~"#, &format!(r#"rewrite "^{prefix_pattern}~"#))
