@@ -181,7 +181,6 @@ impl AuthorizedEvents {
 
     /// Whether BTCPay before 2.3.7 delivers no event of the store to any webhook while this one is there: it stumbles over
     /// the null. Seen with 2.0.8 and 2.3.6.
-    #[allow(dead_code)]
     pub(crate) fn silences_its_store(&self) -> bool {
         !self.everything && self.specific_events.is_none()
     }

@@ -175,7 +175,7 @@ impl JwkSet {
     }
 
     /// Reads a key file. All that is wrong with it comes at once.
-    pub(crate) fn parse(json: &[u8]) -> Result<JwkSet, Vec<JwkError>> {
+    pub fn parse(json: &[u8]) -> Result<JwkSet, Vec<JwkError>> {
         // serde's own words could quote the text: its place is enough.
         let raw: RawSet = serde_json::from_slice(json)
             .map_err(|err| vec![JwkError::NotASet(format!("line {}, column {}", err.line(), err.column()))])?;

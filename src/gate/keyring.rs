@@ -7,7 +7,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::jwk::{Jwk, JwkError, JwkSet};
+use super::jwk::{Jwk, JwkSet};
 use super::jws::{self, JwsError, UntrustedJws};
 
 /// Every key of a [`JwkSet`], made ready: checking a tag neither allocates nor derives.
@@ -68,11 +68,6 @@ impl Keyring {
         by_header.sort_by_key(|at| &keys[*at].encoded_header);
         by_kid.sort_by_key(|at| &keys[*at].kid);
         Keyring { keys, by_header, by_kid }
-    }
-
-    /// Reads a key file (RFC 7517); all that is wrong with it comes at once.
-    pub fn parse(json: &[u8]) -> Result<Keyring, Vec<JwkError>> {
-        JwkSet::parse(json).map(|set| Keyring::new(&set))
     }
 
     /// The key that signs: the first of the set.

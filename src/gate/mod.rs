@@ -15,7 +15,7 @@ pub(crate) mod time;
 pub(crate) mod token;
 
 pub use decision::{AuthRequest, CarriedTokens, Carrier, Kind, Policy, decide};
-pub use jwk::{Jwk, JwkSet, Secret};
+pub use jwk::{Jwk, JwkError, JwkSet, Secret};
 pub use keyring::Keyring;
 pub use revocations::Revocations;
 pub use scope::{PassVideos, Passes};

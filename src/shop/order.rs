@@ -142,6 +142,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::jwk::JwkSet;
     use crate::gate::token::UntrustedToken;
     use crate::shop::offers::Offer;
 
@@ -155,7 +156,7 @@ mod tests {
             })
         };
         let set = serde_json::json!({ "keys": keys.iter().map(key).collect::<Vec<_>>() });
-        Keyring::parse(set.to_string().as_bytes()).unwrap()
+        Keyring::new(&JwkSet::parse(set.to_string().as_bytes()).unwrap())
     }
 
     fn order() -> Order {

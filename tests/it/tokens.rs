@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::harness::random::Random;
-use hlsgate::gate::Keyring;
 use hlsgate::gate::Revocations;
 use hlsgate::gate::UnixTime;
 use hlsgate::gate::{AuthRequest, CarriedTokens, Carrier, Kind, Policy, decide};
 use hlsgate::gate::{Jti, NewToken};
+use hlsgate::gate::{JwkSet, Keyring};
 use hlsgate::gate::{PassVideos, Passes};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ fn vectors() -> (Policy, Vec<Vector>) {
         (name.parse().unwrap(), videos.as_array().map_or(PassVideos::All, listed))
     });
     let policy = Policy {
-        keyring: Keyring::parse(format!("{{\"keys\":{}}}", file["keys"]).as_bytes()).unwrap(),
+        keyring: Keyring::new(&JwkSet::parse(format!("{{\"keys\":{}}}", file["keys"]).as_bytes()).unwrap()),
         revocations: Revocations::parse(&revoked.join("\n")).unwrap(),
         passes: Passes::new(passes),
         leeway: 0,

@@ -11,7 +11,7 @@ use hlsgate::btcpay::verify;
 use hlsgate::btcpay::{ApiKey, Client, Settings, Timeouts};
 use hlsgate::btcpay::{Invoice, Metadata, NewInvoice};
 use hlsgate::config::Config;
-use hlsgate::gate::Keyring;
+use hlsgate::gate::{JwkSet, Keyring};
 use hlsgate::shop::{METADATA_KEY, Order};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -171,7 +171,7 @@ impl Shop {
     /// An invoice as the daemon makes it: the metadata holds a signed order.
     pub async fn order(&self, video: &str, tier: &str) -> Invoice {
         let config = Config::load(&self.file("hlsgate.toml")).unwrap();
-        let keyring = Keyring::parse(&std::fs::read(self.file("keys.json")).unwrap()).unwrap();
+        let keyring = Keyring::new(&JwkSet::parse(&std::fs::read(self.file("keys.json")).unwrap()).unwrap());
         let (video, tier) = (video.parse().unwrap(), tier.parse().unwrap());
         let offer = config.catalogue.find(&video, &tier, None).unwrap();
         let order = Order::new(video, &offer, "bm9uY2Utb2YtMTYtYnl0ZXM");
