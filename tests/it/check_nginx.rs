@@ -117,7 +117,7 @@ fn the_shipped_files_give_no_finding() {
         ("two lines", SHIPPED, ""),
         (
             "alias and every opt-in",
-            "include snippets/hlsgate.conf; set $hlsgate_cors_origins *;
+            "include snippets/hlsgate.conf; include snippets/hlsgate-discovery.conf; set $hlsgate_cors_origins *;
              location ^~ /hls/ { alias {root}/hls/; include snippets/hlsgate-protect.conf; include snippets/hlsgate-cors.conf;
                include snippets/hlsgate-cache.conf; include snippets/hlsgate-l402.conf; }",
             "",
