@@ -130,11 +130,17 @@ impl Client {
     /// The invoice with its payments on every version: a second request where the first does not bring them.
     pub async fn invoice_with_payments(&self, invoice: &str) -> Result<Invoice, Error> {
         let mut found = self.invoice(invoice).await?;
-        if found.payment_methods.is_empty() {
-            // Asked after the invoice: payments only add up, so an invoice seen as settled has its payments here.
-            found.payment_methods = self.payment_methods(invoice).await?;
-        }
+        self.fill_payments(&mut found).await?;
         Ok(found)
+    }
+
+    /// Asks for the payments of an invoice that came without them.
+    pub(crate) async fn fill_payments(&self, invoice: &mut Invoice) -> Result<(), Error> {
+        if invoice.payment_methods.is_empty() {
+            // Asked after the invoice: payments only add up, so an invoice seen as settled has its payments here.
+            invoice.payment_methods = self.payment_methods(&invoice.id).await?;
+        }
+        Ok(())
     }
 
     /// How the invoice can be and was paid.

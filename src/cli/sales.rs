@@ -178,9 +178,7 @@ async fn find(client: &Client, live: &Live, since: UnixTime) -> Result<Found, Fa
 
 /// The invoice with its payments, asked for if the listing did not tell them.
 async fn with_payments(client: &Client, mut invoice: Invoice) -> Result<Invoice, Error> {
-    if invoice.facts().payments.is_none() {
-        invoice.payment_methods = again(async || client.payment_methods(&invoice.id).await).await?;
-    }
+    again(async || client.fill_payments(&mut invoice).await).await?;
     Ok(invoice)
 }
 
