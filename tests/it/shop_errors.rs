@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::btcpay::{API_KEY, STORE};
 use crate::harness::shop::{Purchase, Shop, Wish};
-use crate::harness::{A, Harness, reason, send, until};
+use crate::harness::{A, Harness, reason, send};
 
 #[tokio::test]
 async fn each_wrong_order_has_its_reason() {
