@@ -19,9 +19,7 @@ use crate::shop::words;
 
 /// Below the site's address: where the documents are, whatever else the vhost serves.
 pub(crate) const FOLDER: &str = "/hlsgate/machines/";
-/// Most videos with offers of their own that a document names; the others are found by asking for them.
-const MAX_VIDEOS: usize = 500;
-/// Stands for a video's id where the offers are those of all videos.
+/// Stands for a video's id. None is named: a film can be sold without being listed, and its own offers are told to who asks for it.
 const ANY: &str = "{video}";
 const SUMMARY: &str = "Films as HLS, paid for by Lightning: ask, pay the invoice of the 402, ask again with the proof.";
 
@@ -34,7 +32,7 @@ pub(crate) struct Site<'a> {
     pub(crate) base: &'a str,
     /// What is on sale.
     pub(crate) catalogue: &'a Catalogue,
-    /// Titles of videos and passes by the `sub` of their tokens.
+    /// Titles of passes and videos by the `sub` of their tokens.
     pub(crate) titles: &'a BTreeMap<String, String>,
     /// Whether the site has a list of its films at `/videos.json`.
     pub(crate) lists_films: bool,
@@ -42,23 +40,17 @@ pub(crate) struct Site<'a> {
 
 /// One offer, and where it is sold.
 struct Entry<'a> {
-    /// A video's id, or [`ANY`].
-    video: String,
     pass: Option<&'a PassName>,
     offer: &'a Offer,
 }
 
 impl<'a> Site<'a> {
-    /// The general offers, those of passes, and those of videos that have their own.
+    /// The general offers and those of passes.
     fn entries(&self) -> Vec<Entry<'a>> {
-        let Catalogue { general, videos, pass_offers, .. } = self.catalogue;
-        let any = |pass| move |offer| Entry { video: ANY.into(), pass, offer };
-        let passes = pass_offers.iter().flat_map(|(name, offers)| offers.iter().map(any(Some(name))));
-        let own = videos.iter().filter_map(|(id, offers)| Some((id, offers.as_ref()?)));
-        let own = own.filter(|(_, offers)| !offers.is_empty()).take(MAX_VIDEOS);
-        let own =
-            own.flat_map(|(id, offers)| offers.iter().map(|offer| Entry { video: id.to_string(), pass: None, offer }));
-        general.iter().map(any(None)).chain(passes).chain(own).collect()
+        let Catalogue { general, pass_offers, .. } = self.catalogue;
+        let by = |pass| move |offer| Entry { pass, offer };
+        let passes = pass_offers.iter().flat_map(|(name, offers)| offers.iter().map(by(Some(name))));
+        general.iter().map(by(None)).chain(passes).collect()
     }
 
     fn document(&self, name: &str) -> String {
@@ -105,13 +97,10 @@ impl<'a> Site<'a> {
 
     /// `/openapi.json`
     pub(crate) fn openapi(&self) -> Value {
-        let mut sold: BTreeMap<String, Vec<Entry<'_>>> = BTreeMap::new();
-        for entry in self.entries() {
-            sold.entry(entry.video.clone()).or_default().push(entry);
-        }
-        let mut paths: Map<String, Value> =
-            sold.iter().map(|(video, entries)| (path(video), json!({ "get": operation(video, entries) }))).collect();
-        paths.insert(format!("/hlsgate/videos/{ANY}"), json!({ "get": prices() }));
+        let paths = Map::from_iter([
+            (path(ANY), json!({ "get": operation(&self.entries()) })),
+            (format!("/hlsgate/videos/{ANY}"), json!({ "get": prices() })),
+        ]);
         let mut document = json!({
             "openapi": "3.1.0",
             "info": {
@@ -144,11 +133,8 @@ impl<'a> Site<'a> {
         for entry in self.entries() {
             let Offer { price, duration, .. } = entry.offer;
             let lasts = duration.map_or("for ever".into(), words::duration);
-            let title = self.title(&entry).unwrap_or_else(|| match entry.pass {
-                Some(pass) => format!("pass {pass}"),
-                None if entry.video == ANY => "any film".into(),
-                None => entry.video.clone(),
-            });
+            let name = || entry.pass.map_or("any film".into(), |pass| format!("pass {pass}"));
+            let title = self.title(&entry).unwrap_or_else(name);
             let (address, price) = (entry.address(base), format_args!("{} {}", price.value(), price.currency()));
             let _ = writeln!(text, "- [{}]({address}): {price}, {lasts}", plain(&title));
         }
@@ -171,14 +157,13 @@ impl<'a> Site<'a> {
     }
 
     fn title(&self, entry: &Entry<'_>) -> Option<String> {
-        let sub = entry.pass.map_or_else(|| entry.video.clone(), |pass| format!("pass:{pass}"));
-        self.titles.get(&sub).cloned()
+        self.titles.get(&format!("pass:{}", entry.pass?)).cloned()
     }
 }
 
 impl Entry<'_> {
     fn address(&self, base: &str) -> String {
-        address(base, &self.video, &self.offer.tier, self.pass)
+        address(base, ANY, &self.offer.tier, self.pass)
     }
 }
 
@@ -227,8 +212,8 @@ fn caveats() -> Value {
     })
 }
 
-/// The operation that sells: every offer of one path.
-fn operation(video: &str, entries: &[Entry<'_>]) -> Value {
+/// The operation that sells, with every offer.
+fn operation(entries: &[Entry<'_>]) -> Value {
     let offers = entries.iter().map(|entry| {
         let Offer { tier, price, duration } = entry.offer;
         let lasts = duration.map_or("for ever".into(), words::duration);
@@ -247,24 +232,23 @@ fn operation(video: &str, entries: &[Entry<'_>]) -> Value {
     };
     let tiers = distinct(entries.iter().map(|entry| entry.offer.tier.to_string()).collect());
     let passes = distinct(entries.iter().filter_map(|entry| Some(format!("pass:{}", entry.pass?))).collect());
-    let mut parameters = vec![json!({
-        "name": "tier", "in": "query", "description": "Which offer; without it the first one.",
-        "schema": { "type": "string", "enum": tiers },
-    })];
+    // A film with offers of its own has other tiers.
+    let mut parameters = vec![
+        video_parameter(),
+        json!({
+            "name": "tier", "in": "query", "description": "Which offer; without it the first one.",
+            "schema": { "type": "string", "examples": tiers },
+        }),
+    ];
     if !passes.is_empty() {
         parameters.push(json!({
             "name": "covers", "in": "query", "description": "Buys a pass, for videos that it holds.",
             "schema": { "type": "string", "enum": passes },
         }));
     }
-    let mut operation_id = "buy".to_owned();
-    match video == ANY {
-        true => parameters.push(video_parameter()),
-        false => operation_id.extend(video.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })),
-    }
     let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
     json!({
-        "operationId": operation_id,
+        "operationId": "buy",
         "summary": "Buys a film: 402 with a Lightning invoice, 200 with the playlist for its credential.",
         "parameters": parameters,
         "security": [{ "L402": [] }, { "Payment": [] }],
