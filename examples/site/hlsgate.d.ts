@@ -198,6 +198,10 @@ export class Hlsgate extends EventTarget {
   setAside(pending: Pending): void;
   wait(pending: Pending, options?: WaitOptions): Promise<Purchase>;
   over(video: string, ended?: VideoState['ended']): Over | null;
+  /** What `open` would answer of a purchase that was paid just now, in a browser that keeps cookies. */
+  opened(video: string, purchase: Purchase): { access: Access; url: string };
+  /** Whether the cookies of the shop come back: true, or null where that does not show. */
+  keepsCookies(video: string): Promise<true | null>;
   claimPaid(video?: string, options?: { due?: boolean; except?: string }): Promise<Purchase[]>;
   keep(token: string, details?: { claim?: string }): Promise<Purchase>;
   list(): Purchase[];

@@ -234,6 +234,18 @@ export class Hlsgate extends EventTarget {
     }
   }
 
+  /** What `open` would answer of a purchase that was paid just now, in a browser that keeps cookies: the shop's answer has set them. */
+  opened(video, purchase) {
+    const { tier, expires_at } = purchase;
+    return { access: { granted: true, tier, expires_at }, url: this.streamUrl(video) };
+  }
+
+  /** Whether the cookies of the shop come back: true, or null where that does not show. Worth a question while a viewer pays. */
+  async keepsCookies(video) {
+    const state = await this.offers(video).catch(() => null);
+    return state?.pending ? true : null;
+  }
+
   /**
    * Asks about purchases that nobody waits for: those set aside, those that the shop did not know, and what a cookie remembers.
    * Answers those that turn out paid. `due`: only those whose time has come, for a page that looks again and again. `except`: an

@@ -32,6 +32,8 @@ export class PaywallFlow extends EventTarget {
   #asking = 0;
   /** Purchases that were kept when this was last looked at. */
   #known = new Set();
+  /** Whether this browser keeps the shop's cookies, if that is known. */
+  #cookies = null;
 
   constructor(gate) {
     super();
@@ -72,22 +74,25 @@ export class PaywallFlow extends EventTarget {
     this.#title = title;
   }
 
-  /** Looks anew at what the viewer may see. `ended`: the stream was just refused, so say that access is over. */
-  async refresh({ ended = false, paid = false } = {}) {
+  /** Looks anew at what the viewer may see. `ended`: the stream was just refused, so say that access is over. `again`: what is open was told. */
+  async refresh({ ended = false, paid = false, again = false } = {}) {
     this.#stopWaiting();
     const video = this.#video;
     const look = (this.#look += 1);
     try {
       const found = await this.#gate.open(video);
       if (look !== this.#look) return;
+      if (found.pending) this.#cookies = true;
       const invoice = found.access.granted || ended ? null : await this.#gate.resume(video, found);
       if (look !== this.#look) return;
       this.#go({ type: 'looked', ...found, ended, paid, over: this.#gate.over(video, found.ended), invoice, timeUp: invoice && this.#timeUp(invoice) });
-      if (this.state.view === 'open') this.#tellOpen(paid);
+      if (this.state.view === 'open') this.#tellOpen(paid, { again });
       else if (invoice) this.#wait(invoice);
       this.#lookBack();
     } catch (error) {
       if (look !== this.#look) return;
+      // What was paid plays already.
+      if (again) return;
       this.#go({ type: 'failed', error });
       if (!error.passing) return;
       await pause(Math.max(error.retryAfter ?? 0, AGAIN));
@@ -154,6 +159,8 @@ export class PaywallFlow extends EventTarget {
     const waiting = new AbortController();
     this.#waiting = waiting;
     const video = this.#video;
+    // While the viewer pays there is time to find out what would have to be asked afterwards.
+    if (this.#cookies === null) this.#gate.keepsCookies(video).then((keeps) => { this.#cookies ??= keeps; });
     try {
       const purchase = await this.#gate.wait(invoice, {
         signal: waiting.signal,
@@ -163,11 +170,22 @@ export class PaywallFlow extends EventTarget {
       if (waiting.signal.aborted) return;
       this.#known.add(purchase.id);
       if (purchase.expired) this.#go({ type: 'over', over: this.#gate.over(video) });
-      else await this.refresh({ paid: true });
+      else await this.#paid(video, purchase);
     } catch (error) {
       if (waiting.signal.aborted) return;
       this.#go({ type: 'over', over: this.#gate.over(video), error });
     }
+  }
+
+  /** The shown invoice is paid: the film begins at once where this browser keeps cookies, and what else there is to know follows. */
+  async #paid(video, purchase) {
+    const again = Boolean(this.#cookies) && video === this.#video;
+    if (again) {
+      const { offers, methods } = this.state;
+      this.#go({ type: 'looked', offers, methods, ...this.#gate.opened(video, purchase), paid: true });
+      this.#tellOpen(true);
+    }
+    await this.refresh({ paid: true, again });
   }
 
   #stopBuying() {
@@ -222,8 +240,9 @@ export class PaywallFlow extends EventTarget {
     if (fresh.some(useful)) this.refresh();
   };
 
-  #tellOpen(paid) {
+  #tellOpen(paid, { again = false } = {}) {
     const { access, url } = this.state;
+    if (again && this.opened?.url === url && this.opened.expires_at === access.expires_at) return;
     this.opened = { video: this.#video, url, expires_at: access.expires_at, tier: access.tier, paid };
     this.dispatchEvent(new Event('open'));
   }

@@ -15,9 +15,10 @@ const asset = (name) => new URL(`vendor/${name}`, import.meta.url).href;
 await dressed();
 const REFUSALS = [401, 402, 403];
 const ABSENT = [404, 410];
-/** Where Plyr keeps volume, speed, captions and quality; beside it, the language that the viewer hears. */
+/** Where Plyr keeps volume, speed and captions; beside it, the language that the viewer hears, and the size of the picture. */
 const SETTINGS = 'hlsgate:player';
 const AUDIO = 'hlsgate:audio';
+const QUALITY = 'hlsgate:quality';
 /** Seconds until a stream that failed is tried again. */
 const RETRY = 4;
 /** Seconds that are loaded ahead at most: enough for a gap in the network, and no film for the trash. */
@@ -41,6 +42,8 @@ export class Player extends EventTarget {
   #troubled = false;
   #play = false;
   #at = 0;
+  /** hls.js waits for a stream, attached to the element. */
+  #ready = false;
   /** What goes full screen: everything that a viewer must know or press. */
   #whole;
 
@@ -82,10 +85,22 @@ export class Player extends EventTarget {
     return this.#refused;
   }
 
+  /**
+   * Makes ready what needs no stream: the controls, hls.js, and an open Media Source. For a film that may be paid for any moment.
+   */
+  prepare() {
+    if (this.#url || this.#hls || !Hls.isSupported()) return;
+    this.#dress();
+    this.#hls = this.#makeHls();
+    this.#hls.attachMedia(this.#video);
+    this.#ready = true;
+  }
+
   /** Plays `url`, from `position` seconds on. `play`: at once, as far as the browser lets a page do that. */
   load(url, { position = 0, play = false, captions = [] } = {}) {
     this.#play = play;
     this.unload();
+    this.#ready = false;
     this.#url = url;
     this.#refused = false;
     this.#at = position;
@@ -96,6 +111,8 @@ export class Player extends EventTarget {
   }
 
   unload() {
+    // Nothing is loaded.
+    if (this.#ready) return;
     clearTimeout(this.#retry);
     this.#hls?.destroy();
     this.#hls = null;
@@ -112,32 +129,33 @@ export class Player extends EventTarget {
   }
 
   #loadHls(url, { position, ownCaptions }) {
-    const hls = new Hls({
-      workerPath: asset('hls.worker.js'),
-      startPosition: position || -1,
-      capLevelToPlayerSize: true,
-      maxMaxBufferLength: MOST_AHEAD,
-      enableWebVTT: !ownCaptions, // a stream may carry the same captions again
-    });
-    this.#hls = hls;
+    this.#hls ??= this.#makeHls();
+    this.#hls.config.startPosition = position || -1;
+    this.#hls.config.enableWebVTT = !ownCaptions; // a stream may carry the same captions again
+    this.#hls.loadSource(url);
+  }
+
+  #makeHls() {
+    const hls = new Hls({ workerPath: asset('hls.worker.js'), capLevelToPlayerSize: true, maxMaxBufferLength: MOST_AHEAD });
     hls.on(Hls.Events.ERROR, (_, data) => this.#hlsFailed(hls, data));
     hls.on(Hls.Events.FRAG_BUFFERED, () => this.#recover());
     hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#offerAudio());
     hls.on(Hls.Events.MANIFEST_PARSED, () => {
       // Plyr first: it wraps the element, which makes a browser fetch an attached stream's one-time URL again.
-      this.#dress([...new Set(hls.levels.map((level) => level.height).filter(Boolean))]);
+      this.#dress();
       if (!hls.media) hls.attachMedia(this.#video);
+      this.#offerQuality();
       this.#offerAudio();
       this.#begin();
     });
-    hls.loadSource(url);
+    return hls;
   }
 
   #loadNative(url, position) {
     if (!this.#video.canPlayType('application/vnd.apple.mpegurl')) return this.#tell('unplayable');
     this.#video.src = url;
     if (position) this.#video.addEventListener('loadedmetadata', () => (this.#video.currentTime = position), { once: true });
-    this.#dress([]);
+    this.#dress();
     this.#begin();
   }
 
@@ -146,17 +164,15 @@ export class Player extends EventTarget {
   }
 
   /** Puts Plyr's controls on, once: it outlives streams, so that going on after a new payment does not blink. */
-  #dress(heights) {
+  #dress() {
     if (this.#plyr) return;
     const i18n = Object.fromEntries(WORDS.map((key) => [key, t(`player_${key}`)]));
     const controls = ['play-large', 'play', 'progress', 'current-time', 'duration', 'mute', 'volume', 'captions', 'settings', 'pip', 'airplay', 'fullscreen'];
-    const quality = { default: 0, options: [0, ...heights.sort((a, b) => b - a)], forced: true, onChange: (height) => this.#choose(height) };
     this.#plyr = new Plyr(this.#video, {
       title: this.#title,
       controls,
-      settings: ['audio', 'captions', ...(heights.length > 1 ? ['quality'] : []), 'speed'],
-      ...(heights.length > 1 ? { quality } : {}),
-      i18n: { ...i18n, audio: t('player_audio'), qualityLabel: { 0: t('player_auto') } },
+      settings: ['audio', 'captions', 'quality', 'speed'],
+      i18n: { ...i18n, audio: t('player_audio') },
       // Plyr would ask its own servers for these two.
       iconUrl: asset('plyr.svg'),
       blankVideo: '',
@@ -172,38 +188,57 @@ export class Player extends EventTarget {
     Object.assign(this.#plyr.elements.container, { tabIndex: 0, role: 'region', ariaLabel: t('video_label', { title: this.#title }) });
   }
 
-  #choose(height) {
-    if (this.#hls) this.#hls.currentLevel = height === 0 ? -1 : this.#hls.levels.findIndex((level) => level.height === height);
+  /** The sizes of the picture, the best one first, in the menu beside captions and speed. */
+  #offerQuality() {
+    const hls = this.#hls;
+    const heights = [...new Set(hls.levels.map((level) => level.height).filter(Boolean))].sort((a, b) => b - a);
+    const choose = (height) => { hls.currentLevel = height === 0 ? -1 : hls.levels.findIndex((level) => level.height === height); };
+    const wanted = Number(stored(QUALITY) ?? 0);
+    const options = heights.length > 1 ? [0, ...heights] : [];
+    this.#offer('quality', options.map((height) => (height === 0 ? t('player_auto') : `${height}p`)), Math.max(0, options.indexOf(wanted)), (index) => {
+      choose(options[index]);
+      store(QUALITY, String(options[index]));
+    });
+    if (options.indexOf(wanted) > 0) choose(wanted);
   }
 
-  /** The languages of a stream, in the menu beside captions, quality and speed. Plyr makes the entry; what stands in it is ours. */
+  /** The languages of a stream. */
   #offerAudio() {
-    const { buttons, panels } = this.#plyr?.elements.settings ?? {};
-    const menu = panels?.audio?.querySelector('[role=menu]');
-    if (!menu || !this.#hls) return;
-    const tracks = this.#hls.audioTracks;
-    buttons.audio.hidden = tracks.length < 2;
-    if (tracks.length < 2) return;
+    const tracks = this.#hls?.audioTracks ?? [];
     const wanted = [stored(AUDIO), lang, ...navigator.languages].filter(Boolean);
     const speaks = (track, tag) => (track.lang ?? '').split('-')[0] === tag.split('-')[0];
     const first = wanted.map((tag) => tracks.findIndex((it) => speaks(it, tag))).find((index) => index >= 0);
-    const choose = (index) => {
+    const chosen = first ?? Math.max(0, this.#hls?.audioTrack ?? 0);
+    this.#offer('audio', tracks.map(nameOf), chosen, (index) => {
       this.#hls.audioTrack = index;
-      buttons.audio.querySelector('.plyr__menu__value').textContent = nameOf(tracks[index]);
+      store(AUDIO, tracks[index].lang);
+    });
+    if (tracks.length > 1) this.#hls.audioTrack = chosen;
+  }
+
+  /** An entry of the menu that Plyr makes; what stands in it is ours, for it is known only with the stream. Hidden if there is no choice. */
+  #offer(name, labels, chosen, choose) {
+    const { buttons, panels } = this.#plyr?.elements.settings ?? {};
+    const menu = panels?.[name]?.querySelector('[role=menu]');
+    if (!menu) return;
+    buttons[name].hidden = labels.length < 2;
+    if (labels.length < 2) return;
+    const mark = (index) => {
+      buttons[name].querySelector('.plyr__menu__value').textContent = labels[index];
       [...menu.children].forEach((it, at) => it.setAttribute('aria-checked', String(at === index)));
     };
-    menu.replaceChildren(...tracks.map((track, index) => {
+    menu.replaceChildren(...labels.map((label, index) => {
       const button = Object.assign(document.createElement('button'), { type: 'button', className: 'plyr__control' });
       button.setAttribute('role', 'menuitemradio');
-      button.append(Object.assign(document.createElement('span'), { textContent: nameOf(track) }));
+      button.append(Object.assign(document.createElement('span'), { textContent: label }));
       button.addEventListener('click', () => {
+        mark(index);
         choose(index);
-        store(AUDIO, track.lang);
-        panels.audio.querySelector('.plyr__control--back')?.click();
+        panels[name].querySelector('.plyr__control--back')?.click();
       });
       return button;
     }));
-    choose(first ?? Math.max(0, this.#hls.audioTrack));
+    mark(chosen);
   }
 
   #hlsFailed(hls, { type, fatal, response, details }) {

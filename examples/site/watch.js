@@ -21,6 +21,8 @@ const tabs = globalThis.BroadcastChannel && new BroadcastChannel('hlsgate:playin
 const PATIENCE = 10;
 /** What the payment page calls an invoice that has its money. */
 const PAID = ['Processing', 'Settled'];
+/** States of the paywall from which it may open any moment. */
+const PAYING = ['paying', 'partial', 'checking', 'processing', 'expired', 'short'];
 /** Seconds between tries while the shop grants what the gate refuses. */
 const DISAGREE = 10;
 
@@ -179,10 +181,19 @@ function start(video, Player) {
     locked();
   });
 
+  /** Paid for any moment: what needs no stream is made ready, so that the film is there as soon as the token is. */
+  const ready = () => {
+    if (!PAYING.includes(paywall.state) || opened || previewing) return;
+    player.prepare();
+    cover();
+  };
+
   paywall.addEventListener('hlsgate-open', ({ detail }) => open(detail));
   paywall.addEventListener('hlsgate-state', ({ detail }) => !['loading', 'open'].includes(detail.state) && stopped === null && locked());
+  paywall.addEventListener('hlsgate-state', ready);
   if (paywall.opened) open(paywall.opened);
   else if (paywall.state !== 'loading') locked();
+  ready();
 }
 
 /** What lies over the picture: nothing, or words and buttons. */
@@ -191,6 +202,12 @@ function curtain(words, ...nodes) {
   $('curtain').replaceChildren(...shown);
   $('curtain').hidden = shown.length === 0;
   stage.classList.toggle('covered', shown.length > 0);
+  cover();
+}
+
+/** Nobody gets to controls that they cannot see. */
+function cover() {
+  $('video').closest('.plyr')?.toggleAttribute('inert', stage.classList.contains('covered'));
 }
 
 function say(text) {
