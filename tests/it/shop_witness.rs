@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::A;
 use crate::harness::btcpay::{API_KEY, STORE};
 use crate::harness::shop::{Purchase, Shop, Wish, clears_pending};
+use crate::harness::{A, until};
 
 /// Look-ups come 5 s and 10 s after the first.
 const WATCHED: Duration = Duration::from_secs(25);
@@ -96,10 +96,15 @@ async fn what_nobody_paid_stays_unpaid() {
     rights(&shop, &["canviewlightninginvoice"]).await;
     let bought = given_up(&shop, false).await;
     node_is_back(&shop).await;
-    let told = shop.told(&bought, "wait=12&seen=expired").await;
-    assert_eq!((&told["status"], told.get("token")), (&json!("expired"), None));
     let answered = |call: &Value| call["status"] == 200;
-    assert!(shop.btcpay.calls(NODE).await.iter().any(answered), "the node said so");
+    let said = async {
+        until("the node says so", || async { shop.btcpay.calls(NODE).await.iter().any(answered).then_some(()) }).await;
+    };
+    // Somebody has to wait for it to be asked; who waits on after that is told nothing else.
+    let waiting = async { shop.told(&bought, "wait=12&seen=expired").await };
+    tokio::select! { () = said => {}, _ = waiting => panic!("the node was not asked") }
+    let told = shop.told(&bought, "wait=2&seen=expired").await;
+    assert_eq!((&told["status"], told.get("token")), (&json!("expired"), None));
 }
 
 /// BTCPay's "expired" is no word on what the node received: nobody is told that nothing came, and nothing is thrown away.
