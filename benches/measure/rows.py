@@ -14,7 +14,7 @@ from .site import FILES, VIDEO, Nginx, module
 
 PEERS = REPOSITORY / "benches/peers"
 FLOOR = REPOSITORY / "target/benches/floor"
-PLAIN_HYPER = REPOSITORY / "target/release/examples/plain_hyper"
+PLAIN_HYPER = REPOSITORY / "target/peer/examples/plain_hyper"
 # The two lines of the README.
 GATE = "include snippets/hlsgate.conf;\n        location ^~ /hls/ {{ include snippets/hlsgate-protect.conf; {more} }}"
 
