@@ -17,6 +17,7 @@ import { h } from './dom.js';
 import { gate } from './gate.js';
 import { clock, direction, lang, t } from './i18n.js';
 import { PaywallFlow } from './paywall-flow.js';
+import { arrived } from './paywall-states.js';
 import { style } from './paywall-style.js';
 import * as views from './paywall-views.js';
 
@@ -208,10 +209,17 @@ export class HlsgatePaywall extends Base {
   }
 }
 
-/** True if nothing but the notice has changed: what the viewer reads, or is about to press, stays as it is. Of what expired, it matters how certain that is. */
+/** True if nothing but the notice has changed: what the viewer reads, or is about to press, stays as it is. */
 function onlyNotice(before, after) {
-  const seen = ({ notice, invoice, ...rest }) => JSON.stringify({ ...rest, invoice: invoice && { ...invoice, facts: 0, stale: rest.view === 'expired' && invoice.stale } });
-  return seen(before) === seen(after);
+  return JSON.stringify(drawn(before)) === JSON.stringify(drawn(after));
+}
+
+/** What of a state its view draws. A new invoice lacks what the shop's first answer on it adds: its price as BTCPay has it, of which
+ * the views speak once something has arrived. Of what expired, it matters how certain that is. */
+function drawn({ notice, invoice, ...rest }) {
+  if (!invoice) return rest;
+  const { facts, final, stale, invoiced, ...seen } = invoice;
+  return { ...rest, invoice: seen, stale: rest.view === 'expired' && Boolean(stale), invoiced: seen.amount && arrived(invoice) === 'none' ? null : invoiced };
 }
 
 globalThis.customElements?.define('hlsgate-paywall', HlsgatePaywall);

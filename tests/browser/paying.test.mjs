@@ -69,6 +69,19 @@ test('a wallet in the browser that declines leaves the QR code, which still work
   await visit.leave();
 });
 
+test('the code stays where it is when the shop first answers on the new invoice', async () => {
+  const visit = await viewer(browser, site);
+  let answer;
+  const held = new Promise((resolve) => { answer = resolve; });
+  await visit.page.route('**/hlsgate/invoices/**', (route) => held.then(() => route.continue()));
+  await choose(visit);
+  const code = await visit.paywall.locator('svg.qr').elementHandle();
+  answer();
+  await visit.page.waitForFunction(() => document.querySelector('hlsgate-paywall').facts.invoice?.stale === false);
+  assert.equal(await code.evaluate((it) => it.isConnected), true);
+  await visit.leave();
+});
+
 test('without a wallet in the browser there is no button for it, and copying gives feedback', async () => {
   const visit = await viewer(browser, site, { permissions: ['clipboard-read', 'clipboard-write'] });
   await choose(visit);
