@@ -3,7 +3,7 @@
 import subprocess
 import unittest
 
-from machines import REPOSITORY
+from machines import REPOSITORY, wait_until
 from webserver import HLSGATE, VIDEOS, WebServer
 
 FILM = f"/hls/{VIDEOS[0]}/master.m3u8"
@@ -38,6 +38,9 @@ class TwoServers(unittest.TestCase):
         self.refunded = self.old.token("--video", VIDEOS[0], "--jti", "refunded")
         self.old.hlsgate("revoke", "refunded")
         self.old.hlsgate("keys", "rotate")
+        # The daemon looks at its files every half second.
+        newer = self.old.token("--video", VIDEOS[0])
+        wait_until(lambda: self.opens(self.old, newer), "the daemon follows its keys")
 
     def carry(self, path, target=None):
         """One file from the old server to the new."""
