@@ -170,6 +170,8 @@ export class Player extends EventTarget {
     const controls = ['play-large', 'play', 'progress', 'current-time', 'duration', 'mute', 'volume', 'captions', 'settings', 'pip', 'airplay', 'fullscreen'];
     this.#plyr = new Plyr(this.#video, {
       title: this.#title,
+      // What the page told the lock screen already; of itself Plyr would empty it.
+      mediaMetadata: { title: this.#title, artist: '', album: '', artwork: [...(navigator.mediaSession?.metadata?.artwork ?? [])] },
       controls,
       settings: ['audio', 'captions', 'quality', 'speed'],
       i18n: { ...i18n, audio: t('player_audio') },
