@@ -15,14 +15,11 @@ from_pypi l402-requests==0.9.0 l402kit==1.10.1 bolthub==0.7.0 bolt11==2.2.0 bits
 
 cat >"$place/shop.py" <<'PYTHON'
 # A shop: each path challenges in a form of its own, and a payment is one request to /pay, which answers the preimage.
-import base64, hashlib, http.server, sys, time
-from bolt11 import Bolt11, MilliSatoshi, Tag, TagChar, Tags, encode
-preimage = "07" * 32
-digest = hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
-tags = Tags([Tag(TagChar.payment_hash, digest), Tag(TagChar.payment_secret, "01" * 32), Tag(TagChar.description, "film"), Tag(TagChar.expire_time, 3600)])
-invoice = encode(Bolt11("bc", int(time.time()), tags, MilliSatoshi(100_000)), "11" * 32)
+import base64
+import selling
+invoice = selling.invoice()
 # A macaroon of version 2: location, identifier (version, payment hash, token id), end, signature.
-name = bytes(2) + bytes.fromhex(digest) + bytes(32)
+name = bytes(2) + bytes.fromhex(selling.HASH) + bytes(32)
 token = base64.b64encode(b"\x02\x01\x05films\x02\x42" + name + b"\x00\x00\x06\x20" + bytes(32)).decode()
 forms = {
     "/usual": f'L402 macaroon="{token}", invoice="{invoice}"',
@@ -30,25 +27,13 @@ forms = {
     "/both-last": f'L402 version="0", token="{token}", macaroon="{token}", invoice="{invoice}"',
     "/both-first": f'L402 macaroon="{token}", invoice="{invoice}", version="0", token="{token}"',
 }
-class Shop(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer(200, preimage)
+class Shop(selling.Shop):
     def do_GET(self):
-        paid = preimage in self.headers.get("Authorization", "")
+        paid = selling.PREIMAGE in self.headers.get("Authorization", "")
         self.answer(200 if paid else 402, '{"film": true}', {} if paid else {"WWW-Authenticate": forms[self.path]})
-    def answer(self, status, body, headers={}):
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body.encode())
-    def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shop)
-print(server.server_port, file=open(sys.argv[1], "w"), flush=True)
-server.serve_forever()
+selling.serve(Shop)
 PYTHON
-background "$place/python/bin/python" "$place/shop.py" "$place/port"
+background env PYTHONDONTWRITEBYTECODE=1 "PYTHONPATH=$(dirname "${BASH_SOURCE[0]}")" "$place/python/bin/python" "$place/shop.py" "$place/port"
 await test -s "$place/port"
 shop=http://127.0.0.1:$(cat "$place/port")
 

@@ -14,12 +14,9 @@ from_pypi bolt11==2.2.0 bitstring==4.1.4
 
 cat >"$place/shop.py" <<'PYTHON'
 # A shop that answers a paid request with what came back otherwise than it was given.
-import base64, hashlib, http.server, json, sys, time
-from bolt11 import Bolt11, MilliSatoshi, Tag, TagChar, Tags, encode
-preimage = "07" * 32
-digest = hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
-tags = Tags([Tag(TagChar.payment_hash, digest), Tag(TagChar.payment_secret, "01" * 32), Tag(TagChar.description, "film"), Tag(TagChar.expire_time, 3600)])
-invoice = encode(Bolt11("bc", int(time.time()), tags, MilliSatoshi(100_000)), "11" * 32)
+import base64, json, time
+import selling
+invoice = selling.invoice()
 def base64url(text): return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 details = {"amount": "100", "currency": "sat", "methodDetails": {"invoice": invoice, "network": "mainnet"}}
 requests = {
@@ -27,10 +24,7 @@ requests = {
     "/spaced": json.dumps(details, sort_keys=True),
     "/unsorted": json.dumps(dict(reversed(details.items())), separators=(",", ":")),
 }
-class Shop(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer(200, preimage)
+class Shop(selling.Shop):
     def do_GET(self):
         given = {"id": "abc", "realm": "films", "method": "lightning", "intent": "charge", "request": base64url(requests[self.path]),
                  "expires": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(time.time()) + 600)),
@@ -42,18 +36,9 @@ class Shop(http.server.BaseHTTPRequestHandler):
         echoed = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))["challenge"]
         changed = [name for name in given if name != "expires" and echoed.get(name) != given[name]]
         self.answer(200, " ".join(f"{name}:{'changed' if name in echoed else 'dropped'}" for name in changed) or "nothing")
-    def answer(self, status, body, headers={}):
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body.encode())
-    def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shop)
-print(server.server_port, file=open(sys.argv[1], "w"), flush=True)
-server.serve_forever()
+selling.serve(Shop)
 PYTHON
-background "$place/python/bin/python" "$place/shop.py" "$place/port"
+background env PYTHONDONTWRITEBYTECODE=1 "PYTHONPATH=$(dirname "${BASH_SOURCE[0]}")" "$place/python/bin/python" "$place/shop.py" "$place/port"
 await test -s "$place/port"
 shop=http://127.0.0.1:$(cat "$place/port")
 
